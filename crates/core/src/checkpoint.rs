@@ -1,0 +1,1 @@
+//! Checkpoints: Hugging Face folders as named byte blobs.

@@ -1,0 +1,14 @@
+//! Inkling's core: a small GPT, its kernels, training, sampling, tokenizers and checkpoints.
+//!
+//! Core knows neither the DOM nor the terminal nor the file system: bytes in, bytes out.
+
+pub mod checkpoint;
+pub mod config;
+pub mod error;
+pub mod parameters;
+pub mod tokenizer;
+pub mod weights;
+
+pub use config::{Activation, Architecture, ModelConfig};
+pub use error::{Error, Result};
+pub use weights::{HostTensor, Weights};
