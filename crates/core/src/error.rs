@@ -47,3 +47,12 @@ pub enum Error {
         problem: String,
     },
 }
+
+/// Fails when `need` bytes are more than `available`.
+pub fn check_memory(need: u64, available: u64) -> Result<()> {
+    if need <= available {
+        return Ok(());
+    }
+    let size = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    Err(Error::Memory { need: size(need), have: size(available) })
+}

@@ -4,11 +4,20 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod cpu;
+pub mod engine;
 pub mod error;
+pub mod memory;
+pub mod nn;
+pub mod ops;
 pub mod parameters;
+pub mod program;
+pub mod rng;
+pub mod step;
 pub mod tokenizer;
 pub mod weights;
 
 pub use config::{Activation, Architecture, ModelConfig};
+pub use engine::Engine;
 pub use error::{Error, Result};
 pub use weights::{HostTensor, Weights};

@@ -1,0 +1,42 @@
+//! The bigram model: `logits = table[token]`, an embedding whose channels are the vocabulary.
+
+use crate::ops::dropout::DropoutSite;
+use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use crate::program::{Parameter, Pass, Program, Tensor};
+use crate::rng::Site;
+
+/// The table, `[V, V]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bigram {
+    table: Parameter,
+    vocab: usize,
+}
+
+/// A bigram drops nothing.
+const NO_DROPOUT: DropoutSite = DropoutSite { p: 0.0, site: Site::EMBEDDING_DROPOUT };
+
+impl Bigram {
+    /// The model on the parameter `wte.weight`.
+    pub fn new(p: &Program) -> Self {
+        let table = p.parameter("wte.weight");
+        Self { table, vocab: p.matrix(table.value).0 }
+    }
+
+    /// `[M, V]` logits.
+    pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, tokens: Tensor) -> Tensor {
+        let rows = p.shape(tokens)[0];
+        let x = p.tensor(name, &[rows, self.vocab]);
+        let tables = Tables { wte: self.table.value, wpe: None };
+        p.push(pass, Embedding { tokens, tables, x, channels: self.vocab, context: rows, dropout: NO_DROPOUT });
+        x
+    }
+
+    /// Adds `dlogits` to the rows of the table's gradient.
+    pub fn backward(&self, p: &mut Program, tokens: Tensor, dlogits: Tensor) {
+        let dtables = Tables { wte: self.table.grad, wpe: None };
+        p.push(
+            Pass::Backward,
+            EmbeddingBackward { tokens, dx: dlogits, dtables, channels: self.vocab, context: 1, dropout: NO_DROPOUT },
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! A whole model over whole sequences: embedding, blocks, final norm, head and loss, forward and backward.
+
+use super::bigram::Bigram;
+use super::block::{Block, BlockSaved, Probs};
+use super::norm::{Norm, NormSaved};
+use super::projection::Projection;
+use crate::config::{Architecture, ModelConfig};
+use crate::cpu::gemm::Beta;
+use crate::error::Result;
+use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
+use crate::ops::dropout::DropoutSite;
+use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use crate::ops::linear::Epilogue;
+use crate::program::{Pass, Program, Tensor, Training};
+use crate::rng::Site;
+
+/// The tensors by which the outside talks to a recorded model.
+#[derive(Clone, Copy, Debug)]
+pub struct Graph {
+    /// Ids, `[M]`; written before a forward pass.
+    pub tokens: Tensor,
+    /// Ids, `[M]`: the tokens one position on; written before a forward pass.
+    pub targets: Tensor,
+    /// `[M, V]`.
+    pub logits: Tensor,
+    /// Nats per token, `[M]`.
+    pub losses: Tensor,
+    /// Their mean, `[1]`.
+    pub loss: Tensor,
+    /// `B`.
+    pub batch: usize,
+    /// `T`.
+    pub context: usize,
+}
+
+/// What to record.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording {
+    /// `B`.
+    pub batch: usize,
+    /// `T`, at most the model's `n_positions`.
+    pub context: usize,
+    /// Whether to record the backward pass.
+    pub training: Training,
+    /// Whether attention weights can be read back.
+    pub probs: Probs,
+}
+
+impl Recording {
+    /// Records a model: the forward pass and, if it trains, the backward pass.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub fn record(&self, config: &ModelConfig) -> Result<(Program, Graph)> {
+        config.validate()?;
+        let mut program = Program::new(config.parameters(), self.training);
+        let p = &mut program;
+        let rows = self.batch * self.context;
+        let tokens = p.tensor("tokens", &[rows]);
+        let targets = p.tensor("targets", &[rows]);
+        let loss = |p: &mut Program, logits| Loss::forward(p, logits, targets, config.vocab_size);
+        let loss = match config.architecture {
+            Architecture::Bigram => {
+                let model = Bigram::new(p);
+                let logits = model.forward(p, Pass::Forward, "logits", tokens);
+                let loss = loss(p, logits);
+                if self.training != Training::No {
+                    let dlogits = loss.backward(p);
+                    model.backward(p, tokens, dlogits);
+                }
+                loss
+            }
+            Architecture::Gpt => {
+                let model = Gpt::new(p, config, self.batch, self.context);
+                let saved = model.forward(p, tokens, self.probs);
+                let loss = loss(p, saved.logits);
+                if self.training != Training::No {
+                    let dlogits = loss.backward(p);
+                    model.backward(p, tokens, &saved, dlogits);
+                }
+                loss
+            }
+        };
+        let Loss { logits, losses, loss, .. } = loss;
+        let graph = Graph { tokens, targets, logits, losses, loss, batch: self.batch, context: self.context };
+        Ok((program, graph))
+    }
+}
+
+/// The mean cross-entropy of logits.
+struct Loss {
+    logits: Tensor,
+    targets: Tensor,
+    losses: Tensor,
+    lse: Tensor,
+    loss: Tensor,
+    vocab: usize,
+}
+
+impl Loss {
+    fn forward(p: &mut Program, logits: Tensor, targets: Tensor, vocab: usize) -> Self {
+        let (rows, _) = p.matrix(logits);
+        let losses = p.tensor("losses", &[rows]);
+        let lse = p.tensor("losses.lse", &[rows]);
+        let loss = p.tensor("loss", &[1]);
+        p.push(Pass::Forward, CrossEntropy { logits, targets, losses, lse, loss, vocab });
+        Self { logits, targets, losses, lse, loss, vocab }
+    }
+
+    fn backward(&self, p: &mut Program) -> Tensor {
+        let (rows, vocab) = p.matrix(self.logits);
+        let dlogits = p.tensor("d.logits", &[rows, vocab]);
+        let Self { logits, targets, lse, .. } = *self;
+        p.push(Pass::Backward, CrossEntropyBackward { logits, targets, lse, dlogits, vocab: self.vocab });
+        dlogits
+    }
+}
+
+/// The modules of a GPT.
+#[derive(Clone, Debug)]
+pub(crate) struct Gpt {
+    tables: Tables,
+    dtables: Tables,
+    pub blocks: Vec<Block>,
+    pub ln_f: Norm,
+    pub lm_head: Projection,
+    channels: usize,
+    context: usize,
+    dropout: DropoutSite,
+}
+
+/// What the backward pass needs.
+struct GptSaved {
+    blocks: Vec<BlockSaved>,
+    ln_f: NormSaved,
+    logits: Tensor,
+}
+
+impl Gpt {
+    pub fn new(p: &Program, config: &ModelConfig, batch: usize, context: usize) -> Self {
+        assert!(context <= config.n_positions, "context {context} is longer than the position table");
+        let (wte, wpe) = (p.parameter("wte.weight"), p.parameter("wpe.weight"));
+        let head = if config.tie_word_embeddings { wte } else { p.parameter("lm_head.weight") };
+        let head_bias = config.lm_head_bias.then(|| p.parameter("lm_head.bias"));
+        Self {
+            tables: Tables { wte: wte.value, wpe: Some(wpe.value) },
+            dtables: Tables { wte: wte.grad, wpe: Some(wpe.grad) },
+            blocks: (0..config.n_layer).map(|layer| Block::new(p, config, layer, batch, context)).collect(),
+            ln_f: Norm::new(p, "ln_f", config.layer_norm_epsilon),
+            lm_head: Projection::with(head, head_bias),
+            channels: config.n_embd,
+            context,
+            dropout: DropoutSite { p: config.dropout, site: Site::EMBEDDING_DROPOUT },
+        }
+    }
+
+    /// The residual stream before the first block.
+    pub fn embed(&self, p: &mut Program, pass: Pass, name: &str, tokens: Tensor) -> Tensor {
+        let rows = p.shape(tokens)[0];
+        let x = p.tensor(name, &[rows, self.channels]);
+        let Self { tables, channels, context, dropout, .. } = *self;
+        p.push(pass, Embedding { tokens, tables, x, channels, context, dropout });
+        x
+    }
+
+    fn forward(&self, p: &mut Program, tokens: Tensor, probs: Probs) -> GptSaved {
+        let mut x = self.embed(p, Pass::Forward, "embedding", tokens);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let saved = block.forward(p, x, probs);
+            x = saved.out;
+            blocks.push(saved);
+        }
+        let ln_f = self.ln_f.forward(p, Pass::Forward, "ln_f", x);
+        let logits = self.lm_head.forward(p, Pass::Forward, "logits", ln_f.y, Epilogue::None);
+        GptSaved { blocks, ln_f, logits }
+    }
+
+    fn backward(&self, p: &mut Program, tokens: Tensor, saved: &GptSaved, dlogits: Tensor) {
+        let (rows, _) = p.matrix(dlogits);
+        let dnorm = p.shared("d.norm", &[rows, self.channels]);
+        self.lm_head.backward(p, dlogits, saved.ln_f.y, dnorm, None);
+        // The residual stream's gradient: started by the last norm, added to by every branch.
+        let dx = p.tensor("d.residual", &[rows, self.channels]);
+        self.ln_f.backward(p, &saved.ln_f, dnorm, dx, Beta::Assign);
+        for (block, saved) in self.blocks.iter().zip(&saved.blocks).rev() {
+            block.backward(p, saved, dx);
+        }
+        let Self { dtables, channels, context, dropout, .. } = *self;
+        p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, context, dropout });
+    }
+}

@@ -1,0 +1,14 @@
+//! The model as modules that record: `forward` and `backward` of each next to each other, readable like the paper.
+//!
+//! A module holds parameter handles; `forward` pushes ops and returns the tensors that `backward` needs.
+
+pub mod bigram;
+pub mod block;
+pub mod generator;
+pub mod gpt;
+pub mod norm;
+pub mod optimizer;
+pub mod projection;
+
+pub use generator::Generation;
+pub use gpt::{Graph, Recording};

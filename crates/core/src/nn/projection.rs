@@ -1,0 +1,65 @@
+//! Linear layer as a module.
+
+use crate::config::Activation;
+use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
+use crate::program::{Parameter, Pass, Program, Tensor};
+
+/// `y = x Wᵀ + b`, `W` `[N, K]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Projection {
+    weight: Parameter,
+    bias: Option<Parameter>,
+}
+
+impl Projection {
+    /// The layer whose parameters are `{name}.weight` and `{name}.bias`.
+    pub fn new(p: &Program, name: &str) -> Self {
+        Self { weight: p.parameter(&format!("{name}.weight")), bias: Some(p.parameter(&format!("{name}.bias"))) }
+    }
+
+    /// A layer on given parameters: a tied head shares the token table.
+    pub fn with(weight: Parameter, bias: Option<Parameter>) -> Self {
+        Self { weight, bias }
+    }
+
+    /// `N`.
+    pub fn outputs(&self, p: &Program) -> usize {
+        p.matrix(self.weight.value).0
+    }
+
+    fn sizes(&self, p: &Program, op: &str, x: Tensor, y: Tensor) -> Sizes {
+        let (outputs, inputs) = p.matrix(self.weight.value);
+        let (rows, _) = p.matrix(x);
+        p.expect(op, x, &[rows, inputs]);
+        p.expect(op, y, &[rows, outputs]);
+        Sizes { rows, outputs, inputs }
+    }
+
+    /// A new tensor `name` of `x`'s rows.
+    pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor, epilogue: Epilogue) -> Tensor {
+        let (rows, _) = p.matrix(x);
+        let y = p.tensor(name, &[rows, self.outputs(p)]);
+        let sizes = self.sizes(p, "linear", x, y);
+        let bias = self.bias.map(|b| b.value);
+        p.push(pass, Linear { x, weight: self.weight.value, bias, y, epilogue, sizes });
+        y
+    }
+
+    /// Parameter gradients from `dy`, and `dx` (the gradient of `pre` where an activation made `x`).
+    pub fn backward(
+        &self,
+        p: &mut Program,
+        dy: Tensor,
+        x: Tensor,
+        dx: Tensor,
+        activation: Option<(Activation, Tensor)>,
+    ) {
+        let sizes = self.sizes(p, "linear backward", x, dy);
+        p.expect("linear backward", dx, &[sizes.rows, sizes.inputs]);
+        p.push(
+            Pass::Backward,
+            LinearBackwardWeight { dy, x, dweight: self.weight.grad, dbias: self.bias.map(|b| b.grad), sizes },
+        );
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.value, dx, activation, sizes });
+    }
+}

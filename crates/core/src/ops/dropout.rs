@@ -1,0 +1,78 @@
+//! Dropout: `y = x · mask / (1 - p)`. The mask is drawn from the counter-based generator, so the backward pass draws the same
+//! one again instead of storing it. Source: Srivastava et al. 2014; scaling as in PyTorch.
+
+use crate::cpu::Pool;
+use crate::cpu::simd::Simd;
+use crate::memory::Memory;
+use crate::program::{Op, Tensor};
+use crate::rng::{Dropout, Site};
+use crate::simd_dispatch;
+use crate::step::Step;
+
+/// Which dropout: its probability and its stream of random bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutSite {
+    /// Probability of dropping an element; 0 pushes no op and costs nothing.
+    pub p: f32,
+    /// The stream.
+    pub site: Site,
+}
+
+impl DropoutSite {
+    /// The mask at this step; `None` when nothing is dropped.
+    pub fn mask(self, step: &Step) -> Option<Dropout> {
+        step.dropout(self.p, self.site)
+    }
+}
+
+simd_dispatch! {
+    /// `x *= mask / (1 - p)`; element `i` uses the mask's element `start + i`.
+    pub fn drop_slice<'a>(dropout: Dropout, start: u32, x: &'a mut [f32]) => drop_slice_imp
+}
+
+#[inline(always)]
+fn drop_slice_imp<S: Simd>(s: S, dropout: Dropout, mut start: u32, x: &mut [f32]) {
+    let mut vectors = x.chunks_exact_mut(S::LANES);
+    for x in &mut vectors {
+        let v = dropout.apply(s, start, s.load(x));
+        s.store(x, v);
+        start = start.wrapping_add(S::LANES as u32);
+    }
+    for (i, x) in vectors.into_remainder().iter_mut().enumerate() {
+        *x *= dropout.factor(start.wrapping_add(i as u32));
+    }
+}
+
+/// `dx = dy · mask / (1 - p)` into another tensor: the residual's gradient, which must stay as it is, seen from inside the branch.
+#[derive(Debug)]
+pub struct DropoutBackward {
+    /// Gradient after the dropout, `[M, C]`.
+    pub dy: Tensor,
+    /// Gradient before it, `[M, C]`, assigned.
+    pub dx: Tensor,
+    /// Elements per row.
+    pub width: usize,
+    /// Which dropout.
+    pub dropout: DropoutSite,
+}
+
+impl Op for DropoutBackward {
+    fn name(&self) -> &'static str {
+        "dropout backward"
+    }
+
+    fn cpu(&self, mem: &Memory, step: &Step) {
+        backward(&mem.pool, &mem.read(self.dy), &mut mem.write(self.dx), self.width, self.dropout.mask(step));
+    }
+}
+
+/// See [`DropoutBackward`].
+pub fn backward(pool: &Pool, dy: &[f32], dx: &mut [f32], width: usize, dropout: Option<Dropout>) {
+    let rows = dx.len() / width;
+    pool.rows([(dx, width)], pool.share(rows, 4), |rows, [dx]| {
+        dx.copy_from_slice(&dy[rows.start * width..rows.end * width]);
+        if let Some(dropout) = dropout {
+            drop_slice(dropout, (rows.start * width) as u32, dx);
+        }
+    });
+}

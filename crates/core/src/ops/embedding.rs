@@ -1,0 +1,146 @@
+//! Token and position embedding: `x[b,t] = wte[token[b,t]] + wpe[t]`, then dropout. A bigram's logits are the same without positions.
+
+use crate::cpu::Pool;
+use crate::cpu::simd::Simd;
+use crate::memory::Memory;
+use crate::ops::dropout::{DropoutSite, drop_slice};
+use crate::program::{Op, Tensor};
+use crate::rng::Dropout;
+use crate::simd_dispatch;
+use crate::step::Step;
+
+/// Where the rows of the sum come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    /// Token table, `[V, C]`.
+    pub wte: Tensor,
+    /// Position table, `[T, C]`.
+    pub wpe: Option<Tensor>,
+}
+
+/// `x[m] = wte[token[m]] + wpe[position + m mod T]`.
+#[derive(Debug)]
+pub struct Embedding {
+    /// Ids, `[M]`.
+    pub tokens: Tensor,
+    /// The tables.
+    pub tables: Tables,
+    /// The sum, `[M, C]`, assigned.
+    pub x: Tensor,
+    /// `C`.
+    pub channels: usize,
+    /// `T` of this pass: row `m` is position `m mod T`, plus the step's position when decoding.
+    pub context: usize,
+    /// Applied to the sum.
+    pub dropout: DropoutSite,
+}
+
+impl Op for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu(&self, mem: &Memory, step: &Step) {
+        let wpe = self.tables.wpe.map(|t| mem.read(t));
+        // Only a program of one token per replay is placed by the step.
+        let start = if self.context == 1 { step.position as usize } else { 0 };
+        forward(
+            &mem.pool,
+            &mem.read_ids(self.tokens),
+            &mem.read(self.tables.wte),
+            wpe.as_deref(),
+            &mut mem.write(self.x),
+            Layout { channels: self.channels, context: self.context, start },
+            self.dropout.mask(step),
+        );
+    }
+}
+
+/// How rows map to positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// `C`.
+    pub channels: usize,
+    /// Positions per sequence.
+    pub context: usize,
+    /// Position of the first.
+    pub start: usize,
+}
+
+/// See [`Embedding`].
+pub fn forward(
+    pool: &Pool,
+    tokens: &[u32],
+    wte: &[f32],
+    wpe: Option<&[f32]>,
+    x: &mut [f32],
+    layout: Layout,
+    dropout: Option<Dropout>,
+) {
+    let c = layout.channels;
+    pool.rows([(x, c)], pool.share(tokens.len(), 4).max(16), |rows, [x]| {
+        for (m, x) in rows.zip(x.chunks_exact_mut(c)) {
+            let token = tokens[m] as usize;
+            x.copy_from_slice(&wte[token * c..][..c]);
+            if let Some(wpe) = wpe {
+                add(x, &wpe[(layout.start + m % layout.context) * c..][..c]);
+            }
+            if let Some(dropout) = dropout {
+                drop_slice(dropout, (m * c) as u32, x);
+            }
+        }
+    });
+}
+
+simd_dispatch! {
+    /// `y += x`.
+    pub fn add<'a>(y: &'a mut [f32], x: &'a [f32]) => add_imp
+}
+
+#[inline(always)]
+fn add_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
+    s.update(y, x, |y, x| s.add(y, x));
+}
+
+/// `dwte[token[m]] += dx[m]`, `dwpe[m mod T] += dx[m]`, `dx` seen through the dropout.
+#[derive(Debug)]
+pub struct EmbeddingBackward {
+    /// Ids, `[M]`.
+    pub tokens: Tensor,
+    /// Gradient of the sum, `[M, C]`; left masked by the dropout.
+    pub dx: Tensor,
+    /// Gradients of the tables, accumulated.
+    pub dtables: Tables,
+    /// `C`.
+    pub channels: usize,
+    /// `T`.
+    pub context: usize,
+    /// As in the forward pass.
+    pub dropout: DropoutSite,
+}
+
+impl Op for EmbeddingBackward {
+    fn name(&self) -> &'static str {
+        "embedding backward"
+    }
+
+    fn cpu(&self, mem: &Memory, step: &Step) {
+        let mut dx = mem.write(self.dx);
+        if let Some(dropout) = self.dropout.mask(step) {
+            drop_slice(dropout, 0, &mut dx);
+        }
+        let tokens = mem.read_ids(self.tokens);
+        // On one thread: two additions per element are a thousandth of a step, and the order of the sums stays that of the rows.
+        scatter(&dx, &mut mem.write(self.dtables.wte), self.channels, |m| tokens[m] as usize);
+        if let Some(dwpe) = self.dtables.wpe {
+            scatter(&dx, &mut mem.write(dwpe), self.channels, |m| m % self.context);
+        }
+    }
+}
+
+/// `table[row(m)] += dx[m]`.
+pub fn scatter(dx: &[f32], table: &mut [f32], channels: usize, row: impl Fn(usize) -> usize) {
+    for (m, dx) in dx.chunks_exact(channels).enumerate() {
+        add(&mut table[row(m) * channels..][..channels], dx);
+    }
+}

@@ -1,0 +1,78 @@
+//! Global gradient norm and the factor that clips it (PyTorch's `clip_grad_norm_`):
+//!
+//! ```text
+//! norm = √(Σ g²)  over all parameters        factor = min(1, max_norm / (norm + 1e-6))
+//! ```
+
+use crate::cpu::Pool;
+use crate::cpu::simd::Simd;
+use crate::memory::Memory;
+use crate::program::{Op, Tensor};
+use crate::simd_dispatch;
+use crate::step::Step;
+
+/// Elements summed in float32 before the sums are added in float64: fixed, so that the norm does not depend on the thread count.
+const PIECE: usize = 1 << 14;
+
+/// Writes norm and factor where AdamW reads them: the host need not know before the step is over.
+#[derive(Debug)]
+pub struct GradNorm {
+    /// Gradient arenas.
+    pub grads: [Tensor; 2],
+    /// Scratch: one float per `PIECE` of an arena, and both arenas' in one.
+    pub partials: Tensor,
+    /// `[2]`: norm, factor; assigned.
+    pub stats: Tensor,
+    /// Largest norm; 0 clips nothing.
+    pub max_norm: f32,
+}
+
+impl GradNorm {
+    /// Floats of `partials` for arenas of these lengths.
+    pub fn partials(lengths: [usize; 2]) -> usize {
+        lengths.iter().map(|n| n.div_ceil(PIECE)).sum()
+    }
+}
+
+impl Op for GradNorm {
+    fn name(&self) -> &'static str {
+        "gradient norm"
+    }
+
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        let mut partials = mem.write(self.partials);
+        let mut rest = &mut *partials;
+        for grad in self.grads {
+            let grad = mem.read(grad);
+            let (part, tail) = rest.split_at_mut(grad.len().div_ceil(PIECE));
+            sums_of_squares(&mem.pool, &grad, part);
+            rest = tail;
+        }
+        let norm = partials.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt();
+        mem.write(self.stats).copy_from_slice(&[norm as f32, clip_factor(norm, f64::from(self.max_norm))]);
+    }
+}
+
+/// `min(1, max_norm / (norm + 1e-6))`; NaN where the norm is not finite, so that nobody uses it by mistake.
+pub fn clip_factor(norm: f64, max_norm: f64) -> f32 {
+    match norm {
+        _ if !norm.is_finite() => f32::NAN,
+        _ if max_norm > 0.0 => (max_norm / (norm + 1e-6)).min(1.0) as f32,
+        _ => 1.0,
+    }
+}
+
+fn sums_of_squares(pool: &Pool, grad: &[f32], partials: &mut [f32]) {
+    pool.pieces([(partials, 1)], |i, [partial]| {
+        partial[0] = sum_of_squares(&grad[i * PIECE..grad.len().min((i + 1) * PIECE)]);
+    });
+}
+
+simd_dispatch! {
+    fn sum_of_squares<'a>(x: &'a [f32]) -> f32 => sum_of_squares_imp
+}
+
+#[inline(always)]
+fn sum_of_squares_imp<S: Simd>(s: S, x: &[f32]) -> f32 {
+    s.dot(x, x)
+}

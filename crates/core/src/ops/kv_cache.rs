@@ -1,0 +1,139 @@
+//! Decoding: keys and values of past tokens are kept, so that a new token costs one row.
+//!
+//! ```text
+//! K[position] = k,  V[position] = v        p = softmax(q Kᵀ / √D) over 0..=position        out = p V
+//! ```
+
+use crate::cpu::math::exp;
+use crate::cpu::simd::Simd;
+use crate::memory::Memory;
+use crate::program::{Op, Tensor};
+use crate::simd_dispatch;
+use crate::step::Step;
+
+/// A layer's cache: `[T, C]` each, heads side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct KvCache {
+    /// Keys.
+    pub key: Tensor,
+    /// Values.
+    pub value: Tensor,
+}
+
+/// Copies a prompt's keys and values: rows `0..=position`, the rest being padding.
+#[derive(Debug)]
+pub struct FillCache {
+    /// `[T, 3C]`.
+    pub qkv: Tensor,
+    /// Assigned as far as the prompt goes.
+    pub cache: KvCache,
+    /// `C`.
+    pub channels: usize,
+}
+
+impl Op for FillCache {
+    fn name(&self) -> &'static str {
+        "fill cache"
+    }
+
+    fn cpu(&self, mem: &Memory, step: &Step) {
+        let c = self.channels;
+        let qkv = mem.read(self.qkv);
+        let (mut key, mut value) = (mem.write(self.cache.key), mem.write(self.cache.value));
+        for t in 0..=step.position as usize {
+            let row = &qkv[t * 3 * c..][..3 * c];
+            key[t * c..][..c].copy_from_slice(&row[c..2 * c]);
+            value[t * c..][..c].copy_from_slice(&row[2 * c..]);
+        }
+    }
+}
+
+/// Copies row `position`: the last token of a prompt, the only one whose logits matter.
+#[derive(Debug)]
+pub struct TakeRow {
+    /// `[T, C]`.
+    pub x: Tensor,
+    /// `[1, C]`, assigned.
+    pub y: Tensor,
+    /// `C`.
+    pub channels: usize,
+}
+
+impl Op for TakeRow {
+    fn name(&self) -> &'static str {
+        "take row"
+    }
+
+    fn cpu(&self, mem: &Memory, step: &Step) {
+        let from = step.position as usize * self.channels;
+        mem.write(self.y).copy_from_slice(&mem.read(self.x)[from..from + self.channels]);
+    }
+}
+
+/// Attention of one new token over the cache.
+#[derive(Debug)]
+pub struct DecodeAttention {
+    /// `[1, 3C]`.
+    pub qkv: Tensor,
+    /// Row `position` is assigned.
+    pub cache: KvCache,
+    /// `[1, C]`, assigned.
+    pub out: Tensor,
+    /// Scratch, `[T]`.
+    pub scores: Tensor,
+    /// `NH`.
+    pub heads: usize,
+    /// `C`.
+    pub channels: usize,
+}
+
+impl Op for DecodeAttention {
+    fn name(&self) -> &'static str {
+        "decode attention"
+    }
+
+    fn cpu(&self, mem: &Memory, step: &Step) {
+        let c = self.channels;
+        let qkv = mem.read(self.qkv);
+        let (mut key, mut value) = (mem.write(self.cache.key), mem.write(self.cache.value));
+        let position = step.position as usize;
+        key[position * c..][..c].copy_from_slice(&qkv[c..2 * c]);
+        value[position * c..][..c].copy_from_slice(&qkv[2 * c..]);
+        let rows = (position + 1) * c;
+        attend(
+            &qkv[..c],
+            &key[..rows],
+            &value[..rows],
+            &mut mem.write(self.out),
+            &mut mem.write(self.scores)[..=position],
+            c / self.heads,
+        );
+    }
+}
+
+simd_dispatch! {
+    /// `out = softmax(q Kᵀ / √D) V` per head; `scores` has one element per key.
+    pub fn attend<'a>(q: &'a [f32], key: &'a [f32], value: &'a [f32], out: &'a mut [f32], scores: &'a mut [f32], d: usize) => attend_imp
+}
+
+#[inline(always)]
+fn attend_imp<S: Simd>(s: S, q: &[f32], key: &[f32], value: &[f32], out: &mut [f32], scores: &mut [f32], d: usize) {
+    let c = q.len();
+    let scale = 1.0 / (d as f32).sqrt();
+    for h in 0..c / d {
+        let channels = h * d..(h + 1) * d;
+        let query = &q[channels.clone()];
+        for (score, key) in scores.iter_mut().zip(key.chunks_exact(c)) {
+            *score = s.dot(query, &key[channels.clone()]) * scale;
+        }
+        let max = s.splat(s.maximum(scores));
+        s.update_each(scores, |x| exp(s, s.sub(x, max)));
+        let inverse = 1.0 / s.sum(scores);
+        let out = &mut out[channels.clone()];
+        out.fill(0.0);
+        for (&p, value) in scores.iter().zip(value.chunks_exact(c)) {
+            let p = s.splat(p * inverse);
+            s.update(out, &value[channels.clone()], |out, v| s.mul_add(p, v, out));
+        }
+    }
+}

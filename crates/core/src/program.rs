@@ -1,0 +1,294 @@
+//! A recorded model: named tensors and, per pass, the ordered list of operations on them.
+//!
+//! Recording happens once, for a fixed batch and context; an engine then replays. A mistake in shapes panics while
+//! recording, naming the operation and both shapes: it is a bug in Inkling, never the user's.
+
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+use crate::parameters::ParameterSpec;
+use crate::step::Step;
+
+/// A handle on a tensor of a [`Program`]. `Copy`: weight tying is the same handle used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tensor(pub(crate) u32);
+
+/// A parameter: its value and its gradient (which accumulates).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The value.
+    pub value: Tensor,
+    /// `∂loss/∂value`, summed over the micro-batches since it was last zeroed.
+    pub grad: Tensor,
+}
+
+/// The lists of operations that can be replayed separately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Tokens to logits and losses.
+    Forward,
+    /// Losses to parameter gradients, added to what is there.
+    Backward,
+    /// Clipping and AdamW, then gradients to zero.
+    Update,
+    /// A prompt of up to T tokens to logits and a filled KV cache.
+    Prefill,
+    /// One token and the KV cache to the next logits.
+    Decode,
+}
+
+/// Number of passes.
+const PASSES: usize = 5;
+
+/// One operation, recorded with its tensors; forward and backward of an op are two of these side by side in one file.
+pub trait Op: std::fmt::Debug + Send {
+    /// Name for reports, in the field's terms.
+    fn name(&self) -> &'static str;
+    /// Floating-point operations of one replay (a multiply-add is 2), for reports; 0 where memory is the only cost.
+    fn flops(&self) -> u64 {
+        0
+    }
+    /// Replays on the CPU: a thin adapter over a pure function on slices.
+    fn cpu(&self, mem: &Memory, step: &Step);
+}
+
+/// The two flat parameter arenas: each has value, gradient and optimizer buffers of one layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arena {
+    /// Rank 2 and up: matrices and tables.
+    Matrices,
+    /// Biases and gains.
+    Vectors,
+}
+
+/// The buffers of an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Parameter values.
+    Value,
+    /// Gradients.
+    Grad,
+    /// AdamW's first moment.
+    M,
+    /// AdamW's second moment.
+    V,
+    /// Exponential moving average of the values.
+    Ema,
+}
+
+/// What is known of a tensor when recording.
+#[derive(Clone, Debug)]
+pub(crate) struct TensorInfo {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub buffer: usize,
+    pub offset: usize,
+}
+
+impl TensorInfo {
+    pub fn numel(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// A parameter as recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordedParameter {
+    pub spec: ParameterSpec,
+    pub arena: Arena,
+    pub offset: usize,
+}
+
+/// Which fields the arenas have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Training {
+    /// Values only.
+    No,
+    /// Gradients and both moments.
+    Yes,
+    /// Also a moving average of the values.
+    WithEma,
+}
+
+/// The recorded model. See the module's documentation.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) tensors: Vec<TensorInfo>,
+    /// Buffer lengths in floats.
+    pub(crate) buffers: Vec<usize>,
+    pub(crate) parameters: Vec<RecordedParameter>,
+    passes: [Vec<Box<dyn Op>>; PASSES],
+    training: Training,
+}
+
+/// Offsets inside an arena are multiples of this many floats (256 bytes): what WebGPU asks of a buffer binding.
+const ALIGNMENT: usize = 64;
+
+impl Program {
+    /// A program with these parameters and no operations yet.
+    pub fn new(specs: Vec<ParameterSpec>, training: Training) -> Self {
+        let mut program = Self {
+            tensors: Vec::new(),
+            buffers: Vec::new(),
+            parameters: Vec::new(),
+            passes: Default::default(),
+            training,
+        };
+        let mut lengths = [0; 2];
+        for spec in specs {
+            let arena = if spec.shape.len() >= 2 { Arena::Matrices } else { Arena::Vectors };
+            let offset = lengths[arena as usize];
+            lengths[arena as usize] += spec.numel().next_multiple_of(ALIGNMENT);
+            program.parameters.push(RecordedParameter { spec, arena, offset });
+        }
+        for arena in [Arena::Matrices, Arena::Vectors] {
+            for field in program.fields() {
+                let name = format!("{arena:?}.{field:?}").to_lowercase();
+                program.tensor(&name, &[lengths[arena as usize]]);
+            }
+        }
+        for p in program.parameters.clone() {
+            for field in program.fields() {
+                let suffix = match field {
+                    Field::Value => "",
+                    Field::Grad => ".grad",
+                    Field::M => ".m",
+                    Field::V => ".v",
+                    Field::Ema => ".ema",
+                };
+                program.tensors.push(TensorInfo {
+                    name: format!("{}{suffix}", p.spec.name),
+                    shape: p.spec.shape.clone(),
+                    buffer: program.arena_buffer(p.arena, field),
+                    offset: p.offset,
+                });
+            }
+        }
+        program
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        match self.training {
+            Training::No => vec![Field::Value],
+            Training::Yes => vec![Field::Value, Field::Grad, Field::M, Field::V],
+            Training::WithEma => vec![Field::Value, Field::Grad, Field::M, Field::V, Field::Ema],
+        }
+    }
+
+    fn arena_buffer(&self, arena: Arena, field: Field) -> usize {
+        let fields = self.fields();
+        let at = fields.iter().position(|&f| f == field).expect("the program was recorded without this field");
+        arena as usize * fields.len() + at
+    }
+
+    /// Whether the arenas have gradients and moments.
+    pub fn training(&self) -> Training {
+        self.training
+    }
+
+    /// A whole arena as one flat tensor.
+    ///
+    /// # Panics
+    /// When the program was recorded without that field.
+    pub fn arena(&self, arena: Arena, field: Field) -> Tensor {
+        Tensor(self.arena_buffer(arena, field) as u32)
+    }
+
+    /// A new tensor with a buffer of its own, zeroed when loaded.
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        debug_assert!(self.find(name).is_none(), "two tensors named {name}");
+        self.tensors.push(TensorInfo {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            buffer: self.buffers.len(),
+            offset: 0,
+        });
+        self.buffers.push(shape.iter().product());
+        Tensor(self.tensors.len() as u32 - 1)
+    }
+
+    /// The tensor of that name, made on first use: gradients of activations that all layers share.
+    pub fn shared(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name).unwrap_or_else(|| self.tensor(name, shape));
+        assert_eq!(self.shape(tensor), shape, "shared tensor {name} has two shapes");
+        tensor
+    }
+
+    /// The parameter of that name (its gradient is the value itself where the program does not train, and never used).
+    ///
+    /// # Panics
+    /// When the configuration has no such parameter.
+    pub fn parameter(&self, name: &str) -> Parameter {
+        let value = self.find(name).unwrap_or_else(|| panic!("no parameter named {name}"));
+        let grad = if self.training == Training::No { value } else { Tensor(value.0 + 1) };
+        Parameter { value, grad }
+    }
+
+    /// Looks a tensor up by name.
+    pub fn find(&self, name: &str) -> Option<Tensor> {
+        self.tensors.iter().position(|t| t.name == name).map(|i| Tensor(i as u32))
+    }
+
+    /// A tensor's name.
+    pub fn name(&self, tensor: Tensor) -> &str {
+        &self.tensors[tensor.0 as usize].name
+    }
+
+    /// A tensor's sizes, outermost first.
+    pub fn shape(&self, tensor: Tensor) -> &[usize] {
+        &self.tensors[tensor.0 as usize].shape
+    }
+
+    /// Sizes of a rank-2 tensor.
+    ///
+    /// # Panics
+    /// When the tensor has another rank.
+    pub fn matrix(&self, tensor: Tensor) -> (usize, usize) {
+        match *self.shape(tensor) {
+            [rows, cols] => (rows, cols),
+            ref shape => panic!("{} has shape {shape:?}, not [rows, columns]", self.name(tensor)),
+        }
+    }
+
+    /// Asserts a shape while recording.
+    ///
+    /// # Panics
+    /// When it differs, naming the op, the tensor and both shapes.
+    pub fn expect(&self, op: &str, tensor: Tensor, shape: &[usize]) {
+        assert_eq!(self.shape(tensor), shape, "{op}: shape of {}", self.name(tensor));
+    }
+
+    /// Appends an operation to a pass.
+    pub fn push(&mut self, pass: Pass, op: impl Op + 'static) {
+        self.passes[pass as usize].push(Box::new(op));
+    }
+
+    /// The operations of a pass, in order.
+    pub fn ops(&self, pass: Pass) -> &[Box<dyn Op>] {
+        &self.passes[pass as usize]
+    }
+
+    /// Bytes that an engine allocates for this program.
+    pub fn memory_bytes(&self) -> u64 {
+        self.buffers.iter().map(|&n| 4 * n as u64).sum()
+    }
+
+    /// Floating-point operations of one replay of a pass.
+    pub fn flops(&self, pass: Pass) -> u64 {
+        self.ops(pass).iter().map(|op| op.flops()).sum()
+    }
+
+    /// Fails when the program needs more memory than `available` bytes.
+    pub fn check_memory(&self, available: u64) -> Result<()> {
+        crate::error::check_memory(self.memory_bytes(), available)
+    }
+
+    /// The parameters in file order.
+    pub fn parameters(&self) -> impl Iterator<Item = &ParameterSpec> {
+        self.parameters.iter().map(|p| &p.spec)
+    }
+}
+
+/// Name, value, gradient and shape problems of a missing tensor, as an error for a user's question ("read this activation").
+pub(crate) fn no_such_tensor(name: &str) -> Error {
+    Error::Config(format!("the model has no tensor named `{name}`"))
+}
