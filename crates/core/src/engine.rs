@@ -136,6 +136,14 @@ impl Engine {
         self.program().find(&format!("{name}{suffix}")).expect("the program has this field")
     }
 
+    /// Copies a field of every parameter over another.
+    pub async fn copy(&mut self, from: Field, to: Field) {
+        for arena in [Arena::Matrices, Arena::Vectors] {
+            let values = self.read(self.program().arena(arena, from)).await;
+            self.write(self.program().arena(arena, to), &values);
+        }
+    }
+
     /// Sets a field of every parameter.
     ///
     /// # Errors

@@ -11,10 +11,13 @@ pub mod memory;
 pub mod nn;
 pub mod ops;
 pub mod parameters;
+pub mod presets;
 pub mod program;
 pub mod rng;
+pub mod sample;
 pub mod step;
 pub mod tokenizer;
+pub mod train;
 pub mod weights;
 
 pub use config::{Activation, Architecture, ModelConfig};

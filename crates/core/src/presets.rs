@@ -1,0 +1,169 @@
+//! Named starting points: a model and the settings to train it with, each with the reason for its numbers.
+
+use crate::config::{Activation, Architecture, ModelConfig};
+use crate::nn::optimizer::Decay;
+use crate::train::config::{Schedule, TrainConfig};
+
+/// A model, how to train it, and why.
+#[derive(Clone, Debug)]
+pub struct Preset {
+    /// What the command line calls it.
+    pub name: &'static str,
+    /// One line.
+    pub reason: &'static str,
+    /// The model, for a vocabulary of 65 until the data says otherwise.
+    pub model: ModelConfig,
+    /// The settings.
+    pub train: TrainConfig,
+}
+
+/// Every preset, smallest first.
+pub fn all() -> Vec<Preset> {
+    vec![bigram(), micro(), tiny(), small(), minigpt_small(), minigpt_strong(), medium()]
+}
+
+/// The preset of that name.
+pub fn find(name: &str) -> Option<Preset> {
+    all().into_iter().find(|preset| preset.name == name)
+}
+
+fn gpt(n_layer: usize, n_head: usize, n_embd: usize, n_positions: usize) -> ModelConfig {
+    ModelConfig { n_layer, n_head, n_embd, n_positions, n_inner: 4 * n_embd, ..ModelConfig::default() }
+}
+
+fn bigram() -> Preset {
+    Preset {
+        name: "bigram",
+        reason: "the floor: the next character from the last one alone, 2.45 nats on Tiny Shakespeare",
+        model: ModelConfig {
+            architecture: Architecture::Bigram,
+            tie_word_embeddings: false,
+            n_positions: 32,
+            ..ModelConfig::default()
+        },
+        train: TrainConfig { max_steps: 2000, learning_rate: 3e-2, min_learning_rate: 3e-3, ..TrainConfig::default() },
+    }
+}
+
+fn micro() -> Preset {
+    Preset {
+        name: "micro",
+        reason: "the GPT of Karpathy's \"Let's build GPT\" lecture: trains in seconds, for trying things out",
+        model: ModelConfig { activation_function: Activation::Relu, ..gpt(4, 4, 64, 32) },
+        train: TrainConfig {
+            batch_size: 16,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-3,
+            lr_scheduler_type: Schedule::Constant,
+            warmup_steps: 0,
+            max_steps: 5000,
+            eval_steps: 500,
+            ..TrainConfig::default()
+        },
+    }
+}
+
+fn tiny() -> Preset {
+    Preset {
+        name: "tiny",
+        reason: "the default without a GPU: readable text after a few minutes on two cores",
+        model: gpt(4, 4, 128, 64),
+        train: TrainConfig::default(),
+    }
+}
+
+fn small() -> Preset {
+    Preset {
+        name: "small",
+        reason: "tiny with twice the context: the best that 0.82M parameters do in a coffee break",
+        model: gpt(4, 4, 128, 128),
+        train: TrainConfig { max_steps: 4000, eval_steps: 500, ..TrainConfig::default() },
+    }
+}
+
+fn minigpt_small() -> Preset {
+    Preset {
+        name: "minigpt-small",
+        reason: "the MiniGPT paper's small model, exactly: val 1.7236 after 3000 steps",
+        model: ModelConfig {
+            activation_function: Activation::Gelu,
+            tie_word_embeddings: false,
+            lm_head_bias: true,
+            dropout: 0.1,
+            ..gpt(4, 4, 128, 128)
+        },
+        train: TrainConfig {
+            batch_size: 32,
+            max_steps: 3000,
+            learning_rate: 3e-4,
+            min_learning_rate: 3e-4,
+            lr_scheduler_type: Schedule::Constant,
+            warmup_steps: 0,
+            adam_beta2: 0.999,
+            weight_decay: 0.01,
+            decay: Decay::All,
+            max_grad_norm: 0.0,
+            eval_steps: 250,
+            ..TrainConfig::default()
+        },
+    }
+}
+
+fn minigpt_strong() -> Preset {
+    Preset {
+        name: "minigpt-strong",
+        reason: "the MiniGPT paper's strong model, exactly: val 1.4780 at its best",
+        model: ModelConfig {
+            activation_function: Activation::Gelu,
+            lm_head_bias: true,
+            dropout: 0.2,
+            ..gpt(6, 6, 384, 256)
+        },
+        train: TrainConfig {
+            batch_size: 64,
+            max_steps: 5000,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-4,
+            adam_beta2: 0.99,
+            ..TrainConfig::default()
+        },
+    }
+}
+
+fn medium() -> Preset {
+    Preset {
+        name: "medium",
+        reason: "nanoGPT's Shakespeare model, annealed in half the steps: it overfits after that (needs a GPU)",
+        model: ModelConfig { dropout: 0.2, ..gpt(6, 6, 384, 256) },
+        train: TrainConfig {
+            batch_size: 64,
+            max_steps: 2500,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-4,
+            adam_beta2: 0.99,
+            ..TrainConfig::default()
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_counts_are_the_published_ones() {
+        for (name, count) in [("tiny", 809_856), ("medium", 10_770_816), ("minigpt-small", 826_433)] {
+            assert_eq!(find(name).unwrap().model.num_parameters(), count, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_preset_is_valid_and_found_by_its_name() {
+        for preset in all() {
+            preset.model.validate().unwrap();
+            preset.train.validate().unwrap();
+            assert_eq!(find(preset.name).unwrap().model, preset.model);
+        }
+        assert!(find("nonsense").is_none());
+    }
+}

@@ -1,0 +1,123 @@
+//! A model that continues a text. Prompts and outputs may be longer than the context.
+//!
+//! Learned positions end at `T`. When the cache is full, the last `T/2` tokens are read again as a new prompt, at positions
+//! from 0: between `T/2` and `T` tokens are always in view, and the cost per token stays that of one cached step plus one share of a
+//! prefill. (Reading again at every token, as nanoGPT does, would cost `T` times as much.)
+
+use crate::config::ModelConfig;
+use crate::cpu::Pool;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::nn::Generation;
+use crate::program::{Field, Pass};
+use crate::step::Step;
+use crate::weights::Weights;
+
+/// One text in the making.
+pub struct Generator {
+    engine: Engine,
+    generation: Generation,
+    context: usize,
+    vocab: usize,
+    /// Tokens in the cache, oldest first; never more than `context`.
+    window: Vec<u32>,
+    /// Tokens of the text so far, those that left the window included.
+    length: u32,
+    logits: Vec<f32>,
+}
+
+impl std::fmt::Debug for Generator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Generator({} tokens)", self.length)
+    }
+}
+
+impl Generator {
+    /// Loads a model for generation.
+    ///
+    /// # Errors
+    /// An invalid configuration, weights that are not its, or too little of the `memory` bytes that may be allocated.
+    pub fn new(config: &ModelConfig, weights: &Weights, pool: Pool, memory: u64) -> Result<Self> {
+        let (program, generation) = Generation::record(config)?;
+        program.check_memory(memory)?;
+        let mut engine = Engine::cpu(program, pool);
+        engine.load(Field::Value, weights)?;
+        Ok(Self {
+            engine,
+            generation,
+            context: config.n_positions,
+            vocab: config.vocab_size,
+            window: Vec::new(),
+            length: 0,
+            logits: Vec::new(),
+        })
+    }
+
+    /// Exchanges the weights, for a sample of each stage of a training run.
+    ///
+    /// # Errors
+    /// When they are not the model's.
+    pub fn load(&mut self, weights: &Weights) -> Result<()> {
+        self.engine.load(Field::Value, weights)
+    }
+
+    /// Starts a new text with a prompt, of which the last `T` tokens are read. Then [`Self::logits`] are those of the next token.
+    ///
+    /// # Errors
+    /// An empty prompt, or a token that the model does not have.
+    pub async fn start(&mut self, prompt: &[u32]) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(Error::Sampling("the prompt is empty: give at least one token, a line break say".into()));
+        }
+        if let Some(id) = prompt.iter().find(|&&id| id as usize >= self.vocab) {
+            return Err(Error::Sampling(format!("token {id} is not among the model's {} tokens", self.vocab)));
+        }
+        self.length = prompt.len() as u32;
+        self.window.clear();
+        self.window.extend_from_slice(&prompt[prompt.len().saturating_sub(self.context)..]);
+        self.prefill().await;
+        Ok(())
+    }
+
+    async fn prefill(&mut self) {
+        let mut padded = self.window.clone();
+        padded.resize(self.context, 0);
+        self.engine.write_ids(self.generation.prompt, &padded);
+        let position = self.window.len() as u32 - 1;
+        self.engine.replay(Pass::Prefill, &Step { position, ..Step::default() });
+        self.engine.read_into(self.generation.prompt_logits, &mut self.logits).await;
+    }
+
+    /// Logits of the next token, `[V]`.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// Tokens of the text so far: the next token's position.
+    pub fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// Appends a token.
+    ///
+    /// # Panics
+    /// Before [`Self::start`], or when the model does not have the token.
+    pub async fn push(&mut self, token: u32) {
+        assert!(!self.window.is_empty() && (token as usize) < self.vocab, "push({token}) on {self:?}");
+        self.length += 1;
+        if self.window.len() == self.context {
+            self.window.drain(..self.context - self.context / 2);
+            self.window.push(token);
+            if self.window.len() > self.context {
+                self.window.remove(0);
+            }
+            self.prefill().await;
+            return;
+        }
+        let position = self.window.len() as u32;
+        self.window.push(token);
+        self.engine.write_ids(self.generation.token, &[token]);
+        self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
+        self.engine.read_into(self.generation.logits, &mut self.logits).await;
+    }
+}

@@ -1,0 +1,223 @@
+//! From logits to a token:
+//!
+//! ```text
+//! l = logits / temperature         keep the top_k largest, then the fewest whose probability reaches top_p
+//! token = argmax (l + g),  g = -log(-log u)        Gumbel noise: this draws from softmax(l) over what was kept
+//! ```
+//!
+//! The noise of a token id depends on seed, position and id alone, so that changing the temperature changes only what it
+//! should (Gumbel-max trick; Maddison et al. 2014).
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::rng::{Site, Stream};
+
+/// Settings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamplerConfig {
+    /// 0 is greedy; 1 is the model's own distribution.
+    pub temperature: f32,
+    /// Keep the `k` most probable tokens.
+    pub top_k: Option<usize>,
+    /// Keep the fewest tokens whose probabilities add up to this share.
+    pub top_p: Option<f32>,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: None, top_p: None, seed: 1337 }
+    }
+}
+
+impl SamplerConfig {
+    /// Checks every field; the error names the field, its value and the allowed range.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |message: String| Err(Error::Sampling(message));
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return fail(format!("temperature is {}; it must be 0 (greedy) or more", self.temperature));
+        }
+        if self.top_k == Some(0) {
+            return fail("top-k is 0, which keeps nothing; it must be 1 or more".into());
+        }
+        if let Some(p) = self.top_p
+            && !(p > 0.0 && p <= 1.0)
+        {
+            return fail(format!("top-p is {p}; it must be above 0 and at most 1"));
+        }
+        Ok(())
+    }
+}
+
+/// Draws tokens; keeps its buffers.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    config: SamplerConfig,
+    /// Ids with scaled logits, most probable first once sorted.
+    kept: Vec<(u32, f32)>,
+}
+
+impl Sampler {
+    /// A sampler with these settings.
+    ///
+    /// # Errors
+    /// Settings out of range.
+    pub fn new(config: SamplerConfig) -> Result<Self> {
+        config.validate()?;
+        Ok(Self { config, kept: Vec::new() })
+    }
+
+    /// Ids that can be drawn, with logits divided by the temperature: unsorted when nothing was cut off.
+    fn keep(&mut self, logits: &[f32]) {
+        let SamplerConfig { temperature, top_k, top_p, .. } = self.config;
+        self.kept.clear();
+        self.kept.extend((0..).zip(logits.iter().map(|&l| l / temperature)));
+        let top_k = top_k.unwrap_or(logits.len()).min(logits.len());
+        let top_p = top_p.unwrap_or(1.0);
+        if top_k == logits.len() && top_p == 1.0 {
+            return;
+        }
+        // Equal logits keep the order of their ids, so that the cut is the same everywhere.
+        self.kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        self.kept.truncate(top_k);
+        if top_p < 1.0 {
+            let max = self.kept[0].1;
+            let weight = |l: f32| libm::exp(f64::from(l - max));
+            let total: f64 = self.kept.iter().map(|&(_, l)| weight(l)).sum();
+            let mut sum = 0.0;
+            let enough = self.kept.iter().position(|&(_, l)| {
+                sum += weight(l) / total;
+                sum >= f64::from(top_p)
+            });
+            self.kept.truncate(enough.map_or(self.kept.len(), |last| last + 1));
+        }
+    }
+
+    /// The probability of each token id under these settings; cut-off ids have exactly 0.
+    pub fn probabilities(&mut self, logits: &[f32]) -> Vec<f32> {
+        let mut probabilities = vec![0.0; logits.len()];
+        if self.config.temperature == 0.0 {
+            probabilities[argmax(logits) as usize] = 1.0;
+            return probabilities;
+        }
+        self.keep(logits);
+        let max = self.kept.iter().map(|&(_, l)| l).fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = self.kept.iter().map(|&(_, l)| libm::exp(f64::from(l - max))).sum();
+        for &(id, l) in &self.kept {
+            probabilities[id as usize] = (libm::exp(f64::from(l - max)) / total) as f32;
+        }
+        probabilities
+    }
+
+    /// The token at `position` of the text.
+    pub fn sample(&mut self, logits: &[f32], position: u32) -> u32 {
+        if self.config.temperature == 0.0 {
+            return argmax(logits);
+        }
+        self.keep(logits);
+        let stream = Stream::new(self.config.seed, position, Site::SAMPLE);
+        let mut best = (self.kept[0].0, f64::NEG_INFINITY);
+        for &(id, l) in &self.kept {
+            // In (0, 1): both logarithms stay finite.
+            let u = (f64::from(stream.bits(id)) + 0.5) / 4_294_967_296.0;
+            let score = f64::from(l) - libm::log(-libm::log(u));
+            if score > best.1 {
+                best = (id, score);
+            }
+        }
+        best.0
+    }
+}
+
+/// The id of the largest logit; the first of equals.
+fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (i, &l) in logits.iter().enumerate() {
+        if l > logits[best] {
+            best = i;
+        }
+    }
+    best as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 5] = [1.0, 3.0, -2.0, 2.0, 3.0];
+
+    fn sampler(temperature: f32, top_k: Option<usize>, top_p: Option<f32>) -> Sampler {
+        Sampler::new(SamplerConfig { temperature, top_k, top_p, seed: 1 }).unwrap()
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_largest() {
+        assert_eq!(sampler(0.0, None, None).sample(&LOGITS, 0), 1);
+        assert_eq!(sampler(0.0, None, None).probabilities(&LOGITS), [0.0, 1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn frequencies_follow_the_softmax() {
+        for (temperature, top_k, top_p) in [(1.0, None, None), (0.5, Some(3), None), (2.0, None, Some(0.8))] {
+            let mut sampler = sampler(temperature, top_k, top_p);
+            let want = sampler.probabilities(&LOGITS);
+            let n = 40_000;
+            let mut counts = [0_u32; 5];
+            (0..n).for_each(|i| counts[sampler.sample(&LOGITS, i) as usize] += 1);
+            for (count, want) in counts.iter().zip(&want) {
+                let got = f64::from(*count) / f64::from(n);
+                // Six standard deviations; an id that was cut off is never drawn.
+                let deviation = (f64::from(*want) * (1.0 - f64::from(*want)) / f64::from(n)).sqrt();
+                assert!((got - f64::from(*want)).abs() <= 6.0 * deviation, "{counts:?} for {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_keep_what_they_should() {
+        let kept = |top_k, top_p| {
+            let p = sampler(1.0, top_k, top_p).probabilities(&LOGITS);
+            assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            (0..5).filter(|&i| p[i] > 0.0).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(Some(1), None), [1]);
+        assert_eq!(kept(Some(3), None), [1, 3, 4]);
+        assert_eq!(kept(Some(100), None), [0, 1, 2, 3, 4]);
+        // The probabilities are 0.054, 0.400, 0.003, 0.147, 0.400 (rounded).
+        assert_eq!(kept(None, Some(0.3)), [1]);
+        assert_eq!(kept(None, Some(0.5)), [1, 4]);
+        assert_eq!(kept(None, Some(0.85)), [1, 3, 4]);
+        assert_eq!(kept(None, Some(1.0)), [0, 1, 2, 3, 4]);
+        // top-p counts shares of what top-k left.
+        assert_eq!(kept(Some(2), Some(0.5)), [1]);
+    }
+
+    #[test]
+    fn a_colder_draw_uses_the_same_noise() {
+        // As the temperature falls, the choice changes at most towards larger logits.
+        for position in 0..200 {
+            let draws: Vec<f32> = [4.0, 2.0, 1.0, 0.5, 0.1]
+                .map(|t| LOGITS[sampler(t, None, None).sample(&LOGITS, position) as usize])
+                .to_vec();
+            assert!(draws.windows(2).all(|w| w[1] >= w[0]), "{draws:?}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let base = SamplerConfig::default();
+        for (config, name) in [
+            (SamplerConfig { temperature: -1.0, ..base }, "temperature"),
+            (SamplerConfig { temperature: f32::NAN, ..base }, "temperature"),
+            (SamplerConfig { temperature: f32::INFINITY, ..base }, "temperature"),
+            (SamplerConfig { top_k: Some(0), ..base }, "top-k"),
+            (SamplerConfig { top_p: Some(0.0), ..base }, "top-p"),
+            (SamplerConfig { top_p: Some(1.1), ..base }, "top-p"),
+            (SamplerConfig { top_p: Some(f32::NAN), ..base }, "top-p"),
+        ] {
+            assert!(Sampler::new(config).unwrap_err().to_string().contains(name));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The mean loss over a split, by one of two protocols.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::Protocol;
+use super::dataset::{Batch, Batches, Dataset, Split};
+use crate::engine::Engine;
+use crate::nn::Graph;
+use crate::program::Pass;
+use crate::step::Step;
+use crate::train::config::Order;
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats per token.
+    pub loss: f64,
+    /// `e^loss`.
+    pub perplexity: f64,
+    /// `loss / ln 2` per character instead of per token: comparable between tokenizers.
+    pub bits_per_char: f64,
+    /// Predicted tokens.
+    pub tokens: u64,
+    /// Over what the mean was taken.
+    pub protocol: Protocol,
+}
+
+/// How to evaluate.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluator {
+    /// The recorded model.
+    pub graph: Graph,
+    /// Over what to average.
+    pub protocol: Protocol,
+    /// Batches of the `sampled` protocol.
+    pub batches: usize,
+    /// Seed of the `sampled` protocol.
+    pub seed: u64,
+}
+
+impl Evaluator {
+    /// Evaluates the engine's present weights on a split of more than one token.
+    pub async fn run(&self, engine: &mut Engine, data: &Dataset, split: Split) -> Evaluation {
+        let tokens = data.split(split);
+        let mut sum = Sum::default();
+        match self.protocol {
+            Protocol::Full => self.full(engine, tokens, &mut sum).await,
+            // A split that cannot fill a random window is evaluated whole.
+            Protocol::Sampled if tokens.len() <= self.graph.context => self.full(engine, tokens, &mut sum).await,
+            Protocol::Sampled => self.sampled(engine, tokens, &mut sum).await,
+        }
+        let loss = sum.nats / sum.tokens as f64;
+        Evaluation {
+            loss,
+            perplexity: loss.exp(),
+            bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(),
+            tokens: sum.tokens,
+            protocol: self.protocol,
+        }
+    }
+
+    /// Windows side by side: `T` inputs each, the last one as short as it has to be, every token but the first predicted once.
+    async fn full(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) {
+        let Graph { batch, context, .. } = self.graph;
+        let predicted = tokens.len().saturating_sub(1);
+        for start in (0..predicted).step_by(batch * context) {
+            let count = (predicted - start).min(batch * context);
+            // Padding comes after all that counts: causal attention does not see it, and its losses are left out.
+            let padded = |from: usize| {
+                let mut ids = tokens[from..from + count].to_vec();
+                ids.resize(batch * context, 0);
+                ids
+            };
+            self.forward(engine, &Batch { tokens: padded(start), targets: padded(start + 1) }, count, sum).await;
+        }
+    }
+
+    async fn sampled(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) {
+        let Graph { batch, context, .. } = self.graph;
+        // Its own stream: never the batches of training.
+        let seed = self.seed ^ u64::from(crate::rng::Site::EVALUATION.0) << 32;
+        let mut draw = Batches::new(seed, Order::Random, batch, context);
+        let mut window = Batch::default();
+        for i in 0..self.batches {
+            draw.fill(tokens, i as u32, &mut window);
+            self.forward(engine, &window, batch * context, sum).await;
+        }
+    }
+
+    async fn forward(&self, engine: &mut Engine, batch: &Batch, count: usize, sum: &mut Sum) {
+        engine.write_ids(self.graph.tokens, &batch.tokens);
+        engine.write_ids(self.graph.targets, &batch.targets);
+        engine.replay(Pass::Forward, &Step::default());
+        let losses = engine.read(self.graph.losses).await;
+        sum.nats += losses[..count].iter().map(|&l| f64::from(l)).sum::<f64>();
+        sum.tokens += count as u64;
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    nats: f64,
+    tokens: u64,
+}

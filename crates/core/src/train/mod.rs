@@ -1,0 +1,318 @@
+//! Training: batches in, weights out, one [`Trainer`] per run.
+//!
+//! A run is a function of its settings, its data and its step: nothing random is stored, so an interrupted run that is resumed from its
+//! checkpoint ends bit-identical to one that was not.
+
+pub mod config;
+pub mod dataset;
+pub mod evaluation;
+pub mod state;
+
+pub use config::TrainConfig;
+pub use dataset::{Dataset, Split};
+pub use evaluation::{Evaluation, Evaluator};
+pub use state::{Best, RunState};
+
+use crate::checkpoint::TrainingState;
+use crate::config::ModelConfig;
+use crate::cpu::Pool;
+use crate::engine::Engine;
+use crate::error::{Error, Result, check_memory};
+use crate::nn::block::Probs;
+use crate::nn::{Graph, Recording};
+use crate::program::{Field, Pass, Program, Tensor, Training};
+use crate::step::{Mode, Step};
+use crate::weights::Weights;
+use dataset::{Batch, Batches};
+
+/// Updates in a row whose gradient was not finite before a run is given up.
+const MAX_SKIPS: u64 = 10;
+
+/// What one update did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Updates done, this one included.
+    pub step: u64,
+    /// Mean loss of its batches before the update, nats per token.
+    pub loss: f64,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f32,
+    /// Its learning rate.
+    pub learning_rate: f32,
+    /// Whether the update was left out because the gradient was not finite.
+    pub skipped: bool,
+}
+
+/// A run in progress.
+pub struct Trainer {
+    engine: Engine,
+    graph: Graph,
+    grad_norm: Tensor,
+    model: ModelConfig,
+    settings: TrainConfig,
+    data: Dataset,
+    batches: Batches,
+    batch: Batch,
+    state: RunState,
+    skips: u64,
+}
+
+impl std::fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Trainer(step {} of {})", self.state.step, self.settings.max_steps)
+    }
+}
+
+/// Records the training program of a model.
+fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, Tensor)> {
+    let training = if settings.ema_decay > 0.0 { Training::WithEma } else { Training::Yes };
+    let recording = Recording {
+        batch: settings.batch_size,
+        context: model.n_positions,
+        training,
+        probs: Probs::Skip,
+    };
+    let (mut program, graph) = recording.record(model)?;
+    let grad_norm = settings.optimizer().record(&mut program);
+    Ok((program, graph, grad_norm))
+}
+
+/// A lower bound of the bytes that training takes, from the sizes alone: absurd configurations are refused before they are recorded.
+fn least_memory(model: &ModelConfig, settings: &TrainConfig) -> u64 {
+    let rows = settings.batch_size as u64 * model.n_positions as u64;
+    let stream = rows.saturating_mul(model.n_embd as u64).saturating_mul(model.n_layer as u64);
+    model.num_parameters().saturating_add(stream).saturating_mul(16)
+}
+
+impl Trainer {
+    /// A new run from initial weights. `memory` is how many bytes may be allocated.
+    ///
+    /// # Errors
+    /// Settings out of range, data too short for the context, a vocabulary that is not the model's, too little memory.
+    pub async fn new(
+        model: ModelConfig,
+        settings: TrainConfig,
+        data: Dataset,
+        pool: Pool,
+        memory: u64,
+    ) -> Result<Self> {
+        let mut trainer = Self::load(model, settings, data, pool, memory)?;
+        trainer.engine.initialize(trainer.settings.seed);
+        if trainer.settings.ema_decay > 0.0 {
+            trainer.engine.copy(Field::Value, Field::Ema).await;
+        }
+        Ok(trainer)
+    }
+
+    fn load(model: ModelConfig, settings: TrainConfig, data: Dataset, pool: Pool, memory: u64) -> Result<Self> {
+        model.validate()?;
+        settings.validate()?;
+        data.check_context(model.n_positions)?;
+        if data.vocab_size() != model.vocab_size {
+            return Err(Error::Data(format!(
+                "the tokenizer has {} entries and the model {}",
+                data.vocab_size(),
+                model.vocab_size
+            )));
+        }
+        check_memory(least_memory(&model, &settings), memory)?;
+        let (program, graph, grad_norm) = record(&model, &settings)?;
+        program.check_memory(memory)?;
+        let batches = Batches::new(settings.seed, settings.order, settings.batch_size, model.n_positions);
+        Ok(Self {
+            engine: Engine::cpu(program, pool),
+            graph,
+            grad_norm,
+            model,
+            settings,
+            data,
+            batches,
+            batch: Batch::default(),
+            state: RunState::default(),
+            skips: 0,
+        })
+    }
+
+    /// Goes on with a run from its checkpoint.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; also a training state without the moments that the settings call for.
+    pub fn resume(
+        model: ModelConfig,
+        weights: &Weights,
+        training: &TrainingState,
+        data: Dataset,
+        pool: Pool,
+        memory: u64,
+    ) -> Result<Self> {
+        let state = RunState::from_json(&training.state)?;
+        let settings = state.settings.clone();
+        let mut trainer = Self::load(model, settings, data, pool, memory)?;
+        let slot = |name: &str| state::slot(&training.optimizer, name);
+        trainer.engine.load(Field::M, &slot("m"))?;
+        trainer.engine.load(Field::V, &slot("v"))?;
+        if trainer.settings.ema_decay > 0.0 {
+            // The model is the average; what trains on is kept beside the moments.
+            trainer.engine.load(Field::Ema, weights)?;
+            trainer.engine.load(Field::Value, &slot("value"))?;
+        } else {
+            trainer.engine.load(Field::Value, weights)?;
+        }
+        trainer.state = state;
+        Ok(trainer)
+    }
+
+    /// Does one update.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after ten updates in a row without a finite gradient.
+    pub async fn step(&mut self) -> Result<StepReport> {
+        let accumulation = self.settings.gradient_accumulation_steps as u64;
+        let done = self.state.step;
+        let learning_rate = self.settings.learning_rate_at(done);
+        let t = done + 1;
+        let correction = |beta: f32| (1.0 - f64::from(beta).powi(t.min(1 << 30) as i32)) as f32;
+        let mut step = Step {
+            mode: Mode::Train,
+            seed: self.settings.seed,
+            loss_scale: 1.0 / accumulation as f32,
+            learning_rate,
+            bias_correction1: correction(self.settings.adam_beta1),
+            bias_correction2: correction(self.settings.adam_beta2),
+            ..Step::default()
+        };
+        let mut loss = 0.0;
+        for micro in 0..accumulation {
+            step.counter = (done * accumulation + micro) as u32;
+            self.batches.fill(self.data.split(Split::Train), step.counter, &mut self.batch);
+            self.engine.write_ids(self.graph.tokens, &self.batch.tokens);
+            self.engine.write_ids(self.graph.targets, &self.batch.targets);
+            self.engine.replay(Pass::Forward, &step);
+            self.engine.replay(Pass::Backward, &step);
+            loss += f64::from(self.engine.read(self.graph.loss).await[0]) / accumulation as f64;
+        }
+        self.engine.replay(Pass::Update, &step);
+        let grad_norm = self.engine.read(self.grad_norm).await[0];
+        let skipped = !grad_norm.is_finite();
+        self.skips = if skipped { self.skips + 1 } else { 0 };
+        self.state.step = t;
+        if self.skips == MAX_SKIPS {
+            return Err(Error::Diverged {
+                step: t,
+                problem: format!(
+                    "the gradient was not finite for {MAX_SKIPS} updates in a row (loss {loss}); lower the learning rate"
+                ),
+            });
+        }
+        Ok(StepReport { step: t, loss, grad_norm, learning_rate, skipped })
+    }
+
+    /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).
+    pub async fn evaluate(&mut self, split: Split) -> Evaluation {
+        let evaluator = Evaluator {
+            graph: self.graph,
+            protocol: self.settings.eval_protocol,
+            batches: self.settings.eval_batches,
+            seed: self.settings.seed,
+        };
+        let averaged = self.settings.ema_decay > 0.0;
+        if averaged {
+            self.engine.swap(Field::Value, Field::Ema).await;
+        }
+        let result = evaluator.run(&mut self.engine, &self.data, split).await;
+        if averaged {
+            self.engine.swap(Field::Value, Field::Ema).await;
+        }
+        result
+    }
+
+    /// Takes note of a validation loss; whether it is the best so far.
+    pub fn record_validation(&mut self, loss: f64) -> bool {
+        self.state.record_validation(loss)
+    }
+
+    /// Whether the run is over: all updates done, or no new best for `patience` evaluations.
+    pub fn is_finished(&self) -> bool {
+        self.state.step >= self.settings.max_steps || self.is_out_of_patience()
+    }
+
+    /// Whether early stopping ended the run.
+    pub fn is_out_of_patience(&self) -> bool {
+        self.settings.patience > 0 && self.state.evaluations_since_best >= self.settings.patience
+    }
+
+    /// The weights to sample with: the moving average, if there is one.
+    pub async fn weights(&self) -> Weights {
+        self.engine.save(if self.settings.ema_decay > 0.0 { Field::Ema } else { Field::Value }).await
+    }
+
+    /// What a checkpoint needs beyond [`Self::weights`] for the run to go on.
+    ///
+    /// # Errors
+    /// When the state cannot be written as JSON.
+    pub async fn training_state(&self) -> Result<TrainingState> {
+        let mut optimizer = std::collections::BTreeMap::new();
+        let mut fields = vec![("m", Field::M), ("v", Field::V)];
+        if self.settings.ema_decay > 0.0 {
+            fields.push(("value", Field::Value));
+        }
+        for (name, field) in fields {
+            let tensors = self.engine.save(field).await;
+            optimizer.extend(tensors.into_iter().map(|(parameter, t)| (format!("{name}.{parameter}"), t)));
+        }
+        let mut state = self.state.clone();
+        state.settings = self.settings.clone();
+        Ok(TrainingState { step: state.step, state: state.to_json()?, optimizer })
+    }
+
+    /// Where the run stands.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// Adds to the time that the run has taken, seconds.
+    pub fn add_elapsed(&mut self, seconds: f64) {
+        self.state.elapsed_s += seconds;
+    }
+
+    /// What identifies the data, kept in the state so that a resumed run can tell.
+    pub fn set_data(&mut self, name: String, sha256: String) {
+        (self.state.data, self.state.data_sha256) = (name, sha256);
+    }
+
+    /// Changes how many updates there are in all.
+    ///
+    /// # Errors
+    /// When the settings become invalid.
+    pub fn set_max_steps(&mut self, max_steps: u64) -> Result<()> {
+        let settings = TrainConfig { max_steps, ..self.settings.clone() };
+        settings.validate()?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// The run's settings.
+    pub fn settings(&self) -> &TrainConfig {
+        &self.settings
+    }
+
+    /// The model.
+    pub fn model(&self) -> &ModelConfig {
+        &self.model
+    }
+
+    /// The engine, to read activations from.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The engine, to time passes on.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Tokens per update.
+    pub fn tokens_per_step(&self) -> u64 {
+        (self.settings.batch_size * self.settings.gradient_accumulation_steps * self.model.n_positions) as u64
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a run stands: `trainer_state.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::TrainConfig;
+use crate::checkpoint::STATE_FILE;
+use crate::error::{Error, Result};
+use crate::weights::{HostTensor, Weights};
+
+/// The best validation loss so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Updates done then.
+    pub step: u64,
+    /// Nats per token.
+    pub loss: f64,
+}
+
+/// Everything about a run that is not a tensor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Updates done.
+    pub step: u64,
+    /// The best validation loss so far.
+    pub best: Option<Best>,
+    /// Evaluations since then.
+    pub evaluations_since_best: u64,
+    /// Seconds of training so far.
+    pub elapsed_s: f64,
+    /// Name of the data.
+    pub data: String,
+    /// SHA-256 of the text.
+    pub data_sha256: String,
+    /// The run's settings.
+    pub settings: TrainConfig,
+}
+
+impl RunState {
+    /// Reads the state that a checkpoint carries.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self> {
+        let damaged = |problem: String| Error::Checkpoint { file: STATE_FILE.into(), problem };
+        let state: Self =
+            serde_json::from_value(json.clone()).map_err(|e| damaged(format!("not a run's state: {e}")))?;
+        state.settings.validate().map_err(|e| damaged(e.to_string()))?;
+        Ok(state)
+    }
+
+    /// As a checkpoint carries it.
+    pub fn to_json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self)
+            .map_err(|e| Error::Checkpoint { file: STATE_FILE.into(), problem: format!("cannot be written: {e}") })
+    }
+
+    /// Takes note of a validation loss; whether it is the best so far. NaN never is.
+    pub fn record_validation(&mut self, loss: f64) -> bool {
+        let better = self.best.is_none_or(|best| loss < best.loss) && loss.is_finite();
+        if better {
+            self.best = Some(Best { step: self.step, loss });
+            self.evaluations_since_best = 0;
+        } else {
+            self.evaluations_since_best += 1;
+        }
+        better
+    }
+}
+
+/// The tensors `{name}.*` of an optimizer file, by parameter.
+pub(super) fn slot(optimizer: &BTreeMap<String, HostTensor>, name: &str) -> Weights {
+    optimizer
+        .iter()
+        .filter_map(|(key, tensor)| Some((key.strip_prefix(name)?.strip_prefix('.')?.to_owned(), tensor.clone())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lower_loss_is_a_new_best() {
+        let mut state = RunState::default();
+        assert!(!state.record_validation(f64::NAN));
+        assert!(state.record_validation(2.0));
+        assert!(!state.record_validation(2.0));
+        assert!(!state.record_validation(f64::NAN));
+        assert_eq!(state.evaluations_since_best, 2);
+        state.step = 7;
+        assert!(state.record_validation(1.9));
+        assert_eq!(state.best, Some(Best { step: 7, loss: 1.9 }));
+        assert_eq!(state.evaluations_since_best, 0);
+    }
+
+    #[test]
+    fn the_state_survives_json_bit_for_bit() {
+        let state = RunState {
+            step: 3,
+            best: Some(Best { step: 2, loss: 1.0 / 3.0 }),
+            settings: TrainConfig { learning_rate: 0.1 + 0.2, ..TrainConfig::default() },
+            ..RunState::default()
+        };
+        let text = serde_json::to_string(&state.to_json().unwrap()).unwrap();
+        assert_eq!(RunState::from_json(&serde_json::from_str(&text).unwrap()).unwrap(), state);
+    }
+
+    #[test]
+    fn a_state_of_another_kind_is_refused() {
+        let error = RunState::from_json(&serde_json::json!({"step": "three"})).unwrap_err().to_string();
+        assert!(error.contains("trainer_state.json"), "{error}");
+    }
+}
