@@ -1,1 +1,0 @@
-//! Checkpoints: Hugging Face folders as named byte blobs.

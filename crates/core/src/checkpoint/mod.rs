@@ -1,0 +1,168 @@
+//! Checkpoints: Hugging Face folders as named byte blobs.
+//!
+//! ```text
+//! config.json             what the model is: GPT-2's keys where they can say it, and always `inkling`
+//! model.safetensors       its weights, float32
+//! tokenizer.json          its vocabulary
+//! tokenizer_config.json   tells `transformers` to take tokenizer.json as it is; not read here
+//! trainer_state.json      of a run only: what it needs to go on
+//! optimizer.safetensors   of a run only: the optimizer's moments
+//! ```
+//!
+//! A GPT-2-shaped folder opens in `transformers` unchanged, and one of theirs opens here. Who owns the paths (the
+//! trainer) or the URLs (the page) passes a function from file name to bytes, or `None` where there is no such file.
+//!
+//! Readers trust nothing: every size is checked against the bytes present before anything is allocated for it, the files
+//! must agree with each other, and an error names the file, the tensor or key, and what to do.
+
+mod config_json;
+mod gpt2_config;
+mod tensor_file;
+mod tensor_header;
+mod training_state;
+mod weight_names;
+
+use std::collections::BTreeMap;
+
+pub use training_state::TrainingState;
+
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+use tensor_file::TensorFile;
+use training_state::STEP;
+
+/// File name of the model's configuration.
+pub const CONFIG_FILE: &str = "config.json";
+/// File name of the weights.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// File name of the vocabulary.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// File name of what `transformers` wants to know about the tokenizer.
+pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+/// File name of a run's state.
+pub const STATE_FILE: &str = "trainer_state.json";
+/// File name of the optimizer's tensors.
+pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+
+/// A model with its vocabulary and, if it is to be trained on, the state of its run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Architecture and sizes.
+    pub config: ModelConfig,
+    /// The parameters of `config`, all finite.
+    pub weights: Weights,
+    /// Has `config.vocab_size` ids.
+    pub tokenizer: Tokenizer,
+    /// Present in a run's checkpoints, absent in a model that is handed on.
+    pub training: Option<TrainingState>,
+}
+
+impl Checkpoint {
+    /// Every file of the folder, as name and content. The same checkpoint gives the same bytes.
+    ///
+    /// # Errors
+    /// Whatever a reader would refuse: an invalid configuration, weights that are not exactly those of `config` or not
+    /// finite, a tokenizer of another size, a training state at odds with its step.
+    pub fn to_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let config = config_json::write(&self.config)?;
+        check_vocabulary(&self.config, &self.tokenizer)?;
+        let tensors = weight_names::to_file(&self.config, config_json::naming(&self.config), &self.weights)?;
+        let mut metadata = BTreeMap::from([("format", "pt".to_string())]);
+        if let Some(training) = &self.training {
+            metadata.insert(STEP, training.step.to_string());
+        }
+        let mut files = vec![
+            (CONFIG_FILE.into(), config),
+            (MODEL_FILE.into(), tensor_file::write(MODEL_FILE, &tensors, &metadata)?),
+            (TOKENIZER_FILE.into(), self.tokenizer.to_json()),
+            (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(&self.config)),
+        ];
+        if let Some(training) = &self.training {
+            files.extend(training.to_files(&self.config)?);
+        }
+        Ok(files)
+    }
+
+    /// Reads a whole folder, with the training state if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] names the file that is missing, damaged or at odds with the others; errors of `read` pass
+    /// through.
+    pub fn from_files(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+        let (config, naming) = config_json::read(&required(&mut read, CONFIG_FILE)?)?;
+        let tokenizer = read_tokenizer(&mut read)?;
+        check_vocabulary(&config, &tokenizer)?;
+        let bytes = required(&mut read, MODEL_FILE)?;
+        let model = TensorFile::parse(MODEL_FILE, &bytes)?;
+        let weights = weight_names::from_file(&config, naming, &model)?;
+        let training = match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
+            (None, None) => None,
+            (Some(json), Some(optimizer)) => {
+                Some(TrainingState::from_files(&config, model.metadata(STEP), &json, &optimizer)?)
+            }
+            (Some(_), None) => return Err(missing(OPTIMIZER_FILE, "its companion trainer_state.json is there")),
+            (None, Some(_)) => return Err(missing(STATE_FILE, "its companion optimizer.safetensors is there")),
+        };
+        Ok(Self { config, weights, tokenizer, training })
+    }
+
+    /// Reads a folder for inference: as [`Self::from_files`], but the files of a run are not asked for.
+    pub fn model_from_files(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+        Self::from_files(|file| if file == STATE_FILE || file == OPTIMIZER_FILE { Ok(None) } else { read(file) })
+    }
+}
+
+/// Reads `config.json` alone.
+pub fn read_config(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<ModelConfig> {
+    Ok(config_json::read(&required(&mut read, CONFIG_FILE)?)?.0)
+}
+
+/// Reads `config.json` and `model.safetensors`, whatever else the folder has or lacks.
+pub fn read_weights(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<(ModelConfig, Weights)> {
+    let (config, naming) = config_json::read(&required(&mut read, CONFIG_FILE)?)?;
+    let bytes = required(&mut read, MODEL_FILE)?;
+    let weights = weight_names::from_file(&config, naming, &TensorFile::parse(MODEL_FILE, &bytes)?)?;
+    Ok((config, weights))
+}
+
+/// Reads `tokenizer.json` alone.
+pub fn read_tokenizer(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Tokenizer> {
+    Tokenizer::from_json(&required(&mut read, TOKENIZER_FILE)?).map_err(|e| match e {
+        Error::Tokenizer(problem) => damaged(TOKENIZER_FILE, problem),
+        other => other,
+    })
+}
+
+/// Without it `transformers` would take the tokenizer of any `model_type: gpt2` for GPT-2's own.
+fn tokenizer_config(config: &ModelConfig) -> Vec<u8> {
+    let file = serde_json::json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.n_positions,
+        "clean_up_tokenization_spaces": false,
+    });
+    format!("{file:#}\n").into_bytes()
+}
+
+fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
+    let (model, ids) = (config.vocab_size, tokenizer.vocab_size());
+    if model == ids {
+        return Ok(());
+    }
+    let problem =
+        format!("the vocabulary has {ids} tokens but {CONFIG_FILE} has vocab_size {model}: they belong to two models");
+    Err(damaged(TOKENIZER_FILE, problem))
+}
+
+fn required(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>, file: &str) -> Result<Vec<u8>> {
+    read(file)?.ok_or_else(|| missing(file, "a model folder has config.json, model.safetensors and tokenizer.json"))
+}
+
+fn missing(file: &str, why: &str) -> Error {
+    damaged(file, format!("the file is missing; {why}"))
+}
+
+fn damaged(file: &str, problem: impl Into<String>) -> Error {
+    Error::Checkpoint { file: file.into(), problem: problem.into() }
+}
