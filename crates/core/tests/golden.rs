@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use inkling_core::checkpoint::{read_tensors, read_weights};
+use inkling_core::checkpoint::read_weights;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::block::Probs;
 use inkling_core::nn::optimizer::{Decay, Optimizer};
@@ -13,7 +13,8 @@ use inkling_core::nn::{Graph, Recording};
 use inkling_core::ops::adamw::Constants;
 use inkling_core::program::{Field, Pass, Training};
 use inkling_core::step::Step;
-use inkling_core::{Architecture, Engine, ModelConfig, Weights};
+use inkling_core::{Architecture, Engine, HostTensor, ModelConfig, Weights};
+use safetensors::{Dtype, SafeTensors};
 
 /// A fixture, loaded.
 struct Fixture {
@@ -34,9 +35,19 @@ fn fixtures() -> Vec<Fixture> {
 fn load(folder: &Path) -> Fixture {
     let read = |file: &str| Ok(std::fs::read(folder.join(file)).ok());
     let (config, start) = read_weights(read).unwrap();
-    let expected = read_tensors("expected.safetensors", &std::fs::read(folder.join("expected.safetensors")).unwrap());
+    let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let expected = tensors.iter().map(|(name, view)| {
+        let words = view.data().chunks_exact(4).map(|b| b.try_into().unwrap());
+        let data = match view.dtype() {
+            Dtype::F32 => words.map(f32::from_le_bytes).collect(),
+            Dtype::I32 => words.map(|b| i32::from_le_bytes(b) as f32).collect(),
+            other => panic!("{name} is {other:?}"),
+        };
+        (name.to_owned(), HostTensor { shape: view.shape().to_vec(), data })
+    });
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-    Fixture { name, config, start, expected: expected.unwrap() }
+    Fixture { name, config, start, expected: expected.collect() }
 }
 
 impl Fixture {
@@ -46,8 +57,7 @@ impl Fixture {
 
     fn engine(&self, optimizer: Option<Optimizer>) -> (Engine, Graph) {
         let shape = &self.expected["tokens"].shape;
-        let recording =
-            Recording { batch: shape[0], context: shape[1], training: Training::Yes, probs: Probs::Keep };
+        let recording = Recording { batch: shape[0], context: shape[1], training: Training::Yes, probs: Probs::Keep };
         let (mut program, graph) = recording.record(&self.config).unwrap();
         if let Some(optimizer) = optimizer {
             optimizer.record(&mut program);

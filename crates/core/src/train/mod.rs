@@ -66,12 +66,7 @@ impl std::fmt::Debug for Trainer {
 /// Records the training program of a model.
 fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, Tensor)> {
     let training = if settings.ema_decay > 0.0 { Training::WithEma } else { Training::Yes };
-    let recording = Recording {
-        batch: settings.batch_size,
-        context: model.n_positions,
-        training,
-        probs: Probs::Skip,
-    };
+    let recording = Recording { batch: settings.batch_size, context: model.n_positions, training, probs: Probs::Skip };
     let (mut program, graph) = recording.record(model)?;
     let grad_norm = settings.optimizer().record(&mut program);
     Ok((program, graph, grad_norm))
