@@ -382,7 +382,10 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let b: [S::F; NV] = std::array::from_fn(|v| s.load(std::slice::from_raw_parts(b.add(v * S::LANES), S::LANES)));
+        let b: [S::F; NV] = std::array::from_fn(
+            #[inline(always)]
+            |v| s.load(std::slice::from_raw_parts(b.add(v * S::LANES), S::LANES)),
+        );
         for i in 0..MR {
             let x = s.splat(*a.add(i * stride));
             for v in 0..NV {

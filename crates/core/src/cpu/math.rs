@@ -112,7 +112,12 @@ mod tests {
         ($name:ident, $imp:ident, $f:ident) => {
             #[inline(always)]
             fn $imp<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
-                s.map(x, y, |v| $f(s, v));
+                s.map(
+                    x,
+                    y,
+                    #[inline(always)]
+                    |v| $f(s, v),
+                );
             }
             simd_dispatch! { fn $name(x: &[f32], y: &mut [f32]) => $imp }
         };

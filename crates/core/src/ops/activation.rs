@@ -14,9 +14,24 @@ simd_dispatch! {
 #[inline(always)]
 fn activate_imp<S: Simd>(s: S, kind: Activation, x: &[f32], y: &mut [f32]) {
     match kind {
-        Activation::Relu => s.map(x, y, |x| s.max(s.splat(0.0), x)),
-        Activation::Gelu => s.map(x, y, |x| math::gelu(s, x)),
-        Activation::GeluNew => s.map(x, y, |x| math::gelu_new(s, x)),
+        Activation::Relu => s.map(
+            x,
+            y,
+            #[inline(always)]
+            |x| s.max(s.splat(0.0), x),
+        ),
+        Activation::Gelu => s.map(
+            x,
+            y,
+            #[inline(always)]
+            |x| math::gelu(s, x),
+        ),
+        Activation::GeluNew => s.map(
+            x,
+            y,
+            #[inline(always)]
+            |x| math::gelu_new(s, x),
+        ),
     }
 }
 
@@ -33,7 +48,17 @@ fn activate_backward_imp<S: Simd>(s: S, kind: Activation, x: &[f32], dy: &mut [f
                 *dy = if x > 0.0 { *dy } else { 0.0 };
             }
         }
-        Activation::Gelu => s.update(dy, x, |dy, x| s.mul(dy, math::gelu_grad(s, x))),
-        Activation::GeluNew => s.update(dy, x, |dy, x| s.mul(dy, math::gelu_new_grad(s, x))),
+        Activation::Gelu => s.update(
+            dy,
+            x,
+            #[inline(always)]
+            |dy, x| s.mul(dy, math::gelu_grad(s, x)),
+        ),
+        Activation::GeluNew => s.update(
+            dy,
+            x,
+            #[inline(always)]
+            |dy, x| s.mul(dy, math::gelu_new_grad(s, x)),
+        ),
     }
 }

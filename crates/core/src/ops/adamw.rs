@@ -151,5 +151,10 @@ simd_dispatch! {
 #[inline(always)]
 fn average_imp<S: Simd>(s: S, ema: &mut [f32], value: &[f32], decay: f32) {
     let (decay, rest) = (s.splat(decay), s.splat(1.0 - decay));
-    s.update(ema, value, |ema, value| s.mul_add(ema, decay, s.mul(value, rest)));
+    s.update(
+        ema,
+        value,
+        #[inline(always)]
+        |ema, value| s.mul_add(ema, decay, s.mul(value, rest)),
+    );
 }

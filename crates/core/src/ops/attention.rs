@@ -167,7 +167,11 @@ fn causal_softmax_imp<S: Simd>(s: S, scores: &mut [f32], start: usize, end: usiz
         let max = s.maximum(row) * scale;
         let sum = exp_row(s, row, scale, max);
         let inverse = s.splat(1.0 / sum);
-        s.update_each(row, |e| s.mul(e, inverse));
+        s.update_each(
+            row,
+            #[inline(always)]
+            |e| s.mul(e, inverse),
+        );
         *lse = max + sum.ln();
     }
 }
@@ -313,7 +317,12 @@ simd_dispatch! {
 fn score_gradient_imp<S: Simd>(s: S, p: &[f32], dp: &mut [f32], dout: &[f32], out: &[f32], scale: f32) {
     let delta = s.splat(s.dot(dout, out));
     let scale = s.splat(scale);
-    s.update(dp, p, |dp, p| s.mul(s.mul(p, scale), s.sub(dp, delta)));
+    s.update(
+        dp,
+        p,
+        #[inline(always)]
+        |dp, p| s.mul(s.mul(p, scale), s.sub(dp, delta)),
+    );
 }
 
 /// The weights themselves, for showing: `probs[b, h, i, j]`, exactly 0 where `j > i`.

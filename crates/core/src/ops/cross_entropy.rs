@@ -77,7 +77,13 @@ fn log_sum_exp_imp<S: Simd>(s: S, logits: &[f32], lse: &mut [f32], vocab: usize)
         let max = s.maximum(row);
         let shift = s.splat(max);
         // A lane filled with -∞ adds e^-87, far below the last digit of a sum that is at least 1.
-        let sum = s.fold(row, s.splat(0.0), f32::NEG_INFINITY, |acc, x| s.add(acc, exp(s, s.sub(x, shift))));
+        let sum = s.fold(
+            row,
+            s.splat(0.0),
+            f32::NEG_INFINITY,
+            #[inline(always)]
+            |acc, x| s.add(acc, exp(s, s.sub(x, shift))),
+        );
         *lse = max + s.reduce_add(sum).ln();
     }
 }
@@ -143,6 +149,11 @@ simd_dispatch! {
 fn softmax_imp<S: Simd>(s: S, logits: &[f32], lse: &[f32], out: &mut [f32], vocab: usize, scale: f32) {
     for ((row, out), &lse) in logits.chunks_exact(vocab).zip(out.chunks_exact_mut(vocab)).zip(lse) {
         let (shift, scale) = (s.splat(lse), s.splat(scale));
-        s.map(row, out, |x| s.mul(exp(s, s.sub(x, shift)), scale));
+        s.map(
+            row,
+            out,
+            #[inline(always)]
+            |x| s.mul(exp(s, s.sub(x, shift)), scale),
+        );
     }
 }

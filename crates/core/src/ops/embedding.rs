@@ -99,7 +99,12 @@ simd_dispatch! {
 
 #[inline(always)]
 fn add_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
-    s.update(y, x, |y, x| s.add(y, x));
+    s.update(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| s.add(y, x),
+    );
 }
 
 /// `dwte[token[m]] += dx[m]`, `dwpe[m mod T] += dx[m]`, `dx` seen through the dropout.

@@ -127,13 +127,22 @@ fn attend_imp<S: Simd>(s: S, q: &[f32], key: &[f32], value: &[f32], out: &mut [f
             *score = s.dot(query, &key[channels.clone()]) * scale;
         }
         let max = s.splat(s.maximum(scores));
-        s.update_each(scores, |x| exp(s, s.sub(x, max)));
+        s.update_each(
+            scores,
+            #[inline(always)]
+            |x| exp(s, s.sub(x, max)),
+        );
         let inverse = 1.0 / s.sum(scores);
         let out = &mut out[channels.clone()];
         out.fill(0.0);
         for (&p, value) in scores.iter().zip(value.chunks_exact(c)) {
             let p = s.splat(p * inverse);
-            s.update(out, &value[channels.clone()], |out, v| s.mul_add(p, v, out));
+            s.update(
+                out,
+                &value[channels.clone()],
+                #[inline(always)]
+                |out, v| s.mul_add(p, v, out),
+            );
         }
     }
 }

@@ -81,12 +81,27 @@ fn forward_rows_imp<S: Simd>(
         let mean = s.sum(x) * inverse;
         let minus_mean = s.splat(-mean);
         // Two passes over a row in cache: E[x²] - E[x]² would cancel.
-        s.map(x, y, |x| s.add(x, minus_mean));
+        s.map(
+            x,
+            y,
+            #[inline(always)]
+            |x| s.add(x, minus_mean),
+        );
         let variance = s.dot(y, y) * inverse;
         let rstd = 1.0 / (variance + epsilon).sqrt();
         let r = s.splat(rstd);
-        s.update(y, weight, |y, w| s.mul(s.mul(y, r), w));
-        s.update(y, bias, |y, b| s.add(y, b));
+        s.update(
+            y,
+            weight,
+            #[inline(always)]
+            |y, w| s.mul(s.mul(y, r), w),
+        );
+        s.update(
+            y,
+            bias,
+            #[inline(always)]
+            |y, b| s.add(y, b),
+        );
         stats.copy_from_slice(&[mean, rstd]);
     }
 }
@@ -199,23 +214,32 @@ fn backward_rows_imp<S: Simd>(
     let rows = dy.chunks_exact(c).zip(x.chunks_exact(c)).zip(stats.chunks_exact(2)).zip(dx.chunks_exact_mut(c));
     for (((dy, x), stats), dx) in rows {
         let (mean, rstd) = (s.splat(stats[0]), s.splat(stats[1]));
-        let normalised = |x| s.mul(s.sub(x, mean), rstd);
         let (mut sum_g, mut sum_gn) = (s.splat(0.0), s.splat(0.0));
-        for_vectors(s, c, |at, n| {
-            let (dy, x, w) = (get(s, dy, at, n), get(s, x, at, n), get(s, weight, at, n));
-            let g = s.mul(dy, w);
-            sum_g = s.add(sum_g, g);
-            sum_gn = s.mul_add(g, normalised(x), sum_gn);
-        });
+        for_vectors(
+            s,
+            c,
+            #[inline(always)]
+            |at, n| {
+                let (dy, x, w) = (get(s, dy, at, n), get(s, x, at, n), get(s, weight, at, n));
+                let g = s.mul(dy, w);
+                sum_g = s.add(sum_g, g);
+                sum_gn = s.mul_add(g, s.mul(s.sub(x, mean), rstd), sum_gn);
+            },
+        );
         let (mean_g, mean_gn) = (s.splat(s.reduce_add(sum_g) * inverse), s.splat(s.reduce_add(sum_gn) * inverse));
-        for_vectors(s, c, |at, n| {
-            let (dy, x, w) = (get(s, dy, at, n), get(s, x, at, n), get(s, weight, at, n));
-            let norm = normalised(x);
-            let inner = s.sub(s.sub(s.mul(dy, w), mean_g), s.mul(norm, mean_gn));
-            put(s, dx, at, n, s.mul_add(inner, rstd, get(s, dx, at, n)));
-            put(s, dweight, at, n, s.mul_add(dy, norm, get(s, dweight, at, n)));
-            put(s, dbias, at, n, s.add(dy, get(s, dbias, at, n)));
-        });
+        for_vectors(
+            s,
+            c,
+            #[inline(always)]
+            |at, n| {
+                let (dy, x, w) = (get(s, dy, at, n), get(s, x, at, n), get(s, weight, at, n));
+                let norm = s.mul(s.sub(x, mean), rstd);
+                let inner = s.sub(s.sub(s.mul(dy, w), mean_g), s.mul(norm, mean_gn));
+                put(s, dx, at, n, s.mul_add(inner, rstd, get(s, dx, at, n)));
+                put(s, dweight, at, n, s.mul_add(dy, norm, get(s, dweight, at, n)));
+                put(s, dbias, at, n, s.add(dy, get(s, dbias, at, n)));
+            },
+        );
     }
 }
 

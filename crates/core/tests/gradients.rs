@@ -1,0 +1,380 @@
+//! Every backward pass against central differences of its forward pass, and whole small models.
+//!
+//! For an op with inputs x and output y, the loss is `L = Σ r·y` with random `r`. Along a direction `v` in one input,
+//!
+//! ```text
+//! dL/dh = (8 (L(h) - L(-h)) - (L(2h) - L(-2h))) / 12h + O(h⁴)          must equal          ∂L/∂x · v
+//! ```
+//!
+//! The error is relative to the size that the derivative can have, `|∂L/∂x| |v|`, which is the derivative itself in the gradient's own direction.
+
+use inkling_core::config::{Activation, Architecture};
+use inkling_core::cpu::Pool;
+use inkling_core::cpu::gemm::Beta;
+use inkling_core::nn::Recording;
+use inkling_core::nn::block::Probs;
+use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
+use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
+use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
+use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward};
+use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
+use inkling_core::program::{Field, Pass, Program, Tensor, Training};
+use inkling_core::rng::{Site, Stream};
+use inkling_core::step::{Mode, Step};
+use inkling_core::{Engine, ModelConfig};
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    pollster::block_on(future)
+}
+
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let stream = Stream::new(77, seed, Site(1000));
+    (0..len as u32).map(|i| stream.normal(i)).collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+/// Compares the gradient of `loss` at `x` with central differences, in the gradient's direction and in two random ones.
+fn check(what: &str, x: &[f32], gradient: &[f32], h: f32, mut loss: impl FnMut(&[f32]) -> f64) {
+    let size = dot(gradient, gradient).sqrt();
+    assert!(size > 1e-3, "{what}: a gradient of {size} checks nothing");
+    for direction in 0..3 {
+        let mut v = if direction == 0 { gradient.to_vec() } else { noise(x.len(), direction) };
+        let norm = dot(&v, &v).sqrt() as f32;
+        v.iter_mut().for_each(|v| *v /= norm);
+        let mut at = |h: f32| loss(&x.iter().zip(&v).map(|(&x, &v)| x + h * v).collect::<Vec<_>>());
+        let numeric = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h));
+        let error = (numeric - dot(gradient, &v)).abs() / size;
+        assert!(error < 5e-4, "{what}, direction {direction}: {} against {numeric}", dot(gradient, &v));
+    }
+}
+
+const DROPOUT: Step = Step {
+    mode: Mode::Train,
+    seed: 5,
+    counter: 9,
+    position: 0,
+    loss_scale: 1.0,
+    learning_rate: 0.0,
+    bias_correction1: 1.0,
+    bias_correction2: 1.0,
+};
+
+/// One op, recorded with its inputs, their gradients, its output and the output's gradient.
+struct OpCase {
+    name: String,
+    program: Program,
+    inputs: Vec<(Tensor, Tensor)>,
+    /// Random, but not checked.
+    constants: Vec<Tensor>,
+    /// Where it is not an input of the backward pass, the output's gradient is all ones.
+    output: Tensor,
+    doutput: Option<Tensor>,
+    ids: Vec<(Tensor, Vec<u32>)>,
+}
+
+impl OpCase {
+    fn check(self) {
+        let Self { name, program, inputs, constants, output, doutput, ids } = self;
+        let values: Vec<Vec<f32>> = inputs
+            .iter()
+            .enumerate()
+            .map(|(i, (x, _))| noise(program.shape(*x).iter().product(), i as u32 + 10))
+            .collect();
+        let outputs = program.shape(output).iter().product();
+        let r = if doutput.is_some() { noise(outputs, 3) } else { vec![1.0; outputs] };
+        let mut engine = Engine::cpu(program, Pool::new(2));
+        for (tensor, ids) in ids {
+            engine.write_ids(tensor, &ids);
+        }
+        for (i, x) in constants.into_iter().enumerate() {
+            let len = engine.program().shape(x).iter().product();
+            engine.write(x, &noise(len, i as u32 + 50));
+        }
+        for ((x, _), values) in inputs.iter().zip(&values) {
+            engine.write(*x, values);
+        }
+        if let Some(doutput) = doutput {
+            engine.write(doutput, &r);
+        }
+        engine.replay(Pass::Forward, &DROPOUT);
+        engine.replay(Pass::Backward, &DROPOUT);
+        let gradients: Vec<Vec<f32>> = inputs.iter().map(|(_, dx)| wait(engine.read(*dx))).collect();
+        for (i, gradient) in gradients.iter().enumerate() {
+            let x = values[i].clone();
+            check(&format!("{name}, input {i}"), &x, gradient, 0.05, |x| {
+                engine.write(inputs[i].0, x);
+                engine.replay(Pass::Forward, &DROPOUT);
+                dot(&wait(engine.read(output)), &r)
+            });
+            engine.write(inputs[i].0, &values[i]);
+        }
+    }
+}
+
+fn program() -> Program {
+    Program::new(Vec::new(), Training::Yes)
+}
+
+fn pair(p: &mut Program, name: &str, shape: &[usize]) -> (Tensor, Tensor) {
+    (p.tensor(name, shape), p.tensor(&format!("d.{name}"), shape))
+}
+
+fn site(p: f32) -> DropoutSite {
+    DropoutSite { p, site: Site(99) }
+}
+
+#[test]
+fn layernorm() {
+    for (rows, channels) in [(1, 2), (3, 17), (130, 5), (4, 64)] {
+        let mut p = program();
+        let (x, dx) = pair(&mut p, "x", &[rows, channels]);
+        let (weight, dweight) = pair(&mut p, "weight", &[channels]);
+        let (bias, dbias) = pair(&mut p, "bias", &[channels]);
+        let (y, dy) = pair(&mut p, "y", &[rows, channels]);
+        let stats = p.tensor("stats", &[rows, 2]);
+        let partials = p.tensor("partials", &[rows.div_ceil(64), 2, channels]);
+        // A large ε keeps the curvature of a two-channel norm within reach of finite differences.
+        p.push(Pass::Forward, LayerNorm { x, weight, bias, y, stats, epsilon: 0.5 });
+        p.push(
+            Pass::Backward,
+            LayerNormBackward { dy, x, stats, weight, dx, beta: Beta::Accumulate, dweight, dbias, partials },
+        );
+        OpCase {
+            name: format!("layernorm [{rows}, {channels}]"),
+            program: p,
+            inputs: vec![(x, dx), (weight, dweight), (bias, dbias)],
+            output: y,
+            doutput: Some(dy),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
+}
+
+#[test]
+fn linear() {
+    for (rows, outputs, inputs) in [(2, 1, 1), (5, 33, 17), (70, 49, 8), (3, 8, 70)] {
+        let mut p = program();
+        let sizes = Sizes { rows, outputs, inputs };
+        let (x, dx) = pair(&mut p, "x", &[rows, inputs]);
+        let (weight, dweight) = pair(&mut p, "weight", &[outputs, inputs]);
+        let (bias, dbias) = pair(&mut p, "bias", &[outputs]);
+        let (y, dy) = pair(&mut p, "y", &[rows, outputs]);
+        p.push(Pass::Forward, Linear { x, weight, bias: Some(bias), y, epilogue: Epilogue::None, sizes });
+        p.push(Pass::Backward, LinearBackwardWeight { dy, x, dweight, dbias: Some(dbias), sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight, dx, activation: None, sizes });
+        OpCase {
+            name: format!("linear {sizes:?}"),
+            program: p,
+            inputs: vec![(x, dx), (weight, dweight), (bias, dbias)],
+            output: y,
+            doutput: Some(dy),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
+}
+
+#[test]
+fn linear_with_residual_and_dropout() {
+    let mut p = program();
+    let sizes = Sizes { rows: 9, outputs: 21, inputs: 13 };
+    let (x, dx) = pair(&mut p, "x", &[9, 13]);
+    let (weight, dweight) = pair(&mut p, "weight", &[21, 13]);
+    let residual = p.tensor("residual", &[9, 21]);
+    let (y, dy) = pair(&mut p, "y", &[9, 21]);
+    let masked = p.tensor("masked", &[9, 21]);
+    let epilogue = Epilogue::Residual { residual, dropout: site(0.4) };
+    p.push(Pass::Forward, Linear { x, weight, bias: None, y, epilogue, sizes });
+    p.push(Pass::Backward, DropoutBackward { dy, dx: masked, width: 21, dropout: site(0.4) });
+    p.push(Pass::Backward, LinearBackwardWeight { dy: masked, x, dweight, dbias: None, sizes });
+    p.push(Pass::Backward, LinearBackwardInput { dy: masked, weight, dx, activation: None, sizes });
+    OpCase {
+        name: "linear + residual".into(),
+        program: p,
+        // The residual passes its gradient through unchanged.
+        inputs: vec![(x, dx), (weight, dweight), (residual, dy)],
+        output: y,
+        doutput: Some(dy),
+        constants: Vec::new(),
+        ids: Vec::new(),
+    }
+    .check();
+}
+
+#[test]
+fn the_two_layers_around_each_activation() {
+    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluNew] {
+        let mut p = program();
+        let (rows, inputs, hidden, outputs) = (6, 5, 35, 7);
+        let (x, dx) = pair(&mut p, "x", &[rows, inputs]);
+        let (fc, dfc) = pair(&mut p, "fc", &[hidden, inputs]);
+        let (proj, dproj) = pair(&mut p, "proj", &[outputs, hidden]);
+        let (pre, dpre) = pair(&mut p, "pre", &[rows, hidden]);
+        let act = p.tensor("act", &[rows, hidden]);
+        let (y, dy) = pair(&mut p, "y", &[rows, outputs]);
+        let first = Sizes { rows, outputs: hidden, inputs };
+        let second = Sizes { rows, outputs, inputs: hidden };
+        let epilogue = Epilogue::Activation { kind, pre: Some(pre) };
+        p.push(Pass::Forward, Linear { x, weight: fc, bias: None, y: act, epilogue, sizes: first });
+        p.push(Pass::Forward, Linear { x: act, weight: proj, bias: None, y, epilogue: Epilogue::None, sizes: second });
+        p.push(Pass::Backward, LinearBackwardWeight { dy, x: act, dweight: dproj, dbias: None, sizes: second });
+        p.push(
+            Pass::Backward,
+            LinearBackwardInput { dy, weight: proj, dx: dpre, activation: Some((kind, pre)), sizes: second },
+        );
+        p.push(Pass::Backward, LinearBackwardWeight { dy: dpre, x, dweight: dfc, dbias: None, sizes: first });
+        p.push(Pass::Backward, LinearBackwardInput { dy: dpre, weight: fc, dx, activation: None, sizes: first });
+        // ReLU's kinks are no place for finite differences: only what is linear in its output is checked.
+        let (inputs, constants) = match kind {
+            Activation::Relu => (vec![(proj, dproj)], vec![x, fc]),
+            _ => (vec![(x, dx), (fc, dfc), (proj, dproj)], Vec::new()),
+        };
+        let name = format!("{kind:?}");
+        OpCase { name, program: p, inputs, constants, output: y, doutput: Some(dy), ids: Vec::new() }.check();
+    }
+}
+
+#[test]
+fn attention() {
+    for (batch, context, heads, head_dim) in [(1, 1, 1, 3), (2, 5, 3, 4), (1, 65, 2, 8), (2, 130, 1, 17)] {
+        for dropout in [0.0, 0.3] {
+            let mut p = program();
+            let heads = Heads { batch, context, heads, head_dim };
+            let (rows, channels) = (batch * context, heads.channels());
+            let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, 3 * channels]);
+            let (out, dout) = pair(&mut p, "out", &[rows, channels]);
+            let lse = p.tensor("lse", &[batch, heads.heads, context]);
+            p.push(Pass::Forward, Attention { qkv, out, lse, heads, dropout: site(dropout) });
+            p.push(Pass::Backward, AttentionBackward { dout, qkv, out, lse, dqkv, heads, dropout: site(dropout) });
+            OpCase {
+                name: format!("attention {heads:?} dropout {dropout}"),
+                program: p,
+                inputs: vec![(qkv, dqkv)],
+                output: out,
+                doutput: Some(dout),
+                constants: Vec::new(),
+                ids: Vec::new(),
+            }
+            .check();
+        }
+    }
+}
+
+#[test]
+fn embedding_with_dropout() {
+    let mut p = program();
+    let (wte, dwte) = pair(&mut p, "wte", &[5, 19]);
+    let (wpe, dwpe) = pair(&mut p, "wpe", &[4, 19]);
+    let (x, dx) = pair(&mut p, "x", &[8, 19]);
+    let tokens = p.tensor("tokens", &[8]);
+    let layout = |wte, wpe| Tables { wte, wpe: Some(wpe) };
+    p.push(
+        Pass::Forward,
+        Embedding { tokens, tables: layout(wte, wpe), x, channels: 19, context: 4, dropout: site(0.2) },
+    );
+    p.push(
+        Pass::Backward,
+        EmbeddingBackward { tokens, dx, dtables: layout(dwte, dwpe), channels: 19, context: 4, dropout: site(0.2) },
+    );
+    OpCase {
+        name: "embedding".into(),
+        program: p,
+        inputs: vec![(wte, dwte), (wpe, dwpe)],
+        output: x,
+        doutput: Some(dx),
+        constants: Vec::new(),
+        ids: vec![(tokens, vec![0, 1, 1, 4, 2, 2, 2, 0])],
+    }
+    .check();
+}
+
+#[test]
+fn cross_entropy() {
+    for (rows, vocab) in [(1, 2), (7, 65), (40, 3)] {
+        let mut p = program();
+        let (logits, dlogits) = pair(&mut p, "logits", &[rows, vocab]);
+        let targets = p.tensor("targets", &[rows]);
+        let [losses, lse] = ["losses", "lse"].map(|name| p.tensor(name, &[rows]));
+        let loss = p.tensor("loss", &[1]);
+        p.push(Pass::Forward, CrossEntropy { logits, targets, losses, lse, loss, vocab });
+        p.push(Pass::Backward, CrossEntropyBackward { logits, targets, lse, dlogits, vocab });
+        OpCase {
+            name: format!("cross-entropy [{rows}, {vocab}]"),
+            program: p,
+            inputs: vec![(logits, dlogits)],
+            output: loss,
+            doutput: None,
+            constants: Vec::new(),
+            ids: vec![(targets, (0..rows as u32).map(|i| i % vocab as u32).collect())],
+        }
+        .check();
+    }
+}
+
+/// Every parameter of a whole model.
+fn check_model(config: &ModelConfig, batch: usize, context: usize) {
+    let recording = Recording { batch, context, training: Training::Yes, probs: Probs::Skip };
+    let (program, graph) = recording.record(config).unwrap();
+    let mut engine = Engine::cpu(program, Pool::new(2));
+    engine.initialize(1);
+    let mut start = wait(engine.save(Field::Value));
+    // Far enough from the start that every parameter matters.
+    for (i, tensor) in start.values_mut().enumerate() {
+        let size = tensor.data.len();
+        tensor.data.iter_mut().zip(noise(size, i as u32)).for_each(|(x, n)| *x += 0.15 * n);
+    }
+    engine.load(Field::Value, &start).unwrap();
+    let stream = Stream::new(3, 0, Site::BATCH);
+    let vocab = config.vocab_size as u32;
+    let ids = |offset: u32| (0..(batch * context) as u32).map(|i| stream.below(i + offset, vocab)).collect::<Vec<_>>();
+    engine.write_ids(graph.tokens, &ids(0));
+    engine.write_ids(graph.targets, &ids(9999));
+    engine.replay(Pass::Forward, &DROPOUT);
+    engine.replay(Pass::Backward, &DROPOUT);
+    let gradients = wait(engine.save(Field::Grad));
+    for (name, gradient) in gradients {
+        let tensor = engine.program().parameter(&name).value;
+        let x = start[&name].data.clone();
+        check(&name, &x, &gradient.data, 0.01, |x| {
+            engine.write(tensor, x);
+            engine.replay(Pass::Forward, &DROPOUT);
+            let losses = wait(engine.read(graph.losses));
+            losses.iter().map(|&l| f64::from(l)).sum::<f64>() / losses.len() as f64
+        });
+        engine.write(tensor, &x);
+    }
+}
+
+#[test]
+fn whole_models() {
+    let base = ModelConfig {
+        vocab_size: 11,
+        n_positions: 9,
+        n_embd: 12,
+        n_layer: 2,
+        n_head: 3,
+        n_inner: 20,
+        ..ModelConfig::default()
+    };
+    check_model(&base, 3, 9);
+    check_model(&base, 2, 5);
+    check_model(&ModelConfig { dropout: 0.3, ..base.clone() }, 3, 9);
+    check_model(
+        &ModelConfig {
+            activation_function: Activation::Gelu,
+            tie_word_embeddings: false,
+            lm_head_bias: true,
+            ..base.clone()
+        },
+        3,
+        9,
+    );
+    check_model(&ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..base }, 2, 7);
+}

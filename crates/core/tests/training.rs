@@ -1,0 +1,222 @@
+//! Runs as wholes: repeatable to the bit, whatever the thread count, interrupted or not; and they learn.
+
+use inkling_core::checkpoint::{Checkpoint, TrainingState};
+use inkling_core::cpu::Pool;
+use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
+use inkling_core::train::config::{Order, Protocol};
+use inkling_core::train::{Dataset, Split, TrainConfig, Trainer};
+use inkling_core::{Error, ModelConfig, Weights};
+
+const PLENTY: u64 = 1 << 30;
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    pollster::block_on(future)
+}
+
+/// A text whose next letter follows from the last two.
+fn text() -> String {
+    (0..700_u32).map(|i| ["one two three ", "three two one ", "two "][(i.wrapping_mul(i) % 7 % 3) as usize]).collect()
+}
+
+fn data(text: &str) -> (Dataset, Tokenizer) {
+    let tokenizer = Tokenizer::from(CharTokenizer::from_text(text).unwrap());
+    let ids = tokenizer.encode(text).unwrap();
+    (Dataset::new(ids, tokenizer.vocab_size(), text.chars().count()).unwrap(), tokenizer)
+}
+
+fn model(vocab_size: usize) -> ModelConfig {
+    ModelConfig {
+        vocab_size,
+        n_positions: 24,
+        n_embd: 24,
+        n_layer: 2,
+        n_head: 2,
+        n_inner: 48,
+        dropout: 0.1,
+        ..ModelConfig::default()
+    }
+}
+
+fn settings() -> TrainConfig {
+    TrainConfig { batch_size: 6, max_steps: 30, warmup_steps: 5, eval_steps: 10, ..TrainConfig::default() }
+}
+
+fn trainer(settings: &TrainConfig, threads: usize) -> Trainer {
+    let (data, tokenizer) = data(&text());
+    let model = model(tokenizer.vocab_size());
+    wait(Trainer::new(model, settings.clone(), data, Pool::new(threads), PLENTY)).unwrap()
+}
+
+fn losses(trainer: &mut Trainer, steps: usize) -> Vec<f64> {
+    (0..steps).map(|_| wait(trainer.step()).unwrap().loss).collect()
+}
+
+/// Variations that each keep state of their own.
+fn variations() -> Vec<TrainConfig> {
+    vec![
+        settings(),
+        TrainConfig { order: Order::Shuffled, ..settings() },
+        TrainConfig { gradient_accumulation_steps: 3, ..settings() },
+        TrainConfig { ema_decay: 0.9, eval_protocol: Protocol::Sampled, eval_batches: 3, ..settings() },
+    ]
+}
+
+#[test]
+fn a_repeated_run_is_identical_whatever_the_thread_count() {
+    for settings in variations() {
+        let run = |threads| {
+            let mut trainer = trainer(&settings, threads);
+            let losses = losses(&mut trainer, 12);
+            let validation = wait(trainer.evaluate(Split::Val)).loss;
+            (losses, validation, wait(trainer.weights()))
+        };
+        let once = run(1);
+        for threads in [1, 2, 5] {
+            assert!(run(threads) == once, "{threads} threads, {settings:?}");
+        }
+    }
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let other = TrainConfig { seed: 1, ..settings() };
+    assert_ne!(losses(&mut trainer(&settings(), 1), 3), losses(&mut trainer(&other, 1), 3));
+}
+
+/// Saves to files and reads them back, as an interrupted process would.
+fn through_files(trainer: &Trainer) -> (Weights, TrainingState) {
+    let checkpoint = Checkpoint {
+        config: trainer.model().clone(),
+        weights: wait(trainer.weights()),
+        tokenizer: data(&text()).1,
+        training: Some(wait(trainer.training_state()).unwrap()),
+    };
+    let files = checkpoint.to_files().unwrap();
+    let read = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));
+    let back = Checkpoint::from_files(read).unwrap();
+    (back.weights, back.training.unwrap())
+}
+
+#[test]
+fn an_interrupted_and_resumed_run_ends_identical() {
+    for settings in variations() {
+        let mut straight = trainer(&settings, 2);
+        let want = losses(&mut straight, 20);
+        let mut first = trainer(&settings, 2);
+        let mut got = losses(&mut first, 7);
+        let validation = wait(first.evaluate(Split::Val)).loss;
+        first.record_validation(validation);
+        let (weights, state) = through_files(&first);
+        drop(first);
+        let data = data(&text()).0;
+        let model = model(data.vocab_size());
+        let mut second = Trainer::resume(model, &weights, &state, data, Pool::new(1), PLENTY).unwrap();
+        assert_eq!(second.state().step, 7);
+        assert_eq!(second.state().best.unwrap().loss, validation);
+        assert_eq!(wait(second.evaluate(Split::Val)).loss, validation);
+        got.extend(losses(&mut second, 13));
+        assert_eq!(got, want, "{settings:?}");
+        assert!(wait(second.weights()) == wait(straight.weights()));
+    }
+}
+
+#[test]
+fn accumulated_micro_batches_equal_one_large_batch() {
+    // Without dropout (each micro-batch has its own masks) and with shuffled order (which runs through the windows in one
+    // sequence), three batches of 4 hold the windows of one batch of 12.
+    let run = |batch_size, gradient_accumulation_steps| {
+        let settings = TrainConfig { batch_size, gradient_accumulation_steps, order: Order::Shuffled, ..settings() };
+        let (data, tokenizer) = data(&text());
+        let model = ModelConfig { dropout: 0.0, ..model(tokenizer.vocab_size()) };
+        let mut trainer = wait(Trainer::new(model, settings, data, Pool::new(2), PLENTY)).unwrap();
+        losses(&mut trainer, 10)
+    };
+    for (one, many) in run(12, 1).iter().zip(run(4, 3)) {
+        assert!((one - many).abs() < 1e-5, "{one} {many}");
+    }
+}
+
+#[test]
+fn training_learns_and_the_sample_reads_like_the_text() {
+    let settings = TrainConfig { max_steps: 400, learning_rate: 5e-3, ..settings() };
+    let (data, tokenizer) = data(&text());
+    let model = ModelConfig { dropout: 0.0, ..model(tokenizer.vocab_size()) };
+    let mut trainer = wait(Trainer::new(model, settings, data, Pool::new(2), PLENTY)).unwrap();
+    let start = wait(trainer.evaluate(Split::Val)).loss;
+    let vocab = trainer.model().vocab_size as f64;
+    assert!((start - vocab.ln()).abs() < 0.1, "an untrained model knows nothing: {start}");
+    while !trainer.is_finished() {
+        wait(trainer.step()).unwrap();
+    }
+    let end = wait(trainer.evaluate(Split::Val)).loss;
+    assert!(end < 0.2, "val loss {end}");
+
+    let mut generator = Generator::new(trainer.model(), &wait(trainer.weights()), Pool::new(1), PLENTY).unwrap();
+    let mut sampler = Sampler::new(SamplerConfig { temperature: 0.5, ..SamplerConfig::default() }).unwrap();
+    let mut ids = tokenizer.encode("one ").unwrap();
+    wait(generator.start(&ids)).unwrap();
+    for _ in 0..200 {
+        let token = sampler.sample(generator.logits(), generator.length());
+        ids.push(token);
+        wait(generator.push(token));
+    }
+    let sample = tokenizer.decode(&ids).unwrap();
+    let words: Vec<&str> = sample.split(' ').collect();
+    let known = words.iter().filter(|w| ["one", "two", "three"].contains(w)).count();
+    assert!(known * 10 >= words.len() * 9, "{sample}");
+}
+
+#[test]
+fn the_full_protocol_predicts_every_token_once() {
+    let mut trainer = trainer(&settings(), 2);
+    let tokens = data(&text()).0.split(Split::Val).len() as u64;
+    let evaluation = wait(trainer.evaluate(Split::Val));
+    assert_eq!(evaluation.tokens, tokens - 1);
+    assert!((evaluation.perplexity - evaluation.loss.exp()).abs() < 1e-9);
+    assert!((evaluation.bits_per_char - evaluation.loss / std::f64::consts::LN_2).abs() < 1e-9);
+}
+
+#[test]
+fn patience_ends_a_run_that_no_longer_improves() {
+    let mut trainer = trainer(&TrainConfig { patience: 2, ..settings() }, 1);
+    trainer.record_validation(1.0);
+    trainer.record_validation(1.1);
+    assert!(!trainer.is_finished());
+    trainer.record_validation(1.0);
+    assert!(trainer.is_finished() && trainer.is_out_of_patience());
+}
+
+#[test]
+fn a_run_without_finite_gradients_is_given_up_and_spoils_nothing() {
+    let (data, tokenizer) = data(&text());
+    let model = model(tokenizer.vocab_size());
+    let mut trainer = wait(Trainer::new(model, settings(), data, Pool::new(1), PLENTY)).unwrap();
+    let mut weights = wait(trainer.weights());
+    weights.get_mut("ln_f.bias").unwrap().data[0] = f32::INFINITY;
+    trainer.engine_mut().load(inkling_core::program::Field::Value, &weights).unwrap();
+    for _ in 0..9 {
+        assert!(wait(trainer.step()).unwrap().skipped);
+    }
+    let error = wait(trainer.step()).unwrap_err();
+    assert!(matches!(error, Error::Diverged { step: 10, .. }), "{error}");
+    assert!(wait(trainer.weights()) == weights, "a skipped update leaves the weights alone");
+}
+
+#[test]
+fn absurd_sizes_and_scarce_memory_are_refused_before_anything_is_allocated() {
+    let refuse = |model: ModelConfig, settings: TrainConfig, memory| {
+        let data = data(&text()).0;
+        let model = ModelConfig { vocab_size: data.vocab_size(), ..model };
+        wait(Trainer::new(model, settings, data, Pool::new(1), memory)).map(|_| ()).unwrap_err()
+    };
+    let small = model(0);
+    let error = refuse(small.clone(), settings(), 100_000);
+    assert!(matches!(error, Error::Memory { .. }), "{error}");
+    let error = refuse(ModelConfig { n_layer: 1 << 24, n_embd: 1 << 20, ..small.clone() }, settings(), 1 << 40);
+    assert!(matches!(error, Error::Memory { .. }), "{error}");
+    let error = refuse(small.clone(), TrainConfig { batch_size: 1 << 20, ..settings() }, PLENTY);
+    assert!(matches!(error, Error::Memory { .. }), "{error}");
+    let error = refuse(ModelConfig { n_positions: 1 << 20, ..small }, settings(), PLENTY);
+    assert!(matches!(error, Error::Data(_)), "{error}");
+}
