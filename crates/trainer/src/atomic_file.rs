@@ -7,6 +7,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// How the names of temporary files begin.
+pub const TEMPORARY: &str = ".writing-";
+
 /// Writes `path`, creating its folder when needed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -30,7 +33,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Temporary files are private by default; this one becomes an ordinary file, subject to the umask.
 fn ordinary_file() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -6,15 +6,18 @@ mod atomic_file;
 mod cli;
 mod commands;
 mod corpus;
+#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod error;
 mod format;
-#[cfg_attr(not(test), expect(dead_code, reason = "for `train`"))]
+#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod interrupt;
+#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod memory;
-#[cfg_attr(not(test), expect(dead_code, reason = "for `train`"))]
+#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod plot;
-#[cfg_attr(not(test), expect(dead_code, reason = "for `train`"))]
+#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod run_folder;
+#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod terminal;
 
 use std::process::ExitCode;

@@ -1,10 +1,9 @@
 //! `loss.svg`: the training and validation curves of a run, drawn by hand so that the file is small and exact.
 //!
 //! - Validation loss: dashed orange, the best point marked with its value.
-//! - Training loss: every batch as a faint line, and on it an exponential moving average with a bias correction (Adam's),
-//!   over a fiftieth of the points: `m ← m + α(x − m)`, drawn as `m / (1 − (1 − α)ⁿ)`.
-//! - Both curves are labelled at their ends and differ in dash as well as colour (Okabe and Ito's colour-blind-safe
-//!   blue and vermilion), on a light or dark ground as the reader prefers.
+//! - Training loss: every batch as a faint line, and on it an exponential moving average ([`curve::smooth`]).
+//! - Both are labelled at their ends (the training curve with the average's value) and differ in dash as well as in
+//!   colour (Okabe and Ito's colour-blind-safe blue and vermilion), on a light or dark ground as the reader prefers.
 //!
 //! Points that are not finite leave a gap.
 
@@ -36,7 +35,7 @@ pub struct LossPlot<'a> {
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
 /// The frame of the curves: room for tick labels on the left, end labels on the right, the title above.
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 66.0;
 const RIGHT: f64 = WIDTH - 96.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = HEIGHT - 56.0;
@@ -80,9 +79,9 @@ impl LossPlot<'_> {
         draw_axes(&mut svg, &x, &y);
         svg += "<g clip-path=\"url(#frame)\">\n";
         for (class, points) in [
-            ("train raw", curve::envelope(self.train, &place)),
-            ("train", curve::thin(&smooth, &place)),
-            ("validation", curve::thin(self.validation, &place)),
+            ("train raw", curve::envelope(self.train, place)),
+            ("train", curve::thin(&smooth, place)),
+            ("validation", curve::thin(self.validation, place)),
         ] {
             let _ = writeln!(svg, "<path class=\"curve {class}\" d=\"{}\"/>", curve::path(&points));
         }
@@ -97,7 +96,8 @@ impl LossPlot<'_> {
         }
         if let Some(best) = best {
             dot(&mut svg, "validation", place(&best));
-            draw_best(&mut svg, best, place(&best));
+            let curves = [&train, &validation].map(|points| points.iter().map(place).collect::<Vec<_>>());
+            draw_best(&mut svg, best, place(&best), [&curves[0], &curves[1]]);
         }
         let ends = [("train", "train", train.last()), ("validation", "val", validation.last())];
         draw_end_labels(
@@ -142,7 +142,7 @@ fn draw_axes(svg: &mut String, x: &Axis, y: &Axis) {
     let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">step</text>", middle.0, HEIGHT - 14.0);
     let _ = writeln!(
         svg,
-        "<text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">loss (nats per token)</text>",
+        "<text transform=\"translate(17 {}) rotate(-90)\" text-anchor=\"middle\">loss (nats per token)</text>",
         middle.1
     );
 }
@@ -151,18 +151,23 @@ fn dot(svg: &mut String, name: &str, (x, y): (f64, f64)) {
     let _ = writeln!(svg, "<circle class=\"dot {name}-dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>");
 }
 
-/// Above the point, where a falling curve leaves room; below it at the very top.
-fn draw_best(svg: &mut String, (step, loss): (u64, f32), (x, y): (f64, f64)) {
-    const HALF_WIDTH: f64 = 80.0;
-    let anchor = if x > RIGHT - HALF_WIDTH {
-        "end"
-    } else if x < LEFT + HALF_WIDTH {
-        "start"
-    } else {
-        "middle"
-    };
-    let at = if y - 14.0 < TOP { y + 22.0 } else { y - 14.0 };
+/// Where the label of the best point goes: to its left, middle or right, whichever lies lowest while clear of both curves.
+fn draw_best(svg: &mut String, (step, loss): (u64, f32), (x, y): (f64, f64), curves: [&[(f64, f64)]; 2]) {
+    /// Of a bold character, on average.
+    const CHARACTER: f64 = 7.0;
+    const CLEARANCE: f64 = 9.0;
     let text = format!("best {} at step {}", loss_text(loss), format::count(step));
+    let width = CHARACTER * text.len() as f64;
+    let spots = [("middle", x - width / 2.0), ("start", x), ("end", x - width)];
+    let fitting = spots.into_iter().filter(|(_, left)| *left >= LEFT && left + width <= RIGHT);
+    let heights = fitting.map(|(anchor, left)| {
+        let top = curves.into_iter().filter_map(|curve| curve::top(curve, left, left + width)).fold(y, f64::min);
+        (anchor, top - CLEARANCE)
+    });
+    let lowest = heights.reduce(|a, b| if b.1 > a.1 { b } else { a });
+    // No room above (a rising curve's first point, at the very top): below the point.
+    let fallback = (if x < (LEFT + RIGHT) / 2.0 { "start" } else { "end" }, y + 22.0);
+    let (anchor, at) = lowest.filter(|(_, at)| *at > TOP + CLEARANCE).unwrap_or(fallback);
     let _ = writeln!(
         svg,
         "<text class=\"validation-label halo\" x=\"{x:.1}\" y=\"{at:.1}\" text-anchor=\"{anchor}\">{text}</text>"
@@ -193,7 +198,7 @@ fn draw_end_labels<'a>(svg: &mut String, ends: impl Iterator<Item = (&'a str, &'
 
 /// Three decimals tell runs apart; a diverged one needs its exponent.
 fn loss_text(loss: f32) -> String {
-    if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.2e}") }
+    if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.1e}") }
 }
 
 fn shortened(title: &str) -> String {

@@ -21,8 +21,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic_file;
 use crate::error::{Error, Result};
-use replace::{Disk, current, leftovers};
+use replace::{Disk, current, names};
 
 /// The two checkpoints of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,20 +134,35 @@ impl RunFolder {
         current(&self.path.join(slot.name()))
     }
 
+    /// Removes what a killed trainer left; while the lock is held, every temporary file is one of those.
     fn tidy(&self) -> Result<()> {
-        Slot::ALL.into_iter().try_for_each(|slot| replace::recover(&Disk, &self.path.join(slot.name())))
-    }
-
-    /// Deletes what a run writes and nothing else; `best` and `last` only go when nothing can be read as a half of them.
-    fn clear(&self) -> Result<()> {
         for slot in Slot::ALL {
-            for folder in leftovers(&self.path.join(slot.name())) {
-                ignore_missing(fs::remove_dir_all(&folder)).map_err(Error::io("remove", &folder))?;
+            replace::recover(&Disk, &self.path.join(slot.name()))?;
+        }
+        for entry in fs::read_dir(&self.path).map_err(Error::io("read", &self.path))? {
+            let entry = entry.map_err(Error::io("read", &self.path))?;
+            if entry.file_name().to_string_lossy().starts_with(atomic_file::TEMPORARY) {
+                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
             }
         }
-        for file in [METRICS, LOSS_PLOT] {
-            let file = self.path.join(file);
-            ignore_missing(fs::remove_file(&file)).map_err(Error::io("remove", &file))?;
+        Ok(())
+    }
+
+    /// Deletes what a run writes and nothing else. A checkpoint first takes the name that nobody reads, so that a kill in
+    /// the middle leaves no half of it in sight.
+    fn clear(&self) -> Result<()> {
+        self.tidy()?;
+        for slot in Slot::ALL {
+            let [folder, _, unread] = names(&self.path.join(slot.name()));
+            if folder.exists() {
+                fs::rename(&folder, &unread).map_err(Error::io("rename", &folder))?;
+                fs::remove_dir_all(&unread).map_err(Error::io("remove", &unread))?;
+            }
+        }
+        for file in [METRICS, LOSS_PLOT].map(|file| self.path.join(file)) {
+            if file.exists() {
+                fs::remove_file(&file).map_err(Error::io("remove", &file))?;
+            }
         }
         Ok(())
     }
@@ -173,10 +189,11 @@ fn is_occupied(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// A folder with metrics, or with a checkpoint in one of the two slots.
+/// A folder with a run's lock (which is only ever put into a folder of ours) or metrics, or with a checkpoint.
 fn looks_like_a_run(path: &Path) -> bool {
-    let checkpoints = Slot::ALL.into_iter().flat_map(|slot| leftovers(&path.join(slot.name())));
-    path.join(METRICS).is_file() || checkpoints.into_iter().any(|folder| folder.join(read::CONFIG).is_file())
+    let mut checkpoints = Slot::ALL.into_iter().flat_map(|slot| names(&path.join(slot.name())));
+    [LOCK, METRICS].iter().any(|file| path.join(file).is_file())
+        || checkpoints.any(|folder| folder.join(read::CONFIG).is_file())
 }
 
 fn lock(path: &Path) -> Result<File> {
@@ -187,13 +204,6 @@ fn lock(path: &Path) -> Result<File> {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::RunLocked { path: path.into() }),
         Err(TryLockError::Error(error)) => Err(Error::io("lock", &file)(error)),
-    }
-}
-
-fn ignore_missing(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }
 
@@ -302,8 +312,11 @@ mod tests {
         fs::rename(path.join("last"), path.join("last.old")).unwrap();
         fs::create_dir(path.join("best.tmp")).unwrap();
         fs::write(path.join("best.tmp/config.json"), "{").unwrap();
+        fs::write(path.join(".writing-a1b2c3"), "<svg").unwrap();
         let run = RunFolder::open(&path, Existing::Resume).unwrap();
         assert_eq!(run.checkpoint(Slot::Last), Some(path.join("last")));
-        assert!(!path.join("last.old").exists() && !path.join("best.tmp").exists());
+        let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["last", METRICS, LOCK]);
     }
 }

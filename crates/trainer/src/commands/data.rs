@@ -24,13 +24,13 @@ Examples:
   trainer data fetch --data https://example.org/poems.txt --refresh
   trainer data fetch --json
 
-tinyshakespeare comes from its public home (the char-rnn repository), or out of the package femto-gpt in cargo's
+tinyshakespeare comes from its public home (the char-rnn repository), or out of the package femto-gpt in cargo's \
 registry where that is all that can be reached. Its SHA-256 is checked either way.
 
 Environment:
   INKLING_CACHE  the cache folder (default: the user's cache folder for inkling)
   CARGO          the cargo program (default: cargo)
-  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY";
+  ALL_PROXY, HTTPS_PROXY, HTTP_PROXY, NO_PROXY";
 
 /// `trainer data fetch`
 #[derive(Debug, Args)]

@@ -21,14 +21,14 @@ pub struct Arguments {}
 /// Runs `trainer devices`.
 pub fn run(_: &Arguments, terminal: &Terminal) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let simd = simd().join(", ");
+    let simd = simd();
     let name = processor();
     let memory = memory::available();
     let row = vec![
         "cpu".into(),
         name.clone(),
         threads.to_string(),
-        if simd.is_empty() { "none".into() } else { simd.clone() },
+        if simd.is_empty() { "none".into() } else { simd.join(", ") },
         memory.map_or("unknown".into(), format::bytes),
     ];
     let columns = [
@@ -42,7 +42,7 @@ pub fn run(_: &Arguments, terminal: &Terminal) -> Result<()> {
         "device": "cpu",
         "name": name,
         "threads": threads,
-        "simd": self::simd(),
+        "simd": simd,
         "memory_available_bytes": memory,
     }] });
     terminal.result(&object, &format::table(&columns, &[row]))

@@ -1,9 +1,11 @@
 //! One HTTP GET into memory, with a progress bar.
 //!
 //! Bounded in time, so that a blocked network fails in seconds instead of hanging, and in size. A body that ends before its
-//! `Content-Length` is an error. Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`, …).
+//! `Content-Length` is an error. Proxies are taken from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`),
+//! except for this machine's own addresses, which no proxy could reach.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -22,7 +24,9 @@ const STALL: Duration = Duration::from_secs(10);
 /// The body behind `url`.
 pub fn download(url: &str, terminal: &Terminal) -> Result<Vec<u8>> {
     let fail = |problem: String| Error::Download { url: url.into(), problem };
+    let proxy = if is_this_machine(url) { None } else { ureq::Proxy::try_from_env() };
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .proxy(proxy)
         .timeout_resolve(Some(RESOLVE))
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(RESPOND))
@@ -55,19 +59,28 @@ pub fn download(url: &str, terminal: &Terminal) -> Result<Vec<u8>> {
     }
 }
 
+fn is_this_machine(url: &str) -> bool {
+    let uri = url.parse::<ureq::http::Uri>().ok();
+    uri.as_ref().and_then(|uri| uri.host()).is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
 fn explain(error: &ureq::Error) -> String {
     match error {
         ureq::Error::StatusCode(404) => "the server says that there is no such file (status 404)".into(),
         ureq::Error::StatusCode(status) => format!("the server answered with status {status}"),
         ureq::Error::HostNotFound => "the host's name cannot be resolved".into(),
         ureq::Error::Timeout(phase) => format!("no answer in time ({phase})"),
+        ureq::Error::Io(error) => error.to_string(),
         other => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_server::{Reply, Server};
+    use super::super::test_server::{Reply, Server, refusing_url};
     use super::*;
 
     fn get(reply: Reply) -> Result<Vec<u8>> {
@@ -99,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_refused_connection_is_told() {
-        let url = test_url_that_refuses();
+        let url = refusing_url();
         let error = download(&url, &Terminal::new(true, true)).unwrap_err().to_string();
         assert!(error.contains(&url) && error.to_lowercase().contains("refused"), "{error}");
     }
@@ -110,7 +123,13 @@ mod tests {
         assert!(download("http://a b/", &Terminal::new(true, true)).is_err());
     }
 
-    fn test_url_that_refuses() -> String {
-        super::super::test_server::refusing_url()
+    #[test]
+    fn proxies_are_not_asked_for_this_machine() {
+        for url in ["http://127.0.0.1:80/x", "https://LOCALHOST/", "http://[::1]:8080/x"] {
+            assert!(is_this_machine(url), "{url}");
+        }
+        for url in ["http://127.0.0.1.example.org/", "https://example.org/localhost", "nonsense"] {
+            assert!(!is_this_machine(url), "{url}");
+        }
     }
 }

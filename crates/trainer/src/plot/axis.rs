@@ -13,25 +13,27 @@ pub struct Axis {
     step: f64,
     start: f64,
     end: f64,
+    /// From this magnitude on, labels have exponents: more digits would not fit.
+    exponents_from: f64,
 }
 
 impl Axis {
     /// From step 0 to the last one, which is the very end of the axis.
     pub fn steps(last: u64, start: f64, end: f64) -> Self {
         let high = last.max(1) as f64;
-        Self { low: 0.0, high, step: nice_step(high).max(1.0), start, end }
+        Self { low: 0.0, high, step: nice_step(high).max(1.0), start, end, exponents_from: 1e7 }
     }
 
     /// Covers all `values` (finite, maybe none), widened to whole intervals.
     pub fn values(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Self {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
-        // A flat curve lies in the middle of an axis of about its own size.
-        let flat = (high - low) <= 1e-6 * high.abs().max(low.abs()).max(1e-6);
-        let margin = if flat { 0.5 * high.abs().max(1e-3) } else { 0.0 };
-        let (low, high) = (low - margin, high + margin);
+        // A curve that is all but flat lies in the middle: differences below a twentieth are not blown up to full height.
+        let missing = (0.05 * high.abs().max(low.abs()).max(1e-3) - (high - low)).max(0.0);
+        let (low, high) = (low - missing / 2.0, high + missing / 2.0);
         let step = nice_step(high - low);
-        Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step, start, end }
+        let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
+        Self { low, high, step, start, end, exponents_from: 1e4 }
     }
 
     /// The coordinate of a value.
@@ -50,7 +52,10 @@ impl Axis {
     /// As many decimals as the interval needs; exponents where plain digits would be a crowd.
     fn label(&self, value: f64) -> String {
         let largest = self.low.abs().max(self.high.abs());
-        if largest >= 1e7 || self.step < 1e-4 {
+        if value == 0.0 && self.step >= 1.0 {
+            return "0".into();
+        }
+        if largest >= self.exponents_from || self.step < 1e-3 {
             return format!("{value:.1e}");
         }
         if self.step < 1.0 {

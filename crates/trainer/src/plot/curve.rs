@@ -8,20 +8,33 @@ pub type Vertex = Option<(f64, f64)>;
 /// Width of the columns that points are gathered in.
 const COLUMN: f64 = 1.0;
 
-/// The exponential moving average over a fiftieth of the points; points that are not finite stay as they are.
+/// The exponential moving average `m ← m + αₙ(x − m)` with `αₙ = 2 / (spanₙ + 1)`. The span grows with the number `n` of
+/// points seen, `spanₙ = n/8`, up to a fiftieth of them all: a fixed one would drag far behind the steep beginning.
+/// Points that are not finite stay as they are and do not count.
 pub fn smooth(points: &[(u64, f32)]) -> Vec<(u64, f32)> {
-    let span = (points.len() as f64 / 50.0).max(1.0);
-    let alpha = 2.0 / (span + 1.0);
-    let (mut mean, mut weight) = (0.0, 0.0);
+    let longest = (points.len() as f64 / 50.0).max(1.0);
+    let (mut mean, mut seen) = (0.0, 0.0);
     let mut average = |loss: f32| {
         if !loss.is_finite() {
             return loss;
         }
-        mean += alpha * (f64::from(loss) - mean);
-        weight += alpha * (1.0 - weight); // = 1 − (1 − α)ⁿ
-        (mean / weight) as f32
+        seen += 1.0;
+        let span = f64::clamp(seen / 8.0, 1.0, longest);
+        mean += 2.0 / (span + 1.0) * (f64::from(loss) - mean);
+        mean as f32
     };
     points.iter().map(|&(step, loss)| (step, average(loss))).collect()
+}
+
+/// The highest coordinate (the least y) that the line through `points` reaches between two x, if it passes there at all.
+pub fn top(points: &[(f64, f64)], left: f64, right: f64) -> Option<f64> {
+    let inside = points.iter().filter(|point| (left..=right).contains(&point.0)).map(|point| point.1);
+    let crossings = points.windows(2).flat_map(|pair| {
+        let (from, to) = (pair[0], pair[1]);
+        let at = move |x: f64| from.1 + (x - from.0) / (to.0 - from.0) * (to.1 - from.1);
+        [left, right].into_iter().filter(move |&x| from.0 < x && x < to.0).map(at)
+    });
+    inside.chain(crossings).reduce(f64::min)
 }
 
 /// The last point of each pixel column: for curves that are smooth already.
@@ -101,6 +114,14 @@ mod tests {
         let step_up: Vec<_> = (0..1000).map(|step| (step, if step < 500 { 1.0 } else { 2.0 })).collect();
         let smoothed = smooth(&step_up);
         assert!((smoothed[999].1 - 2.0).abs() < 1e-3 && smoothed[505].1 < 1.5);
+    }
+
+    #[test]
+    fn the_top_of_a_line_is_found_between_its_points_too() {
+        let line = [(0.0, 10.0), (10.0, 0.0), (20.0, 10.0)];
+        assert_eq!(top(&line, 2.0, 4.0), Some(6.0));
+        assert_eq!(top(&line, 2.0, 14.0), Some(0.0));
+        assert_eq!(top(&line, 30.0, 40.0), None);
     }
 
     #[test]

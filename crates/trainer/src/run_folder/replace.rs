@@ -79,8 +79,8 @@ pub fn current(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Every name that the protocol uses for this folder, whether or not it exists.
-pub fn leftovers(folder: &Path) -> [PathBuf; 3] {
+/// The names that the protocol uses, whether or not they exist: the folder itself, its `.old` and its `.tmp`.
+pub fn names(folder: &Path) -> [PathBuf; 3] {
     [folder.into(), beside(folder, ".old"), beside(folder, ".tmp")]
 }
 
@@ -103,7 +103,7 @@ pub fn replace(system: &impl FileSystem, folder: &Path, files: &[(String, Vec<u8
 
 /// Step 0: brings the folder back to one name.
 pub fn recover(system: &impl FileSystem, folder: &Path) -> Result<()> {
-    let [_, old, new] = leftovers(folder);
+    let [_, old, new] = names(folder);
     if old.exists() {
         if folder.exists() {
             system.remove_folder(&old).map_err(Error::io("remove", &old))?;
@@ -119,7 +119,7 @@ pub fn recover(system: &impl FileSystem, folder: &Path) -> Result<()> {
 
 /// Steps 1 to 5.
 fn write_and_swap(system: &impl FileSystem, folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
-    let [_, old, new] = leftovers(folder);
+    let [_, old, new] = names(folder);
     system.create_folder(&new).map_err(Error::io("create the folder", &new))?;
     for (name, bytes) in files {
         let path = new.join(name);
