@@ -1,0 +1,60 @@
+//! The command line's grammar.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+const EXAMPLES: &str = "\
+Examples:
+  trainer data fetch                              fetch the default corpus, Tiny Shakespeare
+  trainer data fetch --data https://example.org/poems.txt
+  trainer devices --json                          what this machine computes with
+
+Every command explains itself: trainer COMMAND --help
+
+Exit codes: 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted with its state saved.";
+
+/// Trains, samples and inspects small GPTs.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Output {
+    /// Print the result as one JSON object on stdout (errors too: {"error": {...}})
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// No progress bars and remarks
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Corpora: fetch one into the cache
+    #[command(subcommand, arg_required_else_help = true)]
+    Data(commands::data::Command),
+    /// List what this machine can compute on
+    Devices(commands::devices::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

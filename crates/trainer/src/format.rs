@@ -1,0 +1,143 @@
+//! Numbers, sizes, times and tables as people read them.
+
+use std::time::Duration;
+
+/// `1115394` → `1,115,394`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Binary units, three significant digits: `1115394` → `1.06 MiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.5 and up would print as "1024 KiB".
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// The two most significant units: `850 ms`, `12.3 s`, `4 m 05 s`, `1 h 02 m`, `3 d 04 h`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 0.9995 {
+        return format!("{:.0} ms", seconds * 1e3);
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        0..3600 => format!("{} m {:02} s", whole / 60, whole % 60),
+        3600..86_400 => format!("{} h {:02} m", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole % 86_400 / 3600),
+    }
+}
+
+/// How a column of a [`table`] is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Columns as wide as their widest cell, two spaces apart, no trailing blanks; the header comes first.
+/// Every row has one cell per column.
+pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([columns[column].0.chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |cells: &[&str]| {
+        let mut text = String::new();
+        for ((cell, &width), &(_, align)) in cells.iter().zip(&widths).zip(columns) {
+            match align {
+                Align::Left => text += &format!("{cell:<width$}  "),
+                Align::Right => text += &format!("{cell:>width$}  "),
+            }
+        }
+        text.trim_end().to_owned() + "\n"
+    };
+    let header: Vec<&str> = columns.iter().map(|column| column.0).collect();
+    let mut text = line(&header);
+    for row in rows {
+        text += &line(&row.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_by_three() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_115_394, "1,115,394")] {
+            assert_eq!(count(n), text);
+        }
+        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+    }
+
+    #[test]
+    fn sizes_keep_three_digits_and_never_print_1024() {
+        for (n, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1_115_394, "1.06 MiB"),
+            (1024 * 1024 - 1, "1.00 MiB"),
+            (10 * 1024 - 1, "10.0 KiB"),
+            (16 << 30, "16.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(n), text);
+        }
+    }
+
+    #[test]
+    fn times_use_the_two_largest_units() {
+        for (seconds, text) in [
+            (0.0, "0 ms"),
+            (0.85, "850 ms"),
+            (0.9999, "1.0 s"),
+            (12.34, "12.3 s"),
+            (59.99, "1 m 00 s"),
+            (245.0, "4 m 05 s"),
+            (3_720.0, "1 h 02 m"),
+            (273_600.0, "3 d 04 h"),
+        ] {
+            assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn tables_align_numbers_to_the_right() {
+        let rows = [vec!["wte".into(), "8,320".into()], vec!["ln_f.weight".into(), "128".into()]];
+        let text = table(&[("name", Align::Left), ("values", Align::Right)], &rows);
+        assert_eq!(text, "name         values\nwte           8,320\nln_f.weight     128\n");
+    }
+}

@@ -1,0 +1,177 @@
+//! Finding and reading checkpoints: a run folder stands for its best checkpoint, else its last.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Slot;
+use super::replace::current;
+use crate::error::{Error, Result};
+
+/// The file that makes a folder a checkpoint.
+pub const CONFIG: &str = "config.json";
+
+/// How often to look again because a trainer may have replaced a checkpoint between two looks at it.
+const ATTEMPTS: usize = 5;
+
+/// The checkpoint folder that `path` stands for: itself if it holds a `config.json`, else its `best`, else its `last`.
+///
+/// # Errors
+/// [`Error::NoCheckpoint`] tells what was found instead.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    if let Some(folder) = (0..ATTEMPTS).find_map(|_| look(path)) {
+        return Ok(folder);
+    }
+    let problem = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder".into(),
+        Err(error) => error.to_string(),
+        Ok(metadata) if !metadata.is_dir() => "it is a file, not a folder".into(),
+        Ok(_) => format!("the folder holds neither {CONFIG} nor best/ or last/ with one"),
+    };
+    let hint = "pass a run folder, or a folder with config.json, model.safetensors and tokenizer.json".into();
+    Err(Error::NoCheckpoint { path: path.into(), problem, hint })
+}
+
+/// `path` itself may be `runs/a/last` at the moment when a trainer is replacing it.
+fn look(path: &Path) -> Option<PathBuf> {
+    let candidates = [path.to_owned(), path.join(Slot::Best.name()), path.join(Slot::Last.name())];
+    candidates.iter().filter_map(|folder| current(folder)).find(|folder| folder.join(CONFIG).is_file())
+}
+
+/// The run folder in `runs` whose checkpoint is the newest, for commands that were not told which.
+pub fn newest(runs: &Path) -> Result<PathBuf> {
+    let age = |run: &PathBuf| -> Option<SystemTime> {
+        Slot::ALL.iter().filter_map(|slot| current(&run.join(slot.name()))?.metadata().ok()?.modified().ok()).max()
+    };
+    let entries = fs::read_dir(runs).map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())));
+    let found = entries.into_iter().flatten().filter_map(|run| Some((age(&run)?, run))).max();
+    found.map(|(_, run)| run).ok_or_else(|| Error::NoCheckpoint {
+        path: runs.into(),
+        problem: "no run has saved one yet".into(),
+        hint: "train first (just: trainer), or name a checkpoint folder".into(),
+    })
+}
+
+/// Reads those of `names` that the checkpoint has, all from the same save even while a trainer keeps replacing it.
+/// Which of them are needed is for core to say.
+pub fn files(path: &Path, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    for _ in 0..ATTEMPTS {
+        let folder = resolve(path)?;
+        let before = identity(&folder);
+        let outcome = read_all(&folder, names);
+        // The same folder under the same name before and after: nothing was swapped in between.
+        if before.is_some() && before == identity(&folder) {
+            return outcome;
+        }
+    }
+    Err(Error::NoCheckpoint {
+        path: path.into(),
+        problem: "it is being replaced faster than it can be read".into(),
+        hint: "try again when the training that writes it pauses or ends".into(),
+    })
+}
+
+fn read_all(folder: &Path, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for &name in names {
+        let file = folder.join(name);
+        match fs::read(&file) {
+            Ok(bytes) => files.push((name.to_owned(), bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("read", &file)(error)),
+        }
+    }
+    Ok(files)
+}
+
+/// Changes whenever another folder takes over the name, or a file in it comes or goes.
+fn identity(folder: &Path) -> Option<(u64, SystemTime)> {
+    let metadata = folder.metadata().ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((number, metadata.modified().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::{Existing, RunFolder};
+    use super::*;
+
+    fn files_of(text: &str) -> Vec<(String, Vec<u8>)> {
+        vec![(CONFIG.into(), text.into()), ("model.safetensors".into(), text.into())]
+    }
+
+    #[test]
+    fn a_run_stands_for_its_best_checkpoint_and_before_that_for_its_last() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a");
+        let run = RunFolder::open(&path, Existing::Refuse).unwrap();
+        run.save(Slot::Last, &files_of("last")).unwrap();
+        assert_eq!(resolve(&path).unwrap(), path.join("last"));
+        run.save(Slot::Best, &files_of("best")).unwrap();
+        assert_eq!(resolve(&path).unwrap(), path.join("best"));
+        assert_eq!(resolve(&path.join("last")).unwrap(), path.join("last"));
+        assert_eq!(newest(parent.path()).unwrap(), path);
+
+        fs::rename(path.join("last"), path.join("last.old")).unwrap();
+        assert_eq!(resolve(&path.join("last")).unwrap(), path.join("last.old"));
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_told() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, "x").unwrap();
+        for (path, problem) in [
+            (parent.path().join("missing"), "no such folder"),
+            (parent.path().into(), "holds neither config.json"),
+            (file, "a file, not a folder"),
+        ] {
+            let error = resolve(&path).unwrap_err();
+            assert!(error.to_string().contains(problem), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        let error = newest(&parent.path().join("runs")).unwrap_err();
+        assert!(error.hint().unwrap().contains("train first"));
+    }
+
+    #[test]
+    fn absent_files_are_left_out() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join(CONFIG), "{}").unwrap();
+        let read = files(parent.path(), &[CONFIG, "tokenizer.json"]).unwrap();
+        assert_eq!(read, [(CONFIG.to_owned(), b"{}".to_vec())]);
+    }
+
+    #[test]
+    fn a_reader_beside_a_writer_never_sees_a_mixture() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a");
+        let run = RunFolder::open(&path, Existing::Refuse).unwrap();
+        run.save(Slot::Last, &files_of("0")).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 1..200 {
+                    run.save(Slot::Last, &files_of(&n.to_string())).unwrap();
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            while !done.load(Ordering::SeqCst) {
+                match files(&path, &[CONFIG, "model.safetensors"]) {
+                    Ok(read) => {
+                        assert_eq!(read.len(), 2);
+                        assert_eq!(read[0].1, read[1].1);
+                    }
+                    Err(error) => assert!(error.to_string().contains("being replaced"), "{error}"),
+                }
+            }
+        });
+        assert_eq!(files(&path, &[CONFIG]).unwrap()[0].1, b"199");
+    }
+}
