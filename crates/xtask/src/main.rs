@@ -1,2 +1,55 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: what cargo alone cannot do. `cargo xtask --help` lists them.
+//!
+//! Every task can be repeated at no cost, says what it does, and names what is missing and how to get it.
+
+mod bench;
+mod error;
+mod golden;
+mod process;
+mod python;
+mod setup;
+mod steps;
+mod table;
+mod test;
+mod test_counts;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Inkling's project tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Prepare this machine: wasm targets, rustfmt and clippy; with --python also .venv with PyTorch
+    Setup(setup::Arguments),
+    /// Run everything that must hold, cheapest first: format, lints, docs, tests natively and in wasm
+    Test,
+    /// Write the PyTorch fixtures anew and open a freshly trained folder in `transformers` (needs Python)
+    Golden,
+    /// Measure the trainer's speed, with --vs-torch against PyTorch in the same run
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup(arguments) => setup::run(&arguments),
+        Task::Test => return test::run(),
+        Task::Golden => golden::run(),
+        Task::Bench(arguments) => bench::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
