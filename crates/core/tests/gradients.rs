@@ -167,7 +167,7 @@ fn linear() {
         let (y, dy) = pair(&mut p, "y", &[rows, outputs]);
         p.push(Pass::Forward, Linear { x, weight, bias: Some(bias), y, epilogue: Epilogue::None, sizes });
         p.push(Pass::Backward, LinearBackwardWeight { dy, x, dweight, dbias: Some(dbias), sizes });
-        p.push(Pass::Backward, LinearBackwardInput { dy, weight, dx, activation: None, sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight, dx, slope: None, sizes });
         OpCase {
             name: format!("linear {sizes:?}"),
             program: p,
@@ -194,7 +194,7 @@ fn linear_with_residual_and_dropout() {
     p.push(Pass::Forward, Linear { x, weight, bias: None, y, epilogue, sizes });
     p.push(Pass::Backward, DropoutBackward { dy, dx: masked, width: 21, dropout: site(0.4) });
     p.push(Pass::Backward, LinearBackwardWeight { dy: masked, x, dweight, dbias: None, sizes });
-    p.push(Pass::Backward, LinearBackwardInput { dy: masked, weight, dx, activation: None, sizes });
+    p.push(Pass::Backward, LinearBackwardInput { dy: masked, weight, dx, slope: None, sizes });
     OpCase {
         name: "linear + residual".into(),
         program: p,
@@ -216,21 +216,18 @@ fn the_two_layers_around_each_activation() {
         let (x, dx) = pair(&mut p, "x", &[rows, inputs]);
         let (fc, dfc) = pair(&mut p, "fc", &[hidden, inputs]);
         let (proj, dproj) = pair(&mut p, "proj", &[outputs, hidden]);
-        let (pre, dpre) = pair(&mut p, "pre", &[rows, hidden]);
+        let (slope, dpre) = pair(&mut p, "slope", &[rows, hidden]);
         let act = p.tensor("act", &[rows, hidden]);
         let (y, dy) = pair(&mut p, "y", &[rows, outputs]);
         let first = Sizes { rows, outputs: hidden, inputs };
         let second = Sizes { rows, outputs, inputs: hidden };
-        let epilogue = Epilogue::Activation { kind, pre: Some(pre) };
+        let epilogue = Epilogue::Activation { kind, slope: Some(slope) };
         p.push(Pass::Forward, Linear { x, weight: fc, bias: None, y: act, epilogue, sizes: first });
         p.push(Pass::Forward, Linear { x: act, weight: proj, bias: None, y, epilogue: Epilogue::None, sizes: second });
         p.push(Pass::Backward, LinearBackwardWeight { dy, x: act, dweight: dproj, dbias: None, sizes: second });
-        p.push(
-            Pass::Backward,
-            LinearBackwardInput { dy, weight: proj, dx: dpre, activation: Some((kind, pre)), sizes: second },
-        );
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight: proj, dx: dpre, slope: Some(slope), sizes: second });
         p.push(Pass::Backward, LinearBackwardWeight { dy: dpre, x, dweight: dfc, dbias: None, sizes: first });
-        p.push(Pass::Backward, LinearBackwardInput { dy: dpre, weight: fc, dx, activation: None, sizes: first });
+        p.push(Pass::Backward, LinearBackwardInput { dy: dpre, weight: fc, dx, slope: None, sizes: first });
         // ReLU's kinks are no place for finite differences: only what is linear in its output is checked.
         let (inputs, constants) = match kind {
             Activation::Relu => (vec![(proj, dproj)], vec![x, fc]),

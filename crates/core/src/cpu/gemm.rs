@@ -9,8 +9,9 @@
 //!       for each MR rows                   MR × NR accumulators in registers
 //! ```
 //!
-//! B is packed into panels `[k][NR]`, padded with zeros; A is read in place, one broadcast per element. Every element of C sums its products
-//! in the order of `k` whatever the split into tasks, so the result does not depend on the thread count.
+//! B is packed into panels `[k][NR]`, padded with zeros. A is read in place, one broadcast per element, where its rows are contiguous;
+//! where its columns are, it is packed into strips `[k][8]` (read in place, each `k` would touch another page). Every element of C sums its
+//! products in the order of `k` whatever the split into tasks, so the result does not depend on the thread count.
 //!
 //! A linear layer `Y[M,N] = X[M,K] Wᵀ` and its two backward products are `gemm(X, W.t())`, `gemm(dY, W)` and `gemm(dY.t(), X)`.
 
@@ -72,6 +73,36 @@ impl<'a> Mat<'a> {
     }
 }
 
+/// Rows per strip of a packed A: the tallest register tile.
+const STRIP: usize = 8;
+
+/// Most rows per task where A is packed: a block of `KC` columns takes 256 KiB of a level 2 cache.
+const PACKED_ROWS: usize = 256;
+
+/// A as the register tiles read it: rows `row, row + 1, …` at `k` lie `row_stride` apart from `start(row) + k * col_stride`.
+#[derive(Clone, Copy)]
+struct Lhs<'a> {
+    data: &'a [f32],
+    rows: usize,
+    row_stride: usize,
+    col_stride: usize,
+    /// Floats per strip of a packed A, 0 where A is in place.
+    strip: usize,
+}
+
+impl<'a> Lhs<'a> {
+    /// Columns `k` of a matrix, in place.
+    fn in_place(a: Mat<'a>, k: &Range<usize>) -> Self {
+        let data = &a.data[(k.start * a.col_stride).min(a.data.len())..];
+        Self { data, rows: a.rows, row_stride: a.row_stride, col_stride: a.col_stride, strip: 0 }
+    }
+
+    #[inline(always)]
+    fn start(&self, row: usize) -> usize {
+        if self.strip == 0 { row * self.row_stride } else { row / STRIP * self.strip + row % STRIP }
+    }
+}
+
 /// What happens to the old value of C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beta {
@@ -84,8 +115,8 @@ pub enum Beta {
 thread_local! {
     /// B packed as a whole, on the thread that calls [`gemm`].
     static PACKED: RefCell<AlignedVec> = RefCell::default();
-    /// One panel, on the thread that needs it.
-    static PANEL: RefCell<AlignedVec> = RefCell::default();
+    /// One panel of B and a block of A, on the thread that needs them.
+    static BLOCKS: RefCell<[AlignedVec; 2]> = RefCell::default();
 }
 
 /// `C = A·B` (or `+=`) on all threads. `outputs[0]` is `(C, its columns)`; further outputs are matrices of as many rows that the epilogue
@@ -114,12 +145,9 @@ pub fn gemm<const N: usize>(
     }
     let nr = panel_width();
     if m < k {
-        // B is the large operand (a weight gradient: K is the number of tokens): few, high row blocks, each packing the panel it needs.
-        pool.rows(outputs, pool.share(m, 1).next_multiple_of(8), |range, blocks| {
-            PANEL.with_borrow_mut(|panel| {
-                panel.grow(KC * nr);
-                block_packing(a.row_range(range.clone()), b, beta, blocks[0], n, panel);
-            });
+        // B is the large operand: few, high row blocks, each packing the panels it needs.
+        pool.rows(outputs, packed_rows(pool, m), |range, blocks| {
+            block_packing_scratch(a.row_range(range.clone()), b, beta, blocks[0], n, None);
             epilogue(range, blocks);
         });
         return;
@@ -139,6 +167,25 @@ pub fn gemm<const N: usize>(
     });
 }
 
+/// `C += A·B` and `sums[i] += Σ_k A[i,k]`: with `A = dYᵀ` and `B = X` the gradients of a linear layer's weight and bias. The sums ride
+/// along with the packing of A.
+///
+/// # Panics
+/// When the shapes do not fit, or A's rows are contiguous (then there is no packing to ride on).
+pub fn gemm_with_row_sums(pool: &Pool, a: Mat<'_>, b: Mat<'_>, c: &mut [f32], sums: &mut [f32]) {
+    let (m, n) = (a.rows, b.cols);
+    assert!(b.rows == a.cols && c.len() == m * n && sums.len() == m, "gemm_with_row_sums: shapes");
+    assert!(a.row_stride == 1, "gemm_with_row_sums: A must be a transposed view");
+    pool.rows([(c, n), (sums, 1)], packed_rows(pool, m), |range, [c, sums]| {
+        block_packing_scratch(a.row_range(range), b, Beta::Accumulate, c, n, Some(sums));
+    });
+}
+
+/// Rows per task where each task packs for itself.
+fn packed_rows(pool: &Pool, m: usize) -> usize {
+    pool.share(m, 1).next_multiple_of(STRIP).min(PACKED_ROWS)
+}
+
 /// `C = A·B` (or `+=`) on the calling thread, rows of C `stride` apart.
 ///
 /// # Panics
@@ -146,9 +193,17 @@ pub fn gemm<const N: usize>(
 pub fn gemm_serial(a: Mat<'_>, b: Mat<'_>, beta: Beta, c: &mut [f32], stride: usize) {
     assert!(a.cols == b.rows && b.cols <= stride, "gemm_serial: [{}, {}] · [{}, {}]", a.rows, a.cols, b.rows, b.cols);
     assert!(a.rows == 0 || c.len() >= (a.rows - 1) * stride + b.cols, "gemm_serial: C is too small");
-    PANEL.with_borrow_mut(|panel| {
+    block_packing_scratch(a, b, beta, c, stride, None);
+}
+
+/// [`block_packing`] with this thread's scratch memory.
+fn block_packing_scratch(a: Mat<'_>, b: Mat<'_>, beta: Beta, c: &mut [f32], stride: usize, sums: Option<&mut [f32]>) {
+    BLOCKS.with_borrow_mut(|[panel, strips]| {
         panel.grow(KC * panel_width());
-        block_packing(a, b, beta, c, stride, panel);
+        if a.row_stride == 1 {
+            strips.grow(KC * a.rows.next_multiple_of(STRIP));
+        }
+        block_packing(a, b, beta, c, stride, panel, strips, sums);
     });
 }
 
@@ -181,19 +236,21 @@ simd_dispatch! {
 fn block_packed_imp<S: Simd>(s: S, a: Mat<'_>, packed: &[f32], beta: Beta, c: &mut [f32], n: usize) {
     let nr = panel_width_imp(s);
     for k in k_blocks(a.cols) {
+        let lhs = Lhs::in_place(a, &k);
         for (panel, j) in (0..n).step_by(nr).enumerate() {
             let b = &packed[(panel * a.cols + k.start) * nr..(panel * a.cols + k.end) * nr];
-            tiles(s, a, k.clone(), b, beta_of(&k, beta), &mut c[j..], n, nr.min(n - j));
+            tiles(s, lhs, k.len(), b, beta_of(&k, beta), &mut c[j..], n, nr.min(n - j));
         }
     }
 }
 
 simd_dispatch! {
-    /// A block of rows of C from A in place and B packed panel by panel into `panel`.
-    fn block_packing<'a>(a: Mat<'a>, b: Mat<'a>, beta: Beta, c: &'a mut [f32], stride: usize, panel: &'a mut [f32]) => block_packing_imp
+    /// A block of rows of C; B is packed panel by panel into `panel`, and A into `strips` where its columns are contiguous.
+    fn block_packing<'a>(a: Mat<'a>, b: Mat<'a>, beta: Beta, c: &'a mut [f32], stride: usize, panel: &'a mut [f32], strips: &'a mut [f32], sums: Option<&'a mut [f32]>) => block_packing_imp
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "operands and scratch of one product")]
 fn block_packing_imp<S: Simd>(
     s: S,
     a: Mat<'_>,
@@ -202,18 +259,62 @@ fn block_packing_imp<S: Simd>(
     c: &mut [f32],
     stride: usize,
     panel: &mut [f32],
+    strips: &mut [f32],
+    mut sums: Option<&mut [f32]>,
 ) {
     if a.rows == 0 {
         return;
     }
     let nr = panel_width_imp(s);
     for k in k_blocks(a.cols) {
+        let lhs = if a.row_stride == 1 {
+            pack_strips(s, a, k.clone(), strips, sums.as_deref_mut())
+        } else {
+            Lhs::in_place(a, &k)
+        };
         for j in (0..b.cols).step_by(nr) {
             let panel = &mut panel[..k.len() * nr];
             pack_panel_imp(s, b, k.clone(), j, panel);
-            tiles(s, a, k.clone(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(b.cols - j));
+            tiles(s, lhs, k.len(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(b.cols - j));
         }
     }
+}
+
+/// `strips[row / 8][k][row % 8] = A[row, k]`, and `sums[row] += Σ_k A[row, k]`.
+#[inline(always)]
+fn pack_strips<'s, S: Simd>(
+    _: S,
+    a: Mat<'_>,
+    k: Range<usize>,
+    strips: &'s mut [f32],
+    sums: Option<&mut [f32]>,
+) -> Lhs<'s> {
+    let strip = k.len() * STRIP;
+    for (k0, k) in k.clone().enumerate() {
+        let column = &a.data[k * a.col_stride..][..a.rows];
+        let mut whole = column.chunks_exact(STRIP);
+        let mut at = k0 * STRIP;
+        for x in &mut whole {
+            strips[at..at + STRIP].copy_from_slice(x);
+            at += strip;
+        }
+        let tail = whole.remainder();
+        if !tail.is_empty() {
+            strips[at..at + tail.len()].copy_from_slice(tail);
+        }
+    }
+    if let Some(sums) = sums {
+        for (strip, sums) in strips.chunks(strip.max(1)).zip(sums.chunks_mut(STRIP)) {
+            let mut acc = [0.0; STRIP];
+            for x in strip.chunks_exact(STRIP) {
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc += x;
+                }
+            }
+            sums.iter_mut().zip(acc).for_each(|(sum, acc)| *sum += acc);
+        }
+    }
+    Lhs { data: strips, rows: a.rows, row_stride: 1, col_stride: STRIP, strip }
 }
 
 simd_dispatch! {
@@ -265,8 +366,8 @@ fn pack_panel_imp<S: Simd>(s: S, b: Mat<'_>, k: Range<usize>, j: usize, out: &mu
 #[allow(clippy::too_many_arguments, reason = "a loop nest's inner level")]
 fn tiles<S: Simd>(
     s: S,
-    a: Mat<'_>,
-    k: Range<usize>,
+    a: Lhs<'_>,
+    depth: usize,
     panel: &[f32],
     beta: Beta,
     c: &mut [f32],
@@ -274,9 +375,9 @@ fn tiles<S: Simd>(
     width: usize,
 ) {
     match width.div_ceil(S::LANES) {
-        1 => tiles_of::<S, 1>(s, a, k, panel, beta, c, stride, width),
-        2 => tiles_of::<S, 2>(s, a, k, panel, beta, c, stride, width),
-        _ => tiles_of::<S, 3>(s, a, k, panel, beta, c, stride, width),
+        1 => tiles_of::<S, 1>(s, a, depth, panel, beta, c, stride, width),
+        2 => tiles_of::<S, 2>(s, a, depth, panel, beta, c, stride, width),
+        _ => tiles_of::<S, 3>(s, a, depth, panel, beta, c, stride, width),
     }
 }
 
@@ -284,8 +385,8 @@ fn tiles<S: Simd>(
 #[allow(clippy::too_many_arguments, reason = "a loop nest's inner level")]
 fn tiles_of<S: Simd, const NV: usize>(
     s: S,
-    a: Mat<'_>,
-    k: Range<usize>,
+    a: Lhs<'_>,
+    depth: usize,
     panel: &[f32],
     beta: Beta,
     c: &mut [f32],
@@ -297,13 +398,13 @@ fn tiles_of<S: Simd, const NV: usize>(
         let left = a.rows - row;
         let c = &mut c[row * stride..];
         if S::GEMM_ROWS == 8 && left >= 8 {
-            tile::<S, 8, NV>(s, a, row, k.clone(), panel, beta, c, stride, width);
+            tile::<S, 8, NV>(s, a, row, depth, panel, beta, c, stride, width);
             row += 8;
         } else if left >= 4 {
-            tile::<S, 4, NV>(s, a, row, k.clone(), panel, beta, c, stride, width);
+            tile::<S, 4, NV>(s, a, row, depth, panel, beta, c, stride, width);
             row += 4;
         } else {
-            tile::<S, 1, NV>(s, a, row, k.clone(), panel, beta, c, stride, width);
+            tile::<S, 1, NV>(s, a, row, depth, panel, beta, c, stride, width);
             row += 1;
         }
     }
@@ -314,9 +415,9 @@ fn tiles_of<S: Simd, const NV: usize>(
 #[allow(clippy::too_many_arguments, reason = "a loop nest's inner level")]
 fn tile<S: Simd, const MR: usize, const NV: usize>(
     s: S,
-    a: Mat<'_>,
+    a: Lhs<'_>,
     row: usize,
-    k: Range<usize>,
+    depth: usize,
     panel: &[f32],
     beta: Beta,
     c: &mut [f32],
@@ -324,30 +425,29 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     width: usize,
 ) {
     let nr = panel_width_imp(s);
-    let depth = k.len();
-    assert!(panel.len() >= depth * nr && row + MR <= a.rows && k.end <= a.cols);
+    assert!(panel.len() >= depth * nr && row + MR <= a.rows);
     if depth == 0 {
         if beta == Beta::Assign {
             (0..MR).for_each(|i| c[i * stride..][..width].fill(0.0));
         }
         return;
     }
-    assert!((row + MR - 1) * a.row_stride + (k.end - 1) * a.col_stride < a.data.len());
+    let start = a.start(row);
+    assert!(start + (MR - 1) * a.row_stride + (depth - 1) * a.col_stride < a.data.len());
     let mut acc = [[s.splat(0.0); NV]; MR];
-    let start = row * a.row_stride + k.start * a.col_stride;
     // The bounds checks of this loop cost a third of its speed, hence the raw pointers.
     // SAFETY: the largest index of A is checked just above, and the panel's length at the top.
     unsafe {
-        let a_start = a.data.as_ptr().add(start);
+        let x = a.data.as_ptr().add(start);
         let b = panel.as_ptr();
         // Written twice so that the stride that is 1 is a constant: the row offsets then fold into addressing modes.
         if a.col_stride == 1 {
             for k in 0..depth {
-                step::<S, MR, NV>(s, a_start.add(k), a.row_stride, b.add(k * nr), &mut acc);
+                step::<S, MR, NV>(s, x.add(k), a.row_stride, b.add(k * nr), &mut acc);
             }
         } else {
             for k in 0..depth {
-                step::<S, MR, NV>(s, a_start.add(k * a.col_stride), 1, b.add(k * nr), &mut acc);
+                step::<S, MR, NV>(s, x.add(k * a.col_stride), 1, b.add(k * nr), &mut acc);
             }
         }
     }
@@ -527,6 +627,23 @@ mod tests {
             });
             for (i, &x) in c.iter().enumerate() {
                 assert_eq!(x, (k + i / 4) as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn row_sums_ride_along() {
+        let pool = Pool::new(2);
+        for (m, n, k) in [(1, 1, 1), (7, 5, 9), (300, 3, 20), (17, 50, 2 * KC + 1)] {
+            let (a, b) = (noise(k * m, 11), noise(k * n, 12));
+            let (view, x) = (Mat::new(&a, k, m).t(), Mat::new(&b, k, n));
+            let (mut c, mut sums) = (vec![1.0; m * n], vec![1.0; m]);
+            gemm_with_row_sums(&pool, view, x, &mut c, &mut sums);
+            for (c, want) in c.iter().zip(reference(view, x)) {
+                assert!((f64::from(*c) - want - 1.0).abs() < 2e-6 * (k + 1) as f64);
+            }
+            for (sum, want) in sums.iter().zip(reference(view, Mat::new(&vec![1.0; k], k, 1))) {
+                assert!((f64::from(*sum) - want - 1.0).abs() < 2e-6 * (k + 1) as f64);
             }
         }
     }

@@ -25,37 +25,31 @@ pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(p, s.exp2_biased(biased))
 }
 
-/// `1 / (1 + e⁻ˣ)`, with a small relative error on both tails.
-#[inline(always)]
-pub fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
-    let one = s.splat(1.0);
-    s.div(one, s.add(one, exp(s, s.sub(s.splat(0.0), x))))
-}
-
 /// `2√(2/π)`: GPT-2's GELU is `x/2 · (1 + tanh u) = x · σ(2u)`, `u = √(2/π)(x + 0.044715 x³)`. The sigmoid keeps its relative accuracy where
 /// `1 + tanh u` cancels.
 const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
 
-/// `x · σ(2u)`.
+/// `x · σ(2u)` and its derivative, `σ + x · σ(1 - σ) · 2u'`: they share the exponential and the division.
 #[inline(always)]
-pub fn gelu_new<S: Simd>(s: S, x: S::F) -> S::F {
-    let x2 = s.mul(x, x);
-    let two_u = s.mul(x, s.mul_add(x2, s.splat(TWO_SQRT_2_OVER_PI * 0.044_715), s.splat(TWO_SQRT_2_OVER_PI)));
-    s.mul(x, sigmoid(s, two_u))
-}
-
-/// `d gelu_new / dx = σ + x · σ(1 - σ) · 2u'`.
-#[inline(always)]
-pub fn gelu_new_grad<S: Simd>(s: S, x: S::F) -> S::F {
+pub fn gelu_new<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let x2 = s.mul(x, x);
     let two_u = s.mul(x, s.mul_add(x2, s.splat(TWO_SQRT_2_OVER_PI * 0.044_715), s.splat(TWO_SQRT_2_OVER_PI)));
     let two_du = s.mul_add(x2, s.splat(3.0 * TWO_SQRT_2_OVER_PI * 0.044_715), s.splat(TWO_SQRT_2_OVER_PI));
     let one = s.splat(1.0);
     let e = exp(s, s.sub(s.splat(0.0), two_u));
     let sigma = s.div(one, s.add(one, e));
+    let y = s.mul(x, sigma);
     // 1 - σ = e σ, without the cancellation.
-    let slope = s.mul(sigma, s.mul(e, sigma));
-    s.mul_add(s.mul(x, slope), two_du, sigma)
+    (y, s.mul_add(s.mul(y, s.mul(e, sigma)), two_du, sigma))
+}
+
+/// `max(x, 0)` and its derivative, 0 or 1 (0 at 0, as in PyTorch).
+#[inline(always)]
+pub fn relu<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+    let y = s.max(s.splat(0.0), x);
+    // The smallest positive float times 2¹²⁶ twice is above 1.
+    let large = s.splat(8.507_059e37);
+    (y, s.min(s.splat(1.0), s.mul(s.mul(y, large), large)))
 }
 
 /// `1 - Φ(|x|) = erfc(|x|/√2) / 2`, relative error below 1e-6 for `|x| < 5`.
@@ -109,25 +103,26 @@ mod tests {
     use crate::simd_dispatch;
 
     macro_rules! unary {
-        ($name:ident, $imp:ident, $f:ident) => {
+        ($name:ident, $imp:ident, |$s:ident, $x:ident| $f:expr) => {
             #[inline(always)]
-            fn $imp<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
-                s.map(
+            fn $imp<S: Simd>($s: S, x: &[f32], y: &mut [f32]) {
+                $s.map(
                     x,
                     y,
                     #[inline(always)]
-                    |v| $f(s, v),
+                    |$x| $f,
                 );
             }
             simd_dispatch! { fn $name(x: &[f32], y: &mut [f32]) => $imp }
         };
     }
-    unary!(exps, exps_imp, exp);
-    unary!(sigmoids, sigmoids_imp, sigmoid);
-    unary!(gelu_news, gelu_news_imp, gelu_new);
-    unary!(gelus, gelus_imp, gelu);
-    unary!(gelu_new_grads, gelu_new_grads_imp, gelu_new_grad);
-    unary!(gelu_grads, gelu_grads_imp, gelu_grad);
+    unary!(exps, exps_imp, |s, x| exp(s, x));
+    unary!(gelu_news, gelu_news_imp, |s, x| gelu_new(s, x).0);
+    unary!(gelu_new_grads, gelu_new_grads_imp, |s, x| gelu_new(s, x).1);
+    unary!(gelus, gelus_imp, |s, x| gelu(s, x));
+    unary!(gelu_grads, gelu_grads_imp, |s, x| gelu_grad(s, x));
+    unary!(relus, relus_imp, |s, x| relu(s, x).0);
+    unary!(relu_slopes, relu_slopes_imp, |s, x| relu(s, x).1);
 
     fn check(f: fn(&[f32], &mut [f32]), exact: fn(f64) -> f64, range: f64, absolute: f64, relative: f64) {
         let n = 200_003; // not a multiple of any lane count: tails are covered
@@ -164,8 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn sigmoid_is_accurate_on_both_tails() {
-        check(sigmoids, |x| 1.0 / (1.0 + (-x).exp()), 80.0, 0.0, 4e-7);
+    fn relu_and_its_slope_are_exact() {
+        let x = [f32::from_bits(1), 0.0, -0.0, -1.0, 3.0, f32::MAX, f32::MIN, 1e-40, -1e-40];
+        let (mut y, mut slope) = ([f32::NAN; 9], [f32::NAN; 9]);
+        relus(&x, &mut y);
+        relu_slopes(&x, &mut slope);
+        for i in 0..9 {
+            assert_eq!(y[i], x[i].max(0.0));
+            assert_eq!(slope[i], if x[i] > 0.0 { 1.0 } else { 0.0 }, "{}", x[i]);
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct BlockSaved {
     lse: Tensor,
     attended: Tensor,
     ln_2: NormSaved,
-    pre: Tensor,
+    slope: Option<Tensor>,
     hidden: Tensor,
     /// The residual stream after the block.
     pub out: Tensor,
@@ -94,12 +94,12 @@ impl Block {
         let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
         let (rows, _) = p.matrix(x);
         let hidden_size = self.c_fc.outputs(p);
-        let pre = p.tensor(&format!("{name}.mlp.pre"), &[rows, hidden_size]);
-        let keep = (p.training() != Training::No).then_some(pre);
-        let gelu = Epilogue::Activation { kind: self.activation, pre: keep };
+        let slope =
+            (p.training() != Training::No).then(|| p.tensor(&format!("{name}.mlp.slope"), &[rows, hidden_size]));
+        let gelu = Epilogue::Activation { kind: self.activation, slope };
         let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, gelu);
         let out = self.mlp_proj.forward(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2));
-        BlockSaved { ln_1, qkv, lse, attended, ln_2, pre, hidden, out }
+        BlockSaved { ln_1, qkv, lse, attended, ln_2, slope, hidden, out }
     }
 
     /// Records the gradient: `dx` holds that of the block's output and ends as that of its input.
@@ -109,7 +109,7 @@ impl Block {
         let (_, hidden) = p.matrix(saved.hidden);
         let dpre = p.shared("d.mlp.pre", &[rows, hidden]);
         let dnorm = p.shared("d.norm", &[rows, channels]);
-        self.mlp_proj.backward(p, dbranch, saved.hidden, dpre, Some((self.activation, saved.pre)));
+        self.mlp_proj.backward(p, dbranch, saved.hidden, dpre, saved.slope);
         self.c_fc.backward(p, dpre, saved.ln_2.y, dnorm, None);
         self.ln_2.backward(p, &saved.ln_2, dnorm, dx, Beta::Accumulate);
 
@@ -163,7 +163,7 @@ impl Block {
         }
         let middle = self.attn_proj.forward(p, pass, &format!("{name}.attn"), attended, self.residual(x, 1));
         let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
-        let gelu = Epilogue::Activation { kind: self.activation, pre: None };
+        let gelu = Epilogue::Activation { kind: self.activation, slope: None };
         let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, gelu);
         self.mlp_proj.forward(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2))
     }

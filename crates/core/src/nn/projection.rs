@@ -1,6 +1,5 @@
 //! Linear layer as a module.
 
-use crate::config::Activation;
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
 use crate::program::{Parameter, Pass, Program, Tensor};
 
@@ -45,21 +44,14 @@ impl Projection {
         y
     }
 
-    /// Parameter gradients from `dy`, and `dx` (the gradient of `pre` where an activation made `x`).
-    pub fn backward(
-        &self,
-        p: &mut Program,
-        dy: Tensor,
-        x: Tensor,
-        dx: Tensor,
-        activation: Option<(Activation, Tensor)>,
-    ) {
+    /// Parameter gradients from `dy`, and `dx`; with the slope of the activation that made `x`, the gradient of that activation's input.
+    pub fn backward(&self, p: &mut Program, dy: Tensor, x: Tensor, dx: Tensor, slope: Option<Tensor>) {
         let sizes = self.sizes(p, "linear backward", x, dy);
         p.expect("linear backward", dx, &[sizes.rows, sizes.inputs]);
         p.push(
             Pass::Backward,
             LinearBackwardWeight { dy, x, dweight: self.weight.grad, dbias: self.bias.map(|b| b.grad), sizes },
         );
-        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.value, dx, activation, sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.value, dx, slope, sizes });
     }
 }

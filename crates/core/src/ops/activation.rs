@@ -1,5 +1,5 @@
-//! The MLP's non-linearity and its derivative, on slices. On its own it would be a pass over memory; here it runs inside the epilogues
-//! of the matrix products around it.
+//! The MLP's non-linearity and its derivative, on slices. On its own it would be a pass over memory; here it runs in the epilogue of the
+//! matrix product before it, and the derivative's product in that of the one after.
 
 use crate::config::Activation;
 use crate::cpu::math;
@@ -7,58 +7,56 @@ use crate::cpu::simd::Simd;
 use crate::simd_dispatch;
 
 simd_dispatch! {
-    /// `y = f(x)`.
-    pub fn activate<'a>(kind: Activation, x: &'a [f32], y: &'a mut [f32]) => activate_imp
+    /// `x = f(x)`.
+    pub fn activate<'a>(kind: Activation, x: &'a mut [f32]) => activate_imp
 }
 
 #[inline(always)]
-fn activate_imp<S: Simd>(s: S, kind: Activation, x: &[f32], y: &mut [f32]) {
+fn activate_imp<S: Simd>(s: S, kind: Activation, x: &mut [f32]) {
     match kind {
-        Activation::Relu => s.map(
+        Activation::Relu => s.update_each(
             x,
-            y,
             #[inline(always)]
-            |x| s.max(s.splat(0.0), x),
+            |x| math::relu(s, x).0,
         ),
-        Activation::Gelu => s.map(
+        Activation::Gelu => s.update_each(
             x,
-            y,
             #[inline(always)]
             |x| math::gelu(s, x),
         ),
-        Activation::GeluNew => s.map(
+        Activation::GeluNew => s.update_each(
             x,
-            y,
             #[inline(always)]
-            |x| math::gelu_new(s, x),
+            |x| math::gelu_new(s, x).0,
         ),
     }
 }
 
 simd_dispatch! {
-    /// `dy *= f'(x)`, `x` the input of the forward pass. ReLU's derivative at 0 is 0, as in PyTorch.
-    pub fn activate_backward<'a>(kind: Activation, x: &'a [f32], dy: &'a mut [f32]) => activate_backward_imp
+    /// `slope = f'(x)`, then `x = f(x)`. ReLU's derivative at 0 is 0, as in PyTorch.
+    pub fn activate_with_slope<'a>(kind: Activation, x: &'a mut [f32], slope: &'a mut [f32]) => activate_with_slope_imp
 }
 
 #[inline(always)]
-fn activate_backward_imp<S: Simd>(s: S, kind: Activation, x: &[f32], dy: &mut [f32]) {
+fn activate_with_slope_imp<S: Simd>(s: S, kind: Activation, x: &mut [f32], slope: &mut [f32]) {
     match kind {
-        Activation::Relu => {
-            for (dy, &x) in dy.iter_mut().zip(x) {
-                *dy = if x > 0.0 { *dy } else { 0.0 };
-            }
-        }
-        Activation::Gelu => s.update(
-            dy,
+        Activation::Relu => s.update_two(
             x,
+            slope,
             #[inline(always)]
-            |dy, x| s.mul(dy, math::gelu_grad(s, x)),
+            |x| math::relu(s, x),
         ),
-        Activation::GeluNew => s.update(
-            dy,
+        Activation::Gelu => s.update_two(
             x,
+            slope,
             #[inline(always)]
-            |dy, x| s.mul(dy, math::gelu_new_grad(s, x)),
+            |x| (math::gelu(s, x), math::gelu_grad(s, x)),
+        ),
+        Activation::GeluNew => s.update_two(
+            x,
+            slope,
+            #[inline(always)]
+            |x| math::gelu_new(s, x),
         ),
     }
 }

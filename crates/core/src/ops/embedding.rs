@@ -1,12 +1,11 @@
 //! Token and position embedding: `x[b,t] = wte[token[b,t]] + wpe[t]`, then dropout. A bigram's logits are the same without positions.
 
 use crate::cpu::Pool;
-use crate::cpu::simd::Simd;
 use crate::memory::Memory;
 use crate::ops::dropout::{DropoutSite, drop_slice};
+use crate::ops::elementwise::add;
 use crate::program::{Op, Tensor};
 use crate::rng::Dropout;
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// Where the rows of the sum come from.
@@ -90,21 +89,6 @@ pub fn forward(
             }
         }
     });
-}
-
-simd_dispatch! {
-    /// `y += x`.
-    pub fn add<'a>(y: &'a mut [f32], x: &'a [f32]) => add_imp
-}
-
-#[inline(always)]
-fn add_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
-    s.update(
-        y,
-        x,
-        #[inline(always)]
-        |y, x| s.add(y, x),
-    );
 }
 
 /// `dwte[token[m]] += dx[m]`, `dwpe[m mod T] += dx[m]`, `dx` seen through the dropout.

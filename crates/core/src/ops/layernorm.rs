@@ -10,7 +10,7 @@ use crate::cpu::Pool;
 use crate::cpu::gemm::Beta;
 use crate::cpu::simd::Simd;
 use crate::memory::Memory;
-use crate::ops::embedding::add;
+use crate::ops::elementwise::add;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
 use crate::step::Step;

@@ -2,18 +2,18 @@
 //!
 //! ```text
 //! forward          Y = X Wᵀ + b                          then  f(Y)  or  residual + dropout(Y)
-//! backward input   dX = dY W                             then  dX · f'(pre)
+//! backward input   dX = dY W                             then  dX ∘ f'(pre)
 //! backward weight  dW += dYᵀ X,   db += Σ_rows dY
 //! ```
 
 use std::ops::Range;
 
 use crate::config::Activation;
-use crate::cpu::gemm::{Beta, Mat, gemm, matvec};
+use crate::cpu::gemm::{Beta, Mat, gemm, gemm_with_row_sums, matvec};
 use crate::memory::Memory;
-use crate::ops::activation::{activate, activate_backward};
+use crate::ops::activation::{activate, activate_with_slope};
 use crate::ops::dropout::{DropoutSite, drop_slice};
-use crate::ops::embedding::add;
+use crate::ops::elementwise::{add, add_to_rows, multiply};
 use crate::program::{Op, Tensor};
 use crate::rng::Dropout;
 use crate::step::Step;
@@ -40,12 +40,13 @@ impl Sizes {
 pub enum Epilogue {
     /// Nothing.
     None,
-    /// `y = f(pre)`; `pre` is kept for the backward pass where there is one.
+    /// `y = f(pre)`. Where there is a backward pass, `f'(pre)` is kept for it: both need the same exponential, and nothing needs
+    /// `pre` again.
     Activation {
         /// `f`.
         kind: Activation,
-        /// `[M, N]`, assigned.
-        pre: Option<Tensor>,
+        /// `f'(pre)`, `[M, N]`, assigned.
+        slope: Option<Tensor>,
     },
     /// `y = residual + dropout(product + bias)`.
     Residual {
@@ -100,26 +101,22 @@ impl Op for Linear {
                 add_bias(bias, &mut y);
                 match self.epilogue {
                     Epilogue::None => {}
-                    Epilogue::Activation { kind, .. } => {
-                        let pre = y.to_vec();
-                        activate(kind, &pre, &mut y);
-                    }
+                    Epilogue::Activation { kind, .. } => activate(kind, &mut y),
                     Epilogue::Residual { residual, .. } => add(&mut y, &mem.read(residual)),
                 }
             }
             Epilogue::None => gemm(&mem.pool, a, b, Beta::Assign, [(&mut y, n)], |_, [y]| add_bias(bias, y)),
-            Epilogue::Activation { kind, pre: Some(pre) } => {
-                let mut pre = mem.write(pre);
-                gemm(&mem.pool, a, b, Beta::Assign, [(&mut pre, n), (&mut y, n)], |_, [pre, y]| {
-                    add_bias(bias, pre);
-                    activate(kind, pre, y);
+            Epilogue::Activation { kind, slope: Some(slope) } => {
+                let mut slope = mem.write(slope);
+                gemm(&mem.pool, a, b, Beta::Assign, [(&mut y, n), (&mut slope, n)], |_, [y, slope]| {
+                    add_bias(bias, y);
+                    activate_with_slope(kind, y, slope);
                 });
             }
-            Epilogue::Activation { kind, pre: None } => {
+            Epilogue::Activation { kind, slope: None } => {
                 gemm(&mem.pool, a, b, Beta::Assign, [(&mut y, n)], |_, [y]| {
                     add_bias(bias, y);
-                    let pre = y.to_vec();
-                    activate(kind, &pre, y);
+                    activate(kind, y);
                 });
             }
             Epilogue::Residual { residual, dropout } => {
@@ -137,7 +134,7 @@ impl Op for Linear {
 /// `y[m] += bias`.
 fn add_bias(bias: Option<&[f32]>, y: &mut [f32]) {
     if let Some(bias) = bias {
-        y.chunks_exact_mut(bias.len()).for_each(|y| add(y, bias));
+        add_to_rows(y, bias);
     }
 }
 
@@ -157,15 +154,15 @@ pub struct LinearBackwardInput {
     pub weight: Tensor,
     /// `[M, K]`, assigned.
     pub dx: Tensor,
-    /// The activation that made X, and its input.
-    pub activation: Option<(Activation, Tensor)>,
+    /// `f'(pre)` of the activation that made X.
+    pub slope: Option<Tensor>,
     /// Sizes of the layer.
     pub sizes: Sizes,
 }
 
 impl Op for LinearBackwardInput {
     fn name(&self) -> &'static str {
-        if self.activation.is_some() { "linear backward dX + activation" } else { "linear backward dX" }
+        if self.slope.is_some() { "linear backward dX + activation" } else { "linear backward dX" }
     }
 
     fn flops(&self) -> u64 {
@@ -175,12 +172,12 @@ impl Op for LinearBackwardInput {
     fn cpu(&self, mem: &Memory, _: &Step) {
         let Sizes { rows: m, outputs: n, inputs: k } = self.sizes;
         let (dy, weight) = (mem.read(self.dy), mem.read(self.weight));
-        let pre = self.activation.map(|(kind, pre)| (kind, mem.read(pre)));
-        let pre = pre.as_ref().map(|(kind, pre)| (*kind, &**pre));
+        let slope = self.slope.map(|slope| mem.read(slope));
+        let slope = slope.as_deref();
         let (a, b) = (Mat::new(&dy, m, n), Mat::new(&weight, n, k));
         gemm(&mem.pool, a, b, Beta::Assign, [(&mut mem.write(self.dx), k)], |rows, [dx]| {
-            if let Some((kind, pre)) = pre {
-                activate_backward(kind, &pre[rows.start * k..rows.end * k], dx);
+            if let Some(slope) = slope {
+                multiply(dx, &slope[rows.start * k..rows.end * k]);
             }
         });
     }
@@ -215,16 +212,9 @@ impl Op for LinearBackwardWeight {
         let (dy, x) = (mem.read(self.dy), mem.read(self.x));
         let (a, b) = (Mat::new(&dy, m, n).t(), Mat::new(&x, m, k));
         let mut dweight = mem.write(self.dweight);
-        let Some(dbias) = self.dbias else {
-            gemm(&mem.pool, a, b, Beta::Accumulate, [(&mut dweight, k)], |_, _| {});
-            return;
-        };
-        let (dy, mut dbias) = (&*dy, mem.write(dbias));
-        // Each task owns rows of dW, which are columns of dY: the bias's share is the sum of those columns.
-        gemm(&mem.pool, a, b, Beta::Accumulate, [(&mut dweight, k), (&mut dbias, 1)], |rows, [_, dbias]| {
-            for dy in dy.chunks_exact(n) {
-                add(dbias, &dy[rows.clone()]);
-            }
-        });
+        match self.dbias {
+            Some(dbias) => gemm_with_row_sums(&mem.pool, a, b, &mut dweight, &mut mem.write(dbias)),
+            None => gemm(&mem.pool, a, b, Beta::Accumulate, [(&mut dweight, k)], |_, _| {}),
+        }
     }
 }

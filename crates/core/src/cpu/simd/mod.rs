@@ -123,6 +123,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// Updates `x` and assigns `y` lane-wise: `(x[i], y[i]) = f(x[i])`.
+    #[inline(always)]
+    fn update_two(self, x: &mut [f32], y: &mut [f32], f: impl Fn(Self::F) -> (Self::F, Self::F)) {
+        assert_eq!(x.len(), y.len());
+        let mut xs = x.chunks_exact_mut(Self::LANES);
+        let mut ys = y.chunks_exact_mut(Self::LANES);
+        for (x, y) in (&mut xs).zip(&mut ys) {
+            let (a, b) = f(self.load(x));
+            self.store(x, a);
+            self.store(y, b);
+        }
+        let (x, y) = (xs.into_remainder(), ys.into_remainder());
+        if !x.is_empty() {
+            let (a, b) = f(self.load_partial(x, 0.0));
+            self.store_partial(x, a);
+            self.store_partial(y, b);
+        }
+    }
+
     /// Updates `y` lane-wise from itself and `x`: `y[i] = f(y[i], x[i])`.
     #[inline(always)]
     fn update(self, y: &mut [f32], x: &[f32], f: impl Fn(Self::F, Self::F) -> Self::F) {

@@ -1,0 +1,46 @@
+//! The simplest kernels, which the others share.
+
+use crate::cpu::simd::Simd;
+use crate::simd_dispatch;
+
+simd_dispatch! {
+    /// `y += x`.
+    pub fn add<'a>(y: &'a mut [f32], x: &'a [f32]) => add_imp
+}
+
+#[inline(always)]
+fn add_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
+    s.update(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| s.add(y, x),
+    );
+}
+
+simd_dispatch! {
+    /// `y[m] += x` for every row `y[m]`.
+    pub fn add_to_rows<'a>(y: &'a mut [f32], x: &'a [f32]) => add_to_rows_imp
+}
+
+#[inline(always)]
+fn add_to_rows_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
+    for y in y.chunks_exact_mut(x.len()) {
+        add_imp(s, y, x);
+    }
+}
+
+simd_dispatch! {
+    /// `y *= x`.
+    pub fn multiply<'a>(y: &'a mut [f32], x: &'a [f32]) => multiply_imp
+}
+
+#[inline(always)]
+fn multiply_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
+    s.update(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| s.mul(y, x),
+    );
+}
