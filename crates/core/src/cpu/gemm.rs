@@ -27,10 +27,10 @@ use crate::simd_dispatch;
 pub const GEMM_VECTORS: usize = 3;
 
 /// Inner-dimension block: a panel of `KC × 3·16` floats is the 48 KiB of a level 1 cache with AVX-512, half of it otherwise.
-const KC: usize = 256;
+const KC: usize = 192;
 
 /// Rows of C per task where A is the tall operand: with K up to 512 the rows of A and C stay in a 512 KiB level 2 cache.
-const ROW_BLOCK: usize = 64;
+const ROW_BLOCK: usize = 128;
 
 /// A matrix in memory: element `(i, j)` is `data[i * row_stride + j * col_stride]`, one of the strides being 1.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +73,42 @@ impl<'a> Mat<'a> {
     }
 }
 
+/// A right operand packed as a whole, for several products that use the first of its rows and columns.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedMat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> PackedMat<'a> {
+    /// Packs a matrix into scratch memory.
+    pub fn pack(b: Mat<'_>, scratch: &'a mut AlignedVec) -> Self {
+        let nr = panel_width();
+        let length = (b.rows * nr).max(1);
+        scratch.grow(b.cols.div_ceil(nr) * length);
+        for (panel, out) in scratch.chunks_exact_mut(length).take(b.cols.div_ceil(nr)).enumerate() {
+            pack_panel(b, 0..b.rows, panel * nr, &mut out[..b.rows * nr]);
+        }
+        Self { data: &scratch[..b.cols.div_ceil(nr) * length], rows: b.rows, cols: b.cols }
+    }
+}
+
+/// `C = A·B[..k, ..n]` on the calling thread, `k` being A's columns; rows of C `stride` apart.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn gemm_packed(a: Mat<'_>, b: PackedMat<'_>, n: usize, c: &mut [f32], stride: usize) {
+    assert!(a.cols <= b.rows && n <= b.cols && n <= stride, "gemm_packed: [{}, {}] · {b:?}", a.rows, a.cols);
+    assert!(a.rows == 0 || c.len() >= (a.rows - 1) * stride + n, "gemm_packed: C is too small");
+    block_packed(a, b, Beta::Assign, c, stride, n);
+}
+
 /// Rows per strip of a packed A: the tallest register tile.
 const STRIP: usize = 8;
 
 /// Most rows per task where A is packed: a block of `KC` columns takes 256 KiB of a level 2 cache.
-const PACKED_ROWS: usize = 256;
+const PACKED_ROWS: usize = 512;
 
 /// A as the register tiles read it: rows `row, row + 1, …` at `k` lie `row_stride` apart from `start(row) + k * col_stride`.
 #[derive(Clone, Copy)]
@@ -159,9 +190,9 @@ pub fn gemm<const N: usize>(
         packed.grow(panels * length);
         let packed = &mut packed[..panels * length];
         pool.pieces([(packed, length)], |panel, [out]| pack_panel(b, 0..k, panel * nr, &mut out[..k * nr]));
-        let packed = &*packed;
+        let packed = PackedMat { data: packed, rows: k, cols: n };
         pool.rows(outputs, ROW_BLOCK.min(pool.share(m, 1).next_multiple_of(8)), |range, blocks| {
-            block_packed(a.row_range(range.clone()), packed, beta, blocks[0], n);
+            block_packed(a.row_range(range.clone()), packed, beta, blocks[0], n, n);
             epilogue(range, blocks);
         });
     });
@@ -229,17 +260,21 @@ fn beta_of(k: &Range<usize>, beta: Beta) -> Beta {
 
 simd_dispatch! {
     /// A block of rows of C from A in place and B packed as a whole.
-    fn block_packed<'a>(a: Mat<'a>, packed: &'a [f32], beta: Beta, c: &'a mut [f32], n: usize) => block_packed_imp
+    fn block_packed<'a>(a: Mat<'a>, b: PackedMat<'a>, beta: Beta, c: &'a mut [f32], stride: usize, n: usize) => block_packed_imp
 }
 
 #[inline(always)]
-fn block_packed_imp<S: Simd>(s: S, a: Mat<'_>, packed: &[f32], beta: Beta, c: &mut [f32], n: usize) {
+fn block_packed_imp<S: Simd>(s: S, a: Mat<'_>, b: PackedMat<'_>, beta: Beta, c: &mut [f32], stride: usize, n: usize) {
+    if a.rows == 0 {
+        return;
+    }
     let nr = panel_width_imp(s);
     for k in k_blocks(a.cols) {
         let lhs = Lhs::in_place(a, &k);
         for (panel, j) in (0..n).step_by(nr).enumerate() {
-            let b = &packed[(panel * a.cols + k.start) * nr..(panel * a.cols + k.end) * nr];
-            tiles(s, lhs, k.len(), b, beta_of(&k, beta), &mut c[j..], n, nr.min(n - j));
+            let start = panel * b.rows * nr;
+            let panel = &b.data[start + k.start * nr..start + k.end * nr];
+            tiles(s, lhs, k.len(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(n - j));
         }
     }
 }
@@ -333,21 +368,14 @@ fn pack_panel_imp<S: Simd>(s: S, b: Mat<'_>, k: Range<usize>, j: usize, out: &mu
         }
         return;
     }
-    // Columns of B lie contiguously: transpose in squares of 8, which fit the registers and use whole cache lines.
+    // Columns of B lie contiguously: transpose in squares of 8.
     const SQUARE: usize = 8;
     for j0 in (0..nr).step_by(SQUARE) {
         for k0 in (0..k.len()).step_by(SQUARE) {
             let depth = SQUARE.min(k.len() - k0);
             if depth == SQUARE && j0 + SQUARE <= width {
-                let mut square = [[0.0; SQUARE]; SQUARE];
-                for (x, row) in square.iter_mut().enumerate() {
-                    let start = (j + j0 + x) * b.col_stride + k.start + k0;
-                    row.copy_from_slice(&b.data[start..start + SQUARE]);
-                }
-                for y in 0..SQUARE {
-                    let column: [f32; SQUARE] = std::array::from_fn(|x| square[x][y]);
-                    out[(k0 + y) * nr + j0..][..SQUARE].copy_from_slice(&column);
-                }
+                let from = (j + j0) * b.col_stride + k.start + k0;
+                s.transpose_8x8(&b.data[from..], b.col_stride, &mut out[k0 * nr + j0..], nr);
                 continue;
             }
             for x in 0..SQUARE.min(nr - j0) {
@@ -627,6 +655,26 @@ mod tests {
             });
             for (i, &x) in c.iter().enumerate() {
                 assert_eq!(x, (k + i / 4) as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn a_packed_operand_serves_products_with_its_first_rows_and_columns() {
+        let (rows, cols) = (KC + 9, 101);
+        let (b, a) = (noise(rows * cols, 13), noise(11 * rows, 14));
+        let mut scratch = AlignedVec::default();
+        for b in [Mat::new(&b, rows, cols), Mat::new(&b, cols, rows).t()] {
+            let packed = PackedMat::pack(b, &mut scratch);
+            for (k, n) in [(rows, cols), (rows, 1), (3, cols), (KC, 49), (1, 1)] {
+                let part = Mat { rows: k, cols: n, ..b };
+                let a = Mat::strided(&a, 11, k, rows);
+                let mut c = vec![f32::NAN; 11 * cols];
+                gemm_packed(a, packed, n, &mut c, cols);
+                for (i, want) in reference(a, part).into_iter().enumerate() {
+                    let got = c[i / n * cols + i % n];
+                    assert!((f64::from(got) - want).abs() < 1e-6 * (k + 1) as f64, "{k} {n}");
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 use crate::cpu::Pool;
 use crate::cpu::aligned::AlignedVec;
-use crate::cpu::gemm::{Beta, Mat, gemm_serial};
+use crate::cpu::gemm::{Beta, Mat, PackedMat, gemm_packed, gemm_serial};
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
 use crate::memory::Memory;
@@ -72,17 +72,21 @@ impl Heads {
     }
 }
 
-thread_local! {
-    static SCRATCH: RefCell<[AlignedVec; 2]> = RefCell::default();
+/// What a thread needs to attend: scores and their gradients for a block of queries, and a head's operands packed.
+#[derive(Default)]
+struct Scratch {
+    weights: AlignedVec,
+    dweights: AlignedVec,
+    packed: [AlignedVec; 3],
 }
 
-/// Two scratch matrices of a query block's scores.
-fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32], &mut [f32]) -> R) -> R {
-    SCRATCH.with_borrow_mut(|[a, b]| {
-        a.grow(len);
-        b.grow(len);
-        f(&mut a[..len], &mut b[..len])
-    })
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Blocks of queries `start..end` of a sequence.
+fn query_blocks(t: usize) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+    (0..t.div_ceil(QUERY_BLOCK)).map(move |i| (i * QUERY_BLOCK, t.min((i + 1) * QUERY_BLOCK)))
 }
 
 /// The forward pass.
@@ -126,19 +130,19 @@ pub fn forward(pool: &Pool, qkv: &[f32], out: &mut [f32], lse: &mut [f32], heads
     let (t, c) = (heads.context, heads.channels());
     pool.pieces([(out, t * c), (lse, heads.heads * t)], |b, [out, lse]| {
         let qkv = &qkv[b * t * 3 * c..(b + 1) * t * 3 * c];
-        with_scratch(QUERY_BLOCK * t, |weights, _| {
+        SCRATCH.with_borrow_mut(|Scratch { weights, packed: [packed_key, packed_value, _], .. }| {
+            weights.grow(QUERY_BLOCK * t);
             for h in 0..heads.heads {
                 let query = heads.part(qkv, 0, h, t);
-                for start in (0..t).step_by(QUERY_BLOCK) {
-                    let end = (start + QUERY_BLOCK).min(t);
+                let key = PackedMat::pack(heads.part(qkv, 1, h, t).t(), packed_key);
+                let value = PackedMat::pack(heads.part(qkv, 2, h, t), packed_value);
+                for (start, end) in query_blocks(t) {
                     let weights = &mut weights[..(end - start) * end];
-                    let key = heads.part(qkv, 1, h, end);
-                    gemm_serial(query.row_range(start..end), key.t(), Beta::Assign, weights, end);
+                    gemm_packed(query.row_range(start..end), key, end, weights, end);
                     causal_softmax(weights, start, end, heads.scale(), &mut lse[h * t + start..h * t + end]);
                     drop_weights(weights, end, heads.index(b, h, start), t, dropout);
-                    let value = heads.part(qkv, 2, h, end);
                     let out = &mut out[start * c + h * heads.head_dim..];
-                    gemm_serial(Mat::new(weights, end - start, end), value, Beta::Assign, out, c);
+                    gemm_packed(Mat::new(weights, end - start, end), value, heads.head_dim, out, c);
                 }
             }
         });
@@ -259,24 +263,28 @@ pub fn backward(
     pool.pieces([(dqkv, t * 3 * c)], |b, [dqkv]| {
         let qkv = &saved.qkv[b * t * 3 * c..(b + 1) * t * 3 * c];
         let (out, dout) = (&saved.out[b * t * c..(b + 1) * t * c], &dout[b * t * c..(b + 1) * t * c]);
-        with_scratch(QUERY_BLOCK * t, |weights, dweights| {
+        SCRATCH.with_borrow_mut(|Scratch { weights, dweights, packed: [packed_key, packed_value, packed_rows] }| {
+            weights.grow(QUERY_BLOCK * t);
+            dweights.grow(QUERY_BLOCK * t);
             for h in 0..heads.heads {
                 let lse = &saved.lse[(b * heads.heads + h) * t..][..t];
                 let (query, dout_head) = (heads.part(qkv, 0, h, t), heads.head(dout, h));
+                let (key, value) = (heads.part(qkv, 1, h, t), heads.part(qkv, 2, h, t));
+                let key_t = PackedMat::pack(key.t(), packed_key);
+                let value_t = PackedMat::pack(value.t(), packed_value);
+                let key = PackedMat::pack(key, packed_rows);
                 // The last block sees all keys: it assigns their gradients, the others add to them.
-                for start in (0..t).step_by(QUERY_BLOCK).rev() {
-                    let end = (start + QUERY_BLOCK).min(t);
+                for (start, end) in query_blocks(t).rev() {
                     let beta = if end == t { Beta::Assign } else { Beta::Accumulate };
-                    let (key, value) = (heads.part(qkv, 1, h, end), heads.part(qkv, 2, h, end));
                     let (q, dout_block) = (query.row_range(start..end), dout_head.row_range(start..end));
                     let n = end - start;
                     let weights = &mut weights[..n * end];
                     let dweights = &mut dweights[..n * end];
                     let first = heads.index(b, h, start);
 
-                    gemm_serial(dout_block, value.t(), Beta::Assign, dweights, end);
+                    gemm_packed(dout_block, value_t, end, dweights, end);
                     drop_weights(dweights, end, first, t, dropout);
-                    gemm_serial(q, key.t(), Beta::Assign, weights, end);
+                    gemm_packed(q, key_t, end, weights, end);
                     weights_again(weights, start, end, heads.scale(), &lse[start..end]);
                     for (i, (p, dp)) in weights.chunks_exact(end).zip(dweights.chunks_exact_mut(end)).enumerate() {
                         let row = (start + i) * c + h * d;
@@ -285,7 +293,7 @@ pub fn backward(
                     drop_weights(weights, end, first, t, dropout);
 
                     let (p, ds) = (Mat::new(weights, n, end), Mat::new(dweights, n, end));
-                    gemm_serial(ds, key, Beta::Assign, &mut dqkv[start * 3 * c + h * d..], 3 * c);
+                    gemm_packed(ds, key, d, &mut dqkv[start * 3 * c + h * d..], 3 * c);
                     gemm_serial(ds.t(), q, beta, &mut dqkv[c + h * d..], 3 * c);
                     gemm_serial(p.t(), dout_block, beta, &mut dqkv[2 * c + h * d..], 3 * c);
                 }

@@ -93,6 +93,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
         x.copy_from_slice(&buffer[..x.len()]);
     }
 
+    /// `dst[y * dst_stride + x] = src[x * src_stride + y]` for `x, y < 8`.
+    #[inline(always)]
+    fn transpose_8x8(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+        for x in 0..8 {
+            for y in 0..8 {
+                dst[y * dst_stride + x] = src[x * src_stride + y];
+            }
+        }
+    }
+
     /// Applies `f` lane-wise: `y[i] = f(x[i])`.
     #[inline(always)]
     fn map(self, x: &[f32], y: &mut [f32], f: impl Fn(Self::F) -> Self::F) {

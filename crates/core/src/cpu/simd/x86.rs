@@ -38,6 +38,44 @@ macro_rules! intrinsic {
     };
 }
 
+/// Eight rows of eight in registers: interleave pairs of rows, then pairs of pairs, then swap halves.
+#[inline(always)]
+fn transpose_8x8(_: Avx2, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+    assert!(src.len() >= 7 * src_stride + 8 && dst.len() >= 7 * dst_stride + 8);
+    // SAFETY: the proof type shows that the machine has AVX; all rows lie inside the slices, as just checked.
+    unsafe {
+        let r: [__m256; 8] = std::array::from_fn(
+            #[inline(always)]
+            |i| _mm256_loadu_ps(src.as_ptr().add(i * src_stride)),
+        );
+        let pair = [
+            _mm256_unpacklo_ps(r[0], r[1]),
+            _mm256_unpackhi_ps(r[0], r[1]),
+            _mm256_unpacklo_ps(r[2], r[3]),
+            _mm256_unpackhi_ps(r[2], r[3]),
+            _mm256_unpacklo_ps(r[4], r[5]),
+            _mm256_unpackhi_ps(r[4], r[5]),
+            _mm256_unpacklo_ps(r[6], r[7]),
+            _mm256_unpackhi_ps(r[6], r[7]),
+        ];
+        let quad = [
+            _mm256_shuffle_ps::<0x44>(pair[0], pair[2]),
+            _mm256_shuffle_ps::<0xee>(pair[0], pair[2]),
+            _mm256_shuffle_ps::<0x44>(pair[1], pair[3]),
+            _mm256_shuffle_ps::<0xee>(pair[1], pair[3]),
+            _mm256_shuffle_ps::<0x44>(pair[4], pair[6]),
+            _mm256_shuffle_ps::<0xee>(pair[4], pair[6]),
+            _mm256_shuffle_ps::<0x44>(pair[5], pair[7]),
+            _mm256_shuffle_ps::<0xee>(pair[5], pair[7]),
+        ];
+        for y in 0..4 {
+            let out = dst.as_mut_ptr().add(y * dst_stride);
+            _mm256_storeu_ps(out, _mm256_permute2f128_ps::<0x20>(quad[y], quad[y + 4]));
+            _mm256_storeu_ps(out.add(4 * dst_stride), _mm256_permute2f128_ps::<0x31>(quad[y], quad[y + 4]));
+        }
+    }
+}
+
 impl Avx2 {
     /// All bits set in the first `n` lanes.
     #[inline(always)]
@@ -87,6 +125,10 @@ impl Simd for Avx2 {
     fn store_partial(self, x: &mut [f32], v: __m256) {
         // Masked-out lanes are not written.
         intrinsic!(_mm256_maskstore_ps(x.as_mut_ptr(), Self::first(x.len()), v));
+    }
+    #[inline(always)]
+    fn transpose_8x8(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+        transpose_8x8(self, src, src_stride, dst, dst_stride);
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
@@ -206,6 +248,10 @@ impl Simd for Avx512 {
     fn store_partial(self, x: &mut [f32], v: __m512) {
         // Masked-out lanes are not written.
         intrinsic!(_mm512_mask_storeu_ps(x.as_mut_ptr(), Self::first(x.len()), v));
+    }
+    #[inline(always)]
+    fn transpose_8x8(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+        transpose_8x8(Avx2(()), src, src_stride, dst, dst_stride);
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
