@@ -114,6 +114,8 @@ def main() -> None:
     loss.add_argument("text", type=Path)
     loss.add_argument("--split", choices=["train", "val", "all"], default="val")
     arguments = parser.parse_args()
+    if not (arguments.folder / "config.json").is_file():
+        sys.exit(f"{arguments.folder}: no config.json here, so this is no model folder")
 
     logging.disable_progress_bar()
     if arguments.command == "open":

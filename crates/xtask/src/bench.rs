@@ -1,8 +1,13 @@
 //! `cargo xtask bench`: the trainer's speed; with `--vs-torch` next to PyTorch's.
 //!
-//! Both are measured in turns (ours, theirs, ours, theirs, …), so that a machine that slows down or is shared slows down
-//! both; medians over the rounds are compared. What is measured is said in `python/bench_torch.py` and `trainer bench --help`.
+//! Both are measured in turns (ours, theirs, ours, theirs, …) and medians over the rounds are compared. What is measured is
+//! said in `python/bench_torch.py` and `trainer bench --help`.
+//!
+//! Taking turns does not make a busy machine fair: with two compilers on the same two cores PyTorch was seen to train 12
+//! times slower than alone while its sampling hardly changed, so that a ratio of 10 meant nothing. Whenever somebody else
+//! used the machine, or rounds differ too much, the table is followed by the doubts and the task fails.
 
+mod contention;
 mod figures;
 
 use std::process::Command;
@@ -10,10 +15,18 @@ use std::process::Command;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::process::{capture, cargo, command_line};
 use crate::{python, table};
+use contention::Ticks;
 use figures::Figures;
+
+/// CPUs that others may keep busy during a measurement. On two cores 0.2 left PyTorch's training as fast as ever; 0.9 made it
+/// 12 times slower.
+const TOLERABLE_OTHERS: f64 = 0.25;
+
+/// Most by which the best round may exceed the worst; quiet rounds stay within 1.1.
+const TOLERABLE_SPREAD: f64 = 1.25;
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -67,6 +80,15 @@ struct Comparison {
     /// Inkling's figures over PyTorch's: above 1 is faster.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<Figures>,
+    /// Reasons not to believe these figures.
+    doubts: Vec<String>,
+}
+
+/// One side's rounds.
+struct Side {
+    name: &'static str,
+    rounds: Vec<Figures>,
+    doubts: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -90,20 +112,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     } else {
         print!("{}", table::align(&rows(&report.results)));
     }
-    Ok(())
+    let doubts: Vec<&str> = report.results.iter().flat_map(|result| &result.doubts).map(String::as_str).collect();
+    if doubts.is_empty() { Ok(()) } else { Err(Error::Doubtful(doubts.join("\n  "))) }
 }
 
 fn compare(preset: Preset, arguments: &Arguments) -> Result<Comparison> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut ours = Side::new("Inkling");
+    let mut theirs = Side::new("PyTorch");
     for round in 1..=arguments.rounds {
-        ours.push(measure("inkling", preset, round, &mut inkling(preset))?);
+        ours.measure(preset, round, &mut inkling(preset))?;
         if arguments.vs_torch {
-            theirs.push(measure("PyTorch", preset, round, &mut pytorch(preset))?);
+            theirs.measure(preset, round, &mut pytorch(preset))?;
         }
     }
-    let inkling = Figures::median(&ours);
-    let pytorch = arguments.vs_torch.then(|| Figures::median(&theirs));
-    Ok(Comparison { preset: preset.name(), inkling, pytorch, ratio: pytorch.map(|torch| inkling.over(&torch)) })
+    let inkling = Figures::median(&ours.rounds);
+    let pytorch = arguments.vs_torch.then(|| Figures::median(&theirs.rounds));
+    let ratio = pytorch.map(|torch| inkling.over(&torch));
+    let doubts = [ours, theirs].into_iter().flat_map(|side| side.into_doubts(preset)).collect();
+    Ok(Comparison { preset: preset.name(), inkling, pytorch, ratio, doubts })
 }
 
 fn inkling(preset: Preset) -> Command {
@@ -119,15 +145,41 @@ fn pytorch(preset: Preset) -> Command {
     command
 }
 
-fn measure(side: &str, preset: Preset, round: u32, command: &mut Command) -> Result<Figures> {
-    let figures = Figures::parse(&command_line(command), &capture(command)?)?;
-    eprintln!(
-        "{} round {round}, {side}: trains {:.0}, samples {:.0} tokens/s",
-        preset.name(),
-        figures.train_tokens_per_s,
-        figures.sample_tokens_per_s
-    );
-    Ok(figures)
+impl Side {
+    fn new(name: &'static str) -> Self {
+        Self { name, rounds: Vec::new(), doubts: Vec::new() }
+    }
+
+    fn measure(&mut self, preset: Preset, round: u32, command: &mut Command) -> Result<()> {
+        let start = Ticks::now();
+        let figures = Figures::parse(&command_line(command), &capture(command)?)?;
+        let others = Ticks::now().zip(start).map(|(end, start)| end.others_since(&start));
+        let name = format!("{} round {round}, {}", preset.name(), self.name);
+        eprintln!(
+            "{name}: trains {:.0}, samples {:.0} tokens/s",
+            figures.train_tokens_per_s, figures.sample_tokens_per_s
+        );
+        if let Some(others) = others.filter(|&others| others > TOLERABLE_OTHERS) {
+            self.doubts.push(format!("{name}: other programs kept {others:.1} CPUs busy"));
+        }
+        self.rounds.push(figures);
+        Ok(())
+    }
+
+    /// What was seen in each round, and figures that differ between rounds.
+    fn into_doubts(self, preset: Preset) -> Vec<String> {
+        let mut doubts = self.doubts;
+        for (name, spread) in Figures::NAMES.iter().zip(Figures::spread(&self.rounds)) {
+            if spread > TOLERABLE_SPREAD {
+                doubts.push(format!(
+                    "{}, {}: {name} differ {spread:.1} times between rounds",
+                    preset.name(),
+                    self.name
+                ));
+            }
+        }
+        doubts
+    }
 }
 
 fn rows(results: &[Comparison]) -> Vec<Vec<String>> {
@@ -156,9 +208,28 @@ mod tests {
     fn the_table_puts_both_sides_and_their_ratio_in_one_row() {
         let inkling = Figures { train_tokens_per_s: 20_000.0, sample_tokens_per_s: 6000.0, peak_gflops: 130.0 };
         let pytorch = Figures { train_tokens_per_s: 10_000.0, sample_tokens_per_s: 1000.0, peak_gflops: 160.0 };
-        let both = Comparison { preset: "small", inkling, pytorch: Some(pytorch), ratio: Some(inkling.over(&pytorch)) };
+        let both = Comparison {
+            preset: "small",
+            inkling,
+            pytorch: Some(pytorch),
+            ratio: Some(inkling.over(&pytorch)),
+            doubts: Vec::new(),
+        };
         let rows = rows(&[both]);
         assert_eq!(rows[1], ["small: training tokens/s", "20000", "10000", "2.00"]);
         assert_eq!(rows[3], ["small: matmul GFLOP/s", "130", "160", "0.81"]);
+    }
+
+    #[test]
+    fn rounds_that_differ_too_much_are_doubted() {
+        let figures =
+            |train_tokens_per_s| Figures { train_tokens_per_s, sample_tokens_per_s: 700.0, peak_gflops: 400.0 };
+        let side =
+            |rounds: &[f64]| Side { rounds: rounds.iter().map(|&train| figures(train)).collect(), ..Side::new("X") };
+        assert_eq!(side(&[32_000.0, 33_000.0, 31_000.0]).into_doubts(Preset::Small), Vec::<String>::new());
+        assert_eq!(
+            side(&[3_000.0, 10_000.0, 33_000.0]).into_doubts(Preset::Small),
+            ["small, X: training tokens/s differ 11.0 times between rounds"]
+        );
     }
 }

@@ -52,4 +52,7 @@ pub enum Error {
     /// Two implementations that should agree and do not.
     #[error("{0}")]
     Disagreement(String),
+    /// A benchmark on a machine that was not quiet.
+    #[error("these figures are not to be quoted; measure again on a quiet machine:\n  {0}")]
+    Doubtful(String),
 }

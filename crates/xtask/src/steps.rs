@@ -68,6 +68,7 @@ impl Steps {
             Ok(()) => Outcome::Done,
             Err(error @ Error::Missing { .. }) if absence == Absence::Skips => {
                 println!("SKIPPED: {error}");
+                counts.skipped += 1;
                 Outcome::Skipped(error)
             }
             Err(error) => {
@@ -169,6 +170,7 @@ mod tests {
         home.optional_step("wasm", |_| missing());
         assert!(home.succeeded());
         assert!(home.report().contains("SKIPPED wasm: node is missing: install it"));
+        assert_eq!(last_line(&home), "0 passed, 0 failed, 1 skipped");
 
         let mut ci = Steps::new(Absence::Fails);
         ci.optional_step("wasm", |_| missing());

@@ -57,6 +57,14 @@ impl Figures {
         }))
     }
 
+    /// Of each figure, the best round over the worst: 1 if all agree or there are none.
+    pub fn spread(rounds: &[Self]) -> [f64; 3] {
+        std::array::from_fn(|index| {
+            let values = || rounds.iter().map(|figures| figures.values()[index]);
+            values().reduce(f64::max).zip(values().reduce(f64::min)).map_or(1.0, |(best, worst)| best / worst)
+        })
+    }
+
     /// Each figure divided by the other's.
     pub fn over(&self, other: &Self) -> Self {
         Self::from_values(std::array::from_fn(|index| self.values()[index] / other.values()[index]))
@@ -97,6 +105,12 @@ mod tests {
     fn a_median_ignores_one_bad_round() {
         assert_eq!(Figures::median(&[figures(10.0), figures(1.0), figures(11.0)]), figures(10.0));
         assert_eq!(Figures::median(&[figures(10.0), figures(20.0)]), figures(15.0));
+    }
+
+    #[test]
+    fn the_spread_is_the_best_round_over_the_worst() {
+        assert_eq!(Figures::spread(&[figures(10.0), figures(5.0), figures(8.0)]), [2.0, 2.0, 1.0]);
+        assert_eq!(Figures::spread(&[]), [1.0; 3]);
     }
 
     #[test]
