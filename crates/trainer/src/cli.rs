@@ -6,9 +6,11 @@ use crate::commands;
 
 const EXAMPLES: &str = "\
 Examples:
-  trainer data fetch                              fetch the default corpus, Tiny Shakespeare
-  trainer data fetch --data https://example.org/poems.txt
-  trainer devices --json                          what this machine computes with
+  trainer                                         train a small GPT on Tiny Shakespeare, in minutes
+  trainer sample                                  let it write
+  trainer train --preset small --data poems.txt   another model, another text
+  trainer inspect --preset medium                 what a model consists of, and what it costs
+  trainer bench --ops                             how fast this machine is, and at what
 
 Every command explains itself: trainer COMMAND --help
 
@@ -21,9 +23,9 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub output: Output,
-    /// What to do.
+    /// What to do; `train` when nothing is said.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// Options of every command.
@@ -40,6 +42,16 @@ pub struct Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Train a model on a text (the default)
+    Train(Box<commands::train::Arguments>),
+    /// Let a trained model write
+    Sample(commands::sample::Arguments),
+    /// Measure how well a model predicts a text
+    Eval(commands::eval::Arguments),
+    /// Show a model's parameters, memory and operations
+    Inspect(Box<commands::inspect::Arguments>),
+    /// Measure how fast this machine trains and samples
+    Bench(Box<commands::bench::Arguments>),
     /// Corpora: fetch one into the cache
     #[command(subcommand, arg_required_else_help = true)]
     Data(commands::data::Command),

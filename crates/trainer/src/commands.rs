@@ -1,4 +1,9 @@
 //! One file per command: its arguments and what it does with them.
 
+pub mod bench;
 pub mod data;
 pub mod devices;
+pub mod eval;
+pub mod inspect;
+pub mod sample;
+pub mod train;

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::format::command_line;
+
 /// The trainer's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -112,6 +114,74 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A `--set key=value` (or the flag that stands for one) that names no setting or has no value for it.
+    #[error("cannot set {key}: {problem}")]
+    Setting {
+        /// The setting's name.
+        key: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A device that this machine or this program lacks.
+    #[error("cannot compute on the {device}: {problem}")]
+    Device {
+        /// Which.
+        device: &'static str,
+        /// Why not.
+        problem: &'static str,
+    },
+
+    /// `--resume` together with a setting of the run.
+    #[error(
+        "{argument} cannot be given with --resume: a resumed run goes on with the settings that it was started with"
+    )]
+    ResumeSetting {
+        /// The argument.
+        argument: &'static str,
+    },
+
+    /// `--resume` with another text than the run learnt from.
+    #[error(
+        "{} was trained on another text: on {name} with SHA-256 {expected}, and {origin} has {found}", run.display()
+    )]
+    OtherData {
+        /// The run folder.
+        run: PathBuf,
+        /// What the run calls its text.
+        name: String,
+        /// SHA-256 of the run's text.
+        expected: String,
+        /// The text that was given now.
+        origin: String,
+        /// Its SHA-256.
+        found: String,
+    },
+
+    /// A checkpoint whose files are damaged or at odds.
+    #[error("cannot use the checkpoint {}: {problem}", folder.display())]
+    Checkpoint {
+        /// The checkpoint folder.
+        folder: PathBuf,
+        /// What core says, beginning with the file's name.
+        problem: inkling_core::Error,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A text with characters that a model has no token for.
+    #[error("the model {} cannot read {origin}: {problem}", model.display())]
+    ForeignText {
+        /// The checkpoint folder.
+        model: PathBuf,
+        /// The text.
+        origin: String,
+        /// What core says.
+        problem: inkling_core::Error,
+    },
+
     /// No checkpoint where one was expected.
     #[error("there is no checkpoint at {}: {problem}", path.display())]
     NoCheckpoint {
@@ -176,6 +246,12 @@ impl Error {
             Error::Data { .. }
             | Error::RunExists { .. }
             | Error::NotARun { .. }
+            | Error::Setting { .. }
+            | Error::Device { .. }
+            | Error::ResumeSetting { .. }
+            | Error::OtherData { .. }
+            | Error::Checkpoint { .. }
+            | Error::ForeignText { .. }
             | Error::NoCheckpoint { .. }
             | Error::Metrics { .. }
             | Error::Core(
@@ -198,7 +274,12 @@ impl Error {
             Error::Core(Core::Config(_)) => "config",
             Error::Core(Core::Training(_)) => "training",
             Error::Core(Core::Tokenizer(_)) => "tokenizer",
-            Error::Core(Core::Checkpoint { .. }) => "checkpoint",
+            Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
+            Error::ForeignText { .. } => "foreign_text",
+            Error::Setting { .. } => "setting",
+            Error::Device { .. } => "device",
+            Error::ResumeSetting { .. } => "resume_setting",
+            Error::OtherData { .. } => "other_data",
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
             Error::Core(Core::Diverged { .. }) => "diverged",
@@ -225,8 +306,22 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Data { hint, .. } | Error::Unobtainable { hint, .. } | Error::NoCheckpoint { hint, .. } => {
-                Some(hint.clone())
+            Error::Data { hint, .. }
+            | Error::Unobtainable { hint, .. }
+            | Error::NoCheckpoint { hint, .. }
+            | Error::Setting { hint, .. }
+            | Error::Checkpoint { hint, .. } => Some(hint.clone()),
+            Error::Device { .. } => Some("leave --device out, or pass --device cpu".into()),
+            Error::ResumeSetting { .. } => Some(
+                "only --steps, --threads, --device and the place of the text (--data) may differ; for other settings \
+                 start another run with --out PATH"
+                    .into(),
+            ),
+            Error::OtherData { .. } => {
+                Some("pass the run's own text with --data PATH, or start another run with --out PATH".into())
+            }
+            Error::ForeignText { .. } => {
+                Some("a model reads only the characters of the text that it was trained on".into())
             }
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
             Error::Save { failure, .. } => failure.hint(),
@@ -234,10 +329,10 @@ impl Error {
                 Some("check the address and the network, or download it yourself and pass --data PATH".into())
             }
             Error::NoCacheFolder => Some("set INKLING_CACHE to a folder that can be written".into()),
-            Error::RunExists { .. } => Some(
-                "continue it with --resume, replace it with --overwrite, or write somewhere else with --out PATH"
-                    .into(),
-            ),
+            Error::RunExists { path } => Some(format!(
+                "continue it with `{}`, replace it with --overwrite, or write somewhere else with --out PATH",
+                command_line(&format!("train --resume --out {}", path.display()))
+            )),
             Error::NotARun { .. } => {
                 Some("nothing was deleted; choose another folder with --out PATH or empty this one yourself".into())
             }
@@ -246,7 +341,8 @@ impl Error {
                 Some(format!("repair or delete {}; the checkpoints do not depend on it", path.display()))
             }
             Error::Interrupted { saved: Some(path) } => {
-                Some(format!("continue with: trainer train --resume --out {}", path.display()))
+                let command = command_line(&format!("train --resume --out {}", path.display()));
+                Some(format!("continue with: {command}"))
             }
             _ => None,
         }

@@ -55,6 +55,33 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// Floating-point operations: `5.21 MFLOP`.
+pub fn flops(n: f64) -> String {
+    let (value, unit) = match n {
+        ..1e6 => (n / 1e3, "kFLOP"),
+        ..1e9 => (n / 1e6, "MFLOP"),
+        ..1e12 => (n / 1e9, "GFLOP"),
+        _ => (n / 1e12, "TFLOP"),
+    };
+    format!("{value:.2} {unit}")
+}
+
+/// A command of this program as the user would type it: through cargo where cargo started us.
+pub fn command_line(arguments: &str) -> String {
+    let through_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == env!("CARGO_PKG_NAME"));
+    let profile = if cfg!(debug_assertions) { "" } else { " --release" };
+    match through_cargo {
+        true => format!("cargo run -p trainer{profile} -- {arguments}"),
+        false => format!("trainer {arguments}"),
+    }
+}
+
+/// `name  value` lines, the values in one column.
+pub fn fields(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
 /// How a column of a [`table`] is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -132,6 +159,18 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
         }
+    }
+
+    #[test]
+    fn floating_point_operations_have_a_unit() {
+        for (n, text) in [(450.0, "0.45 kFLOP"), (5.21e6, "5.21 MFLOP"), (6.8e7, "68.00 MFLOP"), (3e12, "3.00 TFLOP")] {
+            assert_eq!(flops(n), text);
+        }
+    }
+
+    #[test]
+    fn fields_have_their_values_in_one_column() {
+        assert_eq!(fields(&[("loss", "1.9".into()), ("tokens", "7".into())]), "loss    1.9\ntokens  7\n");
     }
 
     #[test]

@@ -5,20 +5,20 @@
 mod atomic_file;
 mod cli;
 mod commands;
+mod continuation;
 mod corpus;
-#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
+mod device;
 mod error;
 mod format;
-#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod interrupt;
-#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod memory;
-#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
+mod model_source;
 mod plot;
-#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
 mod run_folder;
-#[allow(dead_code, reason = "the rest is for `train`, which needs the engines of core")]
+mod settings;
 mod terminal;
+mod text;
+mod training;
 
 use std::process::ExitCode;
 
@@ -33,16 +33,25 @@ fn main() -> ExitCode {
         Err(refusal) => return refuse(&refusal),
     };
     let terminal = Terminal::new(cli.output.json, cli.output.quiet);
-    let outcome = match &cli.command {
-        Command::Data(command) => commands::data::run(command, &terminal),
-        Command::Devices(arguments) => commands::devices::run(arguments, &terminal),
-    };
-    match outcome {
+    // The one place that waits: core and the commands are asynchronous, for devices that have to be waited for.
+    match pollster::block_on(run(cli.command, &terminal)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.error(&error);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()> {
+    match command.unwrap_or_else(|| Command::Train(Box::default())) {
+        Command::Train(arguments) => commands::train::run(&arguments, terminal).await,
+        Command::Sample(arguments) => commands::sample::run(&arguments, terminal).await,
+        Command::Eval(arguments) => commands::eval::run(&arguments, terminal).await,
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, terminal),
+        Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
+        Command::Data(command) => commands::data::run(&command, terminal),
+        Command::Devices(arguments) => commands::devices::run(&arguments, terminal),
     }
 }
 

@@ -70,6 +70,21 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Fails as [`Self::open`] would for what is in the folder now, and changes nothing.
+    pub fn check(path: &Path, existing: Existing) -> Result<()> {
+        let occupied = is_occupied(path)?;
+        match existing {
+            Existing::Refuse if occupied => Err(Error::RunExists { path: path.into() }),
+            Existing::Overwrite if occupied && !looks_like_a_run(path) => Err(Error::NotARun { path: path.into() }),
+            Existing::Resume if current(&path.join(Slot::Last.name())).is_none() => Err(Error::NoCheckpoint {
+                path: path.into(),
+                problem: "there is nothing to resume".into(),
+                hint: "start it without --resume (with --overwrite if the folder exists)".into(),
+            }),
+            Existing::Refuse | Existing::Overwrite | Existing::Resume => Ok(()),
+        }
+    }
+
     /// Creates the folder or takes over an existing one, as `existing` says. What a killed trainer left is tidied up.
     ///
     /// # Errors
@@ -77,21 +92,7 @@ impl RunFolder {
     /// [`Error::Io`] (the place cannot be written). Nothing has been changed then, except that a missing folder may have
     /// been created.
     pub fn open(path: &Path, existing: Existing) -> Result<Self> {
-        let occupied = is_occupied(path)?;
-        match existing {
-            Existing::Refuse if occupied => return Err(Error::RunExists { path: path.into() }),
-            Existing::Overwrite if occupied && !looks_like_a_run(path) => {
-                return Err(Error::NotARun { path: path.into() });
-            }
-            Existing::Resume if current(&path.join(Slot::Last.name())).is_none() => {
-                return Err(Error::NoCheckpoint {
-                    path: path.into(),
-                    problem: "there is nothing to resume".into(),
-                    hint: "start it without --resume (with --overwrite if the folder exists)".into(),
-                });
-            }
-            Existing::Refuse | Existing::Overwrite | Existing::Resume => {}
-        }
+        Self::check(path, existing)?;
         fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
         let folder = Self { path: path.into(), _lock: lock(path)? };
         match existing {

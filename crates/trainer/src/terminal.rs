@@ -69,6 +69,21 @@ impl Terminal {
         }
     }
 
+    /// Whether the result is to be one object.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches progress as it happens: a terminal, neither `--json` nor `--quiet`.
+    pub fn is_live(&self) -> bool {
+        io::stderr().is_terminal() && !self.json && !self.quiet
+    }
+
+    /// Text that should stand back, where there is colour; line by line, so that every line can stand alone.
+    pub fn faint(&self, text: &str) -> String {
+        text.lines().map(|line| self.paint(line, "2")).collect::<Vec<_>>().join("\n")
+    }
+
     fn paint(&self, text: &str, sgr: &str) -> String {
         if self.colour { format!("\x1b[{sgr}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -123,8 +138,20 @@ impl TrainingBar {
         self.bar.suspend(|| terminal.note(text));
     }
 
-    /// Takes the bar off the screen.
-    pub fn finish(&self) {
+    /// Shows what is going on instead of the loss.
+    pub fn say(&self, text: &str) {
+        self.bar.set_message(text.to_owned());
+    }
+
+    /// Prints something else while the bar is out of the way.
+    pub fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+}
+
+impl Drop for TrainingBar {
+    /// Takes the bar off the screen, also when an error ends the run.
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
@@ -179,6 +206,5 @@ mod tests {
         let bar = terminal.training_bar(100, 20);
         bar.update(21, 4.17, 1000.0);
         assert_eq!(bar.bar.position(), 21);
-        bar.finish();
     }
 }

@@ -5,7 +5,7 @@
 //! `dataset.txt` is the same text with the trailing blanks of two lines trimmed. Wherever it comes from, it is accepted
 //! only if its SHA-256 is the real one.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::cargo_package::Package;
 use super::{Corpus, Freshness, Library, Source, corpus, download, read, sha256};
@@ -46,7 +46,7 @@ pub fn load(library: &Library, freshness: Freshness) -> Result<Corpus> {
     corpus(NAME.into(), bytes, path, source)
 }
 
-fn fetch(library: &Library, path: &PathBuf) -> Result<(Vec<u8>, Source)> {
+fn fetch(library: &Library, path: &Path) -> Result<(Vec<u8>, Source)> {
     let mut attempts = Vec::new();
     let from_home = || genuine(download::download(&library.home, library.terminal)?, &library.home);
     match from_home() {
@@ -94,7 +94,6 @@ fn restore(trimmed: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
-    use std::path::Path;
 
     use super::super::test_server::{Reply, Server, refusing_url};
     use super::*;

@@ -39,18 +39,15 @@ fn look(path: &Path) -> Option<PathBuf> {
     candidates.iter().filter_map(|folder| current(folder)).find(|folder| folder.join(CONFIG).is_file())
 }
 
-/// The run folder in `runs` whose checkpoint is the newest, for commands that were not told which.
-pub fn newest(runs: &Path) -> Result<PathBuf> {
+/// The run folders in `runs` that have a checkpoint, the newest first.
+pub fn runs(runs: &Path) -> Vec<PathBuf> {
     let age = |run: &PathBuf| -> Option<SystemTime> {
         Slot::ALL.iter().filter_map(|slot| current(&run.join(slot.name()))?.metadata().ok()?.modified().ok()).max()
     };
     let entries = fs::read_dir(runs).map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())));
-    let found = entries.into_iter().flatten().filter_map(|run| Some((age(&run)?, run))).max();
-    found.map(|(_, run)| run).ok_or_else(|| Error::NoCheckpoint {
-        path: runs.into(),
-        problem: "no run has saved one yet".into(),
-        hint: "train first (just: trainer), or name a checkpoint folder".into(),
-    })
+    let mut found: Vec<_> = entries.into_iter().flatten().filter_map(|run| Some((age(&run)?, run))).collect();
+    found.sort();
+    found.into_iter().rev().map(|(_, run)| run).collect()
 }
 
 /// Reads those of `names` that the checkpoint has, all from the same save even while a trainer keeps replacing it.
@@ -116,7 +113,7 @@ mod tests {
         run.save(Slot::Best, &files_of("best")).unwrap();
         assert_eq!(resolve(&path).unwrap(), path.join("best"));
         assert_eq!(resolve(&path.join("last")).unwrap(), path.join("last"));
-        assert_eq!(newest(parent.path()).unwrap(), path);
+        assert_eq!(runs(parent.path()), vec![path.clone()]);
 
         fs::rename(path.join("last"), path.join("last.old")).unwrap();
         assert_eq!(resolve(&path.join("last")).unwrap(), path.join("last.old"));
@@ -136,8 +133,7 @@ mod tests {
             assert!(error.to_string().contains(problem), "{error}");
             assert_eq!(error.exit_code(), 2);
         }
-        let error = newest(&parent.path().join("runs")).unwrap_err();
-        assert!(error.hint().unwrap().contains("train first"));
+        assert!(runs(&parent.path().join("runs")).is_empty());
     }
 
     #[test]

@@ -1,0 +1,237 @@
+//! `trainer train`, and `trainer` alone.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use inkling_core::presets::Preset;
+use inkling_core::train::{Dataset, RunState, Split, Trainer};
+
+use crate::corpus::{self, Corpus};
+use crate::device::{self, Compute};
+use crate::error::{Error, Result};
+use crate::format::{self, command_line};
+use crate::interrupt::Interrupt;
+use crate::memory;
+use crate::model_source::{self, LoadedModel, RUNS};
+use crate::run_folder::metrics::MetricsLog;
+use crate::run_folder::{Existing, RunFolder, Slot};
+use crate::settings::{self, Assignment};
+use crate::terminal::Terminal;
+use crate::text;
+use crate::training::history::History;
+use crate::training::report::{Summary, introduction};
+use crate::training::{Parts, Run, check_run_memory, run_memory};
+
+const EXAMPLES: &str = "\
+Examples:
+  trainer                                        tiny on Tiny Shakespeare: readable text after minutes
+  trainer train --preset small --out runs/mine
+  trainer train --data poems.txt --steps 3000 --lr 1e-3
+  trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
+  trainer train --resume                         go on after Ctrl-C, to the bit as if nothing had happened
+  trainer train --resume --steps 4000            train a finished run for longer
+
+The run folder gets best/ and last/ (checkpoints: Hugging Face folders), metrics.jsonl and loss.svg.
+--set takes every field of the model and its training; an unknown one lists them all. Fields that follow others unless
+set: n_inner (4 n_embd), min_learning_rate (its share of --lr), warmup_steps (at most a tenth of --steps).
+
+Ctrl-C finishes the step, saves last/ and exits with 130.";
+
+/// `trainer train`
+#[derive(Debug, Default, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Model and settings to start from [default: tiny]
+    #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
+    preset: Option<Preset>,
+    /// The text: tinyshakespeare, an https URL or a path [default: tinyshakespeare; with --resume the run's own]
+    #[arg(long, value_name = "NAME|URL|PATH")]
+    data: Option<String>,
+    /// The run folder [default: runs/PRESET]
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    /// Go on with the run in the folder, with its own settings
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Delete the run in the folder first
+    #[arg(long)]
+    overwrite: bool,
+    /// Updates in all (max_steps)
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    steps: Option<u64>,
+    /// Sequences per forward pass (batch_size)
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    batch_size: Option<usize>,
+    /// Peak learning rate (learning_rate)
+    #[arg(long, value_name = "X", help_heading = "Settings", allow_negative_numbers = true)]
+    lr: Option<f32>,
+    /// Seed of all randomness (seed)
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    seed: Option<u64>,
+    /// Stop after so many evaluations without a new best; 0 never does (patience)
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    patience: Option<u64>,
+    /// Any field of the model or its training
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
+    set: Vec<Assignment>,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl Arguments {
+    fn preset(&self) -> Preset {
+        self.preset.clone().unwrap_or_else(|| settings::named_preset(self.compute.default_preset()))
+    }
+
+    fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new(RUNS).join(self.preset().name))
+    }
+
+    /// Flags and `--set` alike.
+    fn assignments(&self) -> Vec<Assignment> {
+        let flags = [
+            self.steps.map(|steps| Assignment::new("max_steps", steps)),
+            self.batch_size.map(|batch_size| Assignment::new("batch_size", batch_size)),
+            self.lr.map(|lr| Assignment::new("learning_rate", lr)),
+            self.seed.map(|seed| Assignment::new("seed", seed)),
+            self.patience.map(|patience| Assignment::new("patience", patience)),
+        ];
+        flags.into_iter().flatten().chain(self.set.iter().cloned()).collect()
+    }
+
+    /// What must not be given with `--resume`. A preset may only say which folder is meant.
+    fn resume_conflict(&self) -> Option<&'static str> {
+        let given = [
+            ("--preset beside --out", self.preset.is_some() && self.out.is_some()),
+            ("--batch-size", self.batch_size.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--patience", self.patience.is_some()),
+            ("--set", !self.set.is_empty()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)
+    }
+}
+
+/// Runs `trainer train`.
+pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
+    arguments.compute.check()?;
+    let summary =
+        if arguments.resume { resume(arguments, terminal).await? } else { begin(arguments, terminal).await? };
+    let object = serde_json::to_value(&summary).expect("a summary is plain data");
+    terminal.result(&object, &format!("\n{}", summary.text()))
+}
+
+async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
+    let (preset, out) = (arguments.preset(), arguments.out());
+    let assignments = arguments.assignments();
+    settings::refuse_vocab_size(&assignments)?;
+    let (mut model, train) = settings::apply(&preset, &assignments)?;
+    let existing = if arguments.overwrite { Existing::Overwrite } else { Existing::Refuse };
+    // Now, so that nobody waits for a download to be told; and again when the folder is opened.
+    RunFolder::check(&out, existing)?;
+
+    let data = arguments.data.as_deref().unwrap_or(corpus::DEFAULT);
+    let corpus = text::load(data, terminal)?;
+    let tokenizer = text::tokenizer(&corpus)?;
+    let dataset = text::dataset(&corpus, &tokenizer)?;
+    let (described, characters_per_token) = (describe(&corpus, &dataset), dataset.characters_per_token());
+    model.vocab_size = tokenizer.vocab_size();
+    let available = memory::available().unwrap_or(u64::MAX);
+    let mut trainer = Trainer::new(model, train, dataset, arguments.compute.pool()?, available).await?;
+    check_run_memory(&trainer, available)?;
+    trainer.set_data(data.into(), corpus.sha256);
+
+    // Everything about the request is sound: from here on the disk is touched.
+    let folder = RunFolder::open(&out, existing)?;
+    let log = MetricsLog::create(&folder.metrics())?;
+    let pool = arguments.compute.pool()?;
+    let device = device::describe(&pool);
+    terminal.note(&introduction(preset.name, &described, &device, run_memory(&trainer)?, &trainer));
+    let history = History::default();
+    let parts = Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal };
+    Run::new(parts).await?.finish(&Interrupt::install()?).await
+}
+
+async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
+    if let Some(argument) = arguments.resume_conflict() {
+        return Err(Error::ResumeSetting { argument });
+    }
+    let folder = RunFolder::open(&arguments.out(), Existing::Resume)?;
+    let last = folder.path().join(Slot::Last.name());
+    let LoadedModel { folder: checkpoint_folder, checkpoint } = model_source::load_for_training(&last)?;
+    let damaged = |problem| Error::Checkpoint {
+        folder: checkpoint_folder.clone(),
+        problem,
+        hint: "best/ may still be whole; train again with --overwrite or --out PATH".into(),
+    };
+    let Some(mut training) = checkpoint.training else {
+        return Err(Error::NoCheckpoint {
+            path: last,
+            problem: "it is a model without the state of its training".into(),
+            hint: "start another run with --out PATH".into(),
+        });
+    };
+    let mut state = RunState::from_json(&training.state).map_err(damaged)?;
+    if let Some(steps) = arguments.steps {
+        state.settings.max_steps = steps;
+        state.settings.validate()?;
+        training.state = state.to_json().map_err(damaged)?;
+    }
+    if let Some(why) = finished(&state) {
+        terminal.note(&format!("{}: {why}", folder.path().display()));
+        return Ok(Summary::new(&folder, &state, None));
+    }
+
+    let data = arguments.data.as_deref().unwrap_or(&state.data);
+    let corpus = text::load(data, terminal)?;
+    if corpus.sha256 != state.data_sha256 {
+        return Err(Error::OtherData {
+            run: folder.path().into(),
+            name: state.data.clone(),
+            expected: state.data_sha256.clone(),
+            origin: data.into(),
+            found: corpus.sha256,
+        });
+    }
+    let tokenizer = checkpoint.tokenizer;
+    let dataset = text::dataset(&corpus, &tokenizer)?;
+    let (described, characters_per_token) = (describe(&corpus, &dataset), dataset.characters_per_token());
+    let available = memory::available().unwrap_or(u64::MAX);
+    let pool = arguments.compute.pool()?;
+    let trainer = Trainer::resume(checkpoint.config, &checkpoint.weights, &training, dataset, pool, available)?;
+    check_run_memory(&trainer, available)?;
+    drop((checkpoint.weights, training));
+
+    let (log, records) = MetricsLog::resume(&folder.metrics(), state.step)?;
+    let pool = arguments.compute.pool()?;
+    let device = device::describe(&pool);
+    terminal.note(&introduction(&folder.name(), &described, &device, run_memory(&trainer)?, &trainer));
+    let history = History::from_records(&records);
+    let parts = Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal };
+    Run::new(parts).await?.finish(&Interrupt::install()?).await
+}
+
+/// Why there is nothing left to do for a run.
+fn finished(state: &RunState) -> Option<String> {
+    let settings = &state.settings;
+    if settings.patience > 0 && state.evaluations_since_best >= settings.patience {
+        let patience = settings.patience;
+        return Some(format!("the run is finished: it stopped early, {patience} evaluations after its best"));
+    }
+    (state.step >= settings.max_steps).then(|| {
+        let longer = command_line(&format!("train --resume --steps {}", 2 * state.step.max(1)));
+        format!("the run is finished: {} steps are done; train longer with {longer}", format::count(state.step))
+    })
+}
+
+fn describe(corpus: &Corpus, dataset: &Dataset) -> String {
+    let tokens = |split| format::count(dataset.split(split).len() as u64);
+    format!(
+        "{}: {} tokens to learn from, {} to validate on, {} different",
+        corpus.name,
+        tokens(Split::Train),
+        tokens(Split::Val),
+        dataset.vocab_size()
+    )
+}

@@ -1,0 +1,77 @@
+//! A model that writes: prompt in, pieces of text out, one token at a time.
+
+use inkling_core::cpu::Pool;
+use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::tokenizer::Tokenizer;
+use inkling_core::{ModelConfig, Result, Weights};
+
+/// A text in the making. Its errors are core's.
+#[derive(Debug)]
+pub struct Continuation {
+    generator: Generator,
+    sampler: Sampler,
+    tokenizer: Tokenizer,
+    /// Drawn and handed out, but not read by the model yet: the last token of a text never needs to be.
+    unread: Option<u32>,
+}
+
+impl Continuation {
+    /// Loads a model; `memory` is how many bytes may be allocated.
+    pub fn new(
+        config: &ModelConfig,
+        weights: &Weights,
+        tokenizer: Tokenizer,
+        sampling: SamplerConfig,
+        pool: Pool,
+        memory: u64,
+    ) -> Result<Self> {
+        let sampler = Sampler::new(sampling)?;
+        Ok(Self { generator: Generator::new(config, weights, pool, memory)?, sampler, tokenizer, unread: None })
+    }
+
+    /// Exchanges the weights.
+    pub fn load(&mut self, weights: &Weights) -> Result<()> {
+        self.generator.load(weights)
+    }
+
+    /// Exchanges the sampling settings, for another sample of the same model.
+    pub fn set_sampling(&mut self, sampling: SamplerConfig) -> Result<()> {
+        self.sampler = Sampler::new(sampling)?;
+        Ok(())
+    }
+
+    /// Begins a new text. The error names a character that the model does not know.
+    pub async fn start(&mut self, prompt: &str) -> Result<()> {
+        let ids = self.tokenizer.encode(prompt)?;
+        self.unread = None;
+        self.generator.start(&ids).await
+    }
+
+    /// The text of the next token.
+    pub async fn next(&mut self) -> Result<String> {
+        if let Some(token) = self.unread.take() {
+            self.generator.push(token).await;
+        }
+        let token = self.sampler.sample(self.generator.logits(), self.generator.length());
+        self.unread = Some(token);
+        self.tokenizer.decode(&[token])
+    }
+
+    /// A new text of `tokens` tokens after `prompt`, which is not repeated.
+    pub async fn text(&mut self, prompt: &str, tokens: usize) -> Result<String> {
+        self.start(prompt).await?;
+        let mut text = String::new();
+        for _ in 0..tokens {
+            text += &self.next().await?;
+        }
+        Ok(text)
+    }
+}
+
+/// What a text begins with when nobody says: a line break, or the first token of a vocabulary that lacks it.
+pub fn default_prompt(tokenizer: &Tokenizer) -> String {
+    match tokenizer.encode("\n") {
+        Ok(_) => "\n".into(),
+        Err(_) => tokenizer.token_text(0).expect("a vocabulary has at least one token"),
+    }
+}

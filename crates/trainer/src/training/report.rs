@@ -1,0 +1,157 @@
+//! What a run tells people: what is about to happen, a table of evaluations, and how it went.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use inkling_core::train::{RunState, Trainer};
+use inkling_core::{Architecture, ModelConfig};
+use serde::Serialize;
+
+use super::history::EvaluationRecord;
+use crate::format::{self, command_line};
+use crate::run_folder::{RunFolder, Slot};
+
+/// Above the rows of [`table_row`].
+pub const TABLE_HEADER: &str = "    step  train loss    val loss   bits/char    tokens/s        time";
+
+/// `4 layers, 4 heads, 128 channels, context 64: 809,856 parameters`.
+pub fn describe_model(model: &ModelConfig) -> String {
+    let parameters = format::count(model.num_parameters());
+    match model.architecture {
+        Architecture::Bigram => format!("a table of {0} × {0} tokens: {parameters} parameters", model.vocab_size),
+        Architecture::Gpt => format!(
+            "{} layers, {} heads, {} channels, context {}: {parameters} parameters",
+            model.n_layer, model.n_head, model.n_embd, model.n_positions
+        ),
+    }
+}
+
+/// The lines before the first step. `name` is the preset's or, of a resumed run, the run's.
+pub fn introduction(name: &str, text: &str, device: &str, memory: u64, trainer: &Trainer) -> String {
+    let settings = trainer.settings();
+    let guessing = (trainer.model().vocab_size as f64).ln();
+    let goal = match trainer.state().step {
+        0 => format!(
+            "{} steps of {} tokens",
+            format::count(settings.max_steps),
+            format::count(trainer.tokens_per_step())
+        ),
+        done => format!("goes on after step {} of {}", format::count(done), format::count(settings.max_steps)),
+    };
+    format!(
+        "{name}: {}\n{text}\n{device}; {} of memory\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
+        describe_model(trainer.model()),
+        format::bytes(memory),
+        trainer.model().vocab_size,
+    )
+}
+
+/// One evaluation, lined up under [`TABLE_HEADER`].
+pub fn table_row(record: &EvaluationRecord, tokens_per_s: f64, elapsed_s: f64) -> String {
+    let train = record.train_loss.map_or("-".into(), |loss| format!("{loss:.4}"));
+    format!(
+        "{:>8}  {train:>10}  {:>10.4}  {:>10.4}  {:>10}  {:>10}{}",
+        format::count(record.step),
+        record.val_loss,
+        record.bits_per_char,
+        format::count(tokens_per_s as u64),
+        format::duration(Duration::from_secs_f64(elapsed_s)),
+        if record.best { "  best" } else { "" },
+    )
+}
+
+/// A text as a block under a row.
+pub fn indented(text: &str) -> String {
+    text.trim_matches('\n').lines().map(|line| format!("          │ {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// How a run went.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Updates done.
+    pub steps: u64,
+    /// Whether early stopping ended it.
+    pub stopped_early: bool,
+    /// Nats per token.
+    pub best_val_loss: Option<f64>,
+    /// Updates done then.
+    pub best_step: Option<u64>,
+    /// Of the best.
+    pub perplexity: Option<f64>,
+    /// Of the best.
+    pub bits_per_char: Option<f64>,
+    /// Mean of the batches before the last evaluation.
+    pub train_loss: Option<f32>,
+    /// Seconds of all sessions.
+    pub elapsed_s: f64,
+    /// Of training steps; absent if there were none.
+    pub tokens_per_s: Option<f64>,
+    /// The best checkpoint.
+    pub best: PathBuf,
+    /// The latest checkpoint.
+    pub last: PathBuf,
+    /// `metrics.jsonl`.
+    pub metrics: PathBuf,
+    /// `loss.svg`.
+    pub plot: PathBuf,
+    /// A text of the best model's.
+    pub sample: Option<String>,
+}
+
+impl Summary {
+    /// What is known from the state; bits per character only where the text is known too.
+    pub fn new(folder: &RunFolder, state: &RunState, characters_per_token: Option<f64>) -> Self {
+        let loss = state.best.map(|best| best.loss);
+        let slot = |slot: Slot| folder.path().join(slot.name());
+        Self {
+            run: folder.path().into(),
+            steps: state.step,
+            stopped_early: false,
+            best_val_loss: loss,
+            best_step: state.best.map(|best| best.step),
+            perplexity: loss.map(f64::exp),
+            bits_per_char: loss.zip(characters_per_token).map(|(loss, chars)| loss / std::f64::consts::LN_2 / chars),
+            train_loss: None,
+            elapsed_s: state.elapsed_s,
+            tokens_per_s: None,
+            best: slot(Slot::Best),
+            last: slot(Slot::Last),
+            metrics: folder.metrics(),
+            plot: folder.loss_plot(),
+            sample: None,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut rows = vec![];
+        if let (Some(loss), Some(step)) = (self.best_val_loss, self.best_step) {
+            let bits = self.bits_per_char.map_or(String::new(), |bits| format!(" ({bits:.4} bits per character)"));
+            rows.push(("best val loss", format!("{loss:.4} at step {}{bits}", format::count(step))));
+        }
+        let early = if self.stopped_early { ", stopped early: no better for a while" } else { "" };
+        rows.push(("steps", format!("{}{early}", format::count(self.steps))));
+        let speed =
+            self.tokens_per_s.map_or(String::new(), |speed| format!(", {} tokens/s", format::count(speed as u64)));
+        rows.push(("time", format!("{}{speed}", format::duration(Duration::from_secs_f64(self.elapsed_s)))));
+        rows.push(("best model", self.best.display().to_string()));
+        rows.push(("curves", self.plot.display().to_string()));
+        rows.push(("numbers", self.metrics.display().to_string()));
+        let mut text = format::fields(&rows);
+        if let Some(sample) = &self.sample {
+            text += &format!("\nIt writes:\n\n{}\n", indented(sample));
+        }
+        let run = self.run.display();
+        text += "\nNext:\n";
+        for arguments in [
+            format!("sample --model {run}"),
+            format!("eval --model {run}"),
+            format!("train --resume --out {run} --steps {}", 2 * self.steps),
+        ] {
+            text += &format!("  {}\n", command_line(&arguments));
+        }
+        text
+    }
+}
