@@ -60,4 +60,14 @@ impl Memory {
     pub fn write_ids(&self, tensor: Tensor) -> RefMut<'_, [u32]> {
         RefMut::map(self.write(tensor), bytemuck::cast_slice_mut)
     }
+
+    /// A tensor of float16, two to a float's place.
+    pub fn read_halves(&self, tensor: Tensor) -> Ref<'_, [u16]> {
+        Ref::map(self.read(tensor), bytemuck::cast_slice)
+    }
+
+    /// A tensor of float16, to change.
+    pub fn write_halves(&self, tensor: Tensor) -> RefMut<'_, [u16]> {
+        RefMut::map(self.write(tensor), bytemuck::cast_slice_mut)
+    }
 }

@@ -30,14 +30,26 @@ pub enum Pass {
     Backward,
     /// Clipping and AdamW, then gradients to zero.
     Update,
+    /// What decoding wants derived from the weights, once after they were loaded.
+    Load,
     /// A prompt of up to T tokens to logits and a filled KV cache.
     Prefill,
     /// One token and the KV cache to the next logits.
     Decode,
 }
 
+/// How decoding stores matrices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Float32, as they are.
+    Full,
+    /// Float16: half the memory to read per token, weights rounded to 11 bits.
+    #[default]
+    Half,
+}
+
 /// Number of passes.
-const PASSES: usize = 5;
+const PASSES: usize = 6;
 
 /// One operation, recorded with its tensors; forward and backward of an op are two of these side by side in one file.
 pub trait Op: std::fmt::Debug + Send {

@@ -4,7 +4,7 @@ use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
-use inkling_core::program::{Field, Pass, Training};
+use inkling_core::program::{Field, Pass, Precision, Training};
 use inkling_core::sample::Generator;
 use inkling_core::step::Step;
 use inkling_core::{Activation, Engine, ModelConfig, Weights};
@@ -82,7 +82,8 @@ fn close(a: &[f32], b: &[f32]) {
 fn every_cached_step_gives_the_logits_of_a_full_pass() {
     for config in configs() {
         let mut reference = Reference::new(&config);
-        let mut generator = Generator::new(&config, &reference.weights(), Pool::new(2), PLENTY).unwrap();
+        let mut generator =
+            Generator::new(&config, &reference.weights(), Precision::Full, Pool::new(2), PLENTY).unwrap();
         for prompt in [1, 4, 10] {
             let mut tokens: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
             wait(generator.start(&tokens)).unwrap();
@@ -98,10 +99,42 @@ fn every_cached_step_gives_the_logits_of_a_full_pass() {
 }
 
 #[test]
+fn half_weights_round_and_change_nothing_else() {
+    for config in configs() {
+        let mut reference = Reference::new(&config);
+        let mut weights = reference.weights();
+        let follow = |reference: &mut Reference, generator: &mut Generator, tolerance: f32| {
+            let mut tokens = vec![3, 1, 4];
+            wait(generator.start(&tokens)).unwrap();
+            while tokens.len() < config.n_positions {
+                let token = tokens.len() as u32 * 7 % 13;
+                tokens.push(token);
+                wait(generator.push(token));
+                let want = reference.logits(&tokens);
+                let largest = want.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
+                for (a, b) in generator.logits().iter().zip(want) {
+                    assert!((a - b).abs() <= tolerance * largest, "{a} {b}");
+                }
+            }
+        };
+        let mut half = Generator::new(&config, &weights, Precision::Half, Pool::new(1), PLENTY).unwrap();
+        follow(&mut reference, &mut half, 5e-3);
+        // Weights that float16 can hold lose nothing: clear the 13 bits that it lacks.
+        for tensor in weights.values_mut() {
+            tensor.data.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() & !0x1fff));
+        }
+        half.load(&weights).unwrap();
+        reference.engine.load(Field::Value, &weights).unwrap();
+        follow(&mut reference, &mut half, 2e-5);
+    }
+}
+
+#[test]
 fn texts_longer_than_the_context_go_on_from_its_last_half() {
     for config in configs() {
         let mut reference = Reference::new(&config);
-        let mut generator = Generator::new(&config, &reference.weights(), Pool::new(1), PLENTY).unwrap();
+        let mut generator =
+            Generator::new(&config, &reference.weights(), Precision::Full, Pool::new(1), PLENTY).unwrap();
         let tokens: Vec<u32> = (0..100).map(|i| i * i % 13).collect();
         // Of a longer prompt, the last T tokens are read.
         wait(generator.start(&tokens[..25])).unwrap();
@@ -123,7 +156,7 @@ fn texts_longer_than_the_context_go_on_from_its_last_half() {
 fn a_context_of_one_token_works() {
     let config = ModelConfig { n_positions: 1, ..configs()[0].clone() };
     let mut reference = Reference::new(&config);
-    let mut generator = Generator::new(&config, &reference.weights(), Pool::new(1), PLENTY).unwrap();
+    let mut generator = Generator::new(&config, &reference.weights(), Precision::Full, Pool::new(1), PLENTY).unwrap();
     wait(generator.start(&[3])).unwrap();
     for token in [1, 2, 12] {
         wait(generator.push(token));
@@ -135,9 +168,9 @@ fn a_context_of_one_token_works() {
 fn prompts_that_cannot_be_read_are_refused() {
     let config = &configs()[0];
     let weights = Reference::new(config).weights();
-    let mut generator = Generator::new(config, &weights, Pool::new(1), PLENTY).unwrap();
+    let mut generator = Generator::new(config, &weights, Precision::Full, Pool::new(1), PLENTY).unwrap();
     assert!(wait(generator.start(&[])).unwrap_err().to_string().contains("empty"));
     assert!(wait(generator.start(&[13])).unwrap_err().to_string().contains("13"));
-    assert!(Generator::new(config, &weights, Pool::new(1), 1000).is_err());
-    assert!(Generator::new(config, &Weights::new(), Pool::new(1), PLENTY).is_err());
+    assert!(Generator::new(config, &weights, Precision::Full, Pool::new(1), 1000).is_err());
+    assert!(Generator::new(config, &Weights::new(), Precision::Full, Pool::new(1), PLENTY).is_err());
 }

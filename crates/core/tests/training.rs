@@ -2,6 +2,7 @@
 
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::cpu::Pool;
+use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
@@ -152,7 +153,8 @@ fn training_learns_and_the_sample_reads_like_the_text() {
     let end = wait(trainer.evaluate(Split::Val)).loss;
     assert!(end < 0.2, "val loss {end}");
 
-    let mut generator = Generator::new(trainer.model(), &wait(trainer.weights()), Pool::new(1), PLENTY).unwrap();
+    let mut generator =
+        Generator::new(trainer.model(), &wait(trainer.weights()), Precision::Half, Pool::new(1), PLENTY).unwrap();
     let mut sampler = Sampler::new(SamplerConfig { temperature: 0.5, ..SamplerConfig::default() }).unwrap();
     let mut ids = tokenizer.encode("one ").unwrap();
     wait(generator.start(&ids)).unwrap();

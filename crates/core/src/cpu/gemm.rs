@@ -523,31 +523,6 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
-/// `y[n] = W[n, :] · x`, for one token: each weight is read once, so this runs at the speed of memory.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub fn matvec(pool: &Pool, w: &[f32], x: &[f32], y: &mut [f32]) {
-    assert_eq!(w.len(), x.len() * y.len(), "matvec: {} weights for {} x {}", w.len(), y.len(), x.len());
-    // A task below this many weights (~10 µs) costs more to hand over than to do.
-    const WEIGHTS_PER_TASK: usize = 1 << 16;
-    let rows = pool.share(y.len(), 1).max(WEIGHTS_PER_TASK / x.len().max(1)).next_multiple_of(4);
-    pool.rows([(y, 1)], rows, |range, [y]| {
-        matvec_rows(&w[range.start * x.len()..range.end * x.len()], x, y);
-    });
-}
-
-simd_dispatch! {
-    fn matvec_rows<'a>(w: &'a [f32], x: &'a [f32], y: &'a mut [f32]) => matvec_rows_imp
-}
-
-#[inline(always)]
-fn matvec_rows_imp<S: Simd>(s: S, w: &[f32], x: &[f32], y: &mut [f32]) {
-    for (w, y) in w.chunks_exact(x.len().max(1)).zip(y) {
-        *y = s.dot(w, x);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -692,20 +667,6 @@ mod tests {
             }
             for (sum, want) in sums.iter().zip(reference(view, Mat::new(&vec![1.0; k], k, 1))) {
                 assert!((f64::from(*sum) - want - 1.0).abs() < 2e-6 * (k + 1) as f64);
-            }
-        }
-    }
-
-    #[test]
-    fn matvec_matches_float64() {
-        let pool = Pool::new(2);
-        for (n, k) in [(1, 1), (3, 5), (65, 128), (129, 63), (700, 300)] {
-            let (w, x) = (noise(n * k, 9), noise(k, 10));
-            let mut y = vec![f32::NAN; n];
-            matvec(&pool, &w, &x, &mut y);
-            let want = reference(Mat::new(&w, n, k), Mat::new(&x, k, 1));
-            for (y, want) in y.iter().zip(want) {
-                assert!((f64::from(*y) - want).abs() < 1e-6 * (k + 1) as f64);
             }
         }
     }

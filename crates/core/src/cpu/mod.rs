@@ -6,6 +6,7 @@
 pub mod aligned;
 pub mod gemm;
 pub mod math;
+pub mod matvec;
 pub mod pool;
 pub mod simd;
 

@@ -8,7 +8,7 @@ use crate::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads}
 use crate::ops::dropout::{DropoutBackward, DropoutSite};
 use crate::ops::kv_cache::{DecodeAttention, FillCache, KvCache};
 use crate::ops::linear::Epilogue;
-use crate::program::{Pass, Program, Tensor, Training};
+use crate::program::{Pass, Precision, Program, Tensor, Training};
 use crate::rng::Site;
 
 /// The modules of block `layer`.
@@ -144,27 +144,41 @@ impl Block {
         dbranch
     }
 
-    /// Records the block for generation: a prompt (`Pass::Prefill`) or one token (`Pass::Decode`) on a KV cache.
-    pub fn generate(&self, p: &mut Program, pass: Pass, x: Tensor, cache: KvCache) -> Tensor {
-        let (name, heads) = (format!("{pass:?}.h.{}", self.layer).to_lowercase(), self.heads);
+    /// Records the block for a prompt, filling its KV cache.
+    pub fn prefill(&self, p: &mut Program, x: Tensor, cache: KvCache) -> Tensor {
+        let (pass, name, heads) = (Pass::Prefill, format!("prefill.h.{}", self.layer), self.heads);
         let channels = heads.channels();
         let ln_1 = self.ln_1.forward(p, pass, &format!("{name}.ln_1"), x);
         let qkv = self.c_attn.forward(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None);
-        let (rows, _) = p.matrix(x);
-        let attended = p.tensor(&format!("{name}.attn.out"), &[rows, channels]);
-        if pass == Pass::Decode {
-            let (capacity, _) = p.matrix(cache.key);
-            let scores = p.shared("decode.scores", &[capacity]);
-            p.push(pass, DecodeAttention { qkv, cache, out: attended, scores, heads: heads.heads, channels });
-        } else {
-            let lse = p.shared("prefill.lse", &[heads.batch, heads.heads, heads.context]);
-            p.push(pass, FillCache { qkv, cache, channels });
-            p.push(pass, Attention { qkv, out: attended, lse, heads, dropout: self.dropout(0) });
-        }
+        let attended = p.tensor(&format!("{name}.attn.out"), &[heads.context, channels]);
+        let lse = p.shared("prefill.lse", &[1, heads.heads, heads.context]);
+        p.push(pass, FillCache { qkv, cache, channels });
+        p.push(pass, Attention { qkv, out: attended, lse, heads, dropout: self.dropout(0) });
         let middle = self.attn_proj.forward(p, pass, &format!("{name}.attn"), attended, self.residual(x, 1));
         let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
-        let gelu = Epilogue::Activation { kind: self.activation, slope: None };
-        let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, gelu);
+        let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, self.activation());
         self.mlp_proj.forward(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2))
+    }
+
+    /// Records the block for one token on its KV cache.
+    pub fn decode(&self, p: &mut Program, x: Tensor, cache: KvCache, precision: Precision) -> Tensor {
+        let (pass, name, heads) = (Pass::Decode, format!("decode.h.{}", self.layer), self.heads);
+        let channels = heads.channels();
+        let ln_1 = self.ln_1.forward(p, pass, &format!("{name}.ln_1"), x);
+        let qkv = self.c_attn.decode(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None, precision);
+        let attended = p.tensor(&format!("{name}.attn.out"), &[1, channels]);
+        let (capacity, _) = p.matrix(cache.key);
+        let scores = p.shared("decode.scores", &[capacity]);
+        p.push(pass, DecodeAttention { qkv, cache, out: attended, scores, heads: heads.heads, channels });
+        let residual = self.residual(x, 1);
+        let middle = self.attn_proj.decode(p, pass, &format!("{name}.attn"), attended, residual, precision);
+        let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
+        let hidden = self.c_fc.decode(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, self.activation(), precision);
+        self.mlp_proj.decode(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2), precision)
+    }
+
+    /// The MLP's activation where no gradient follows.
+    fn activation(&self) -> Epilogue {
+        Epilogue::Activation { kind: self.activation, slope: None }
     }
 }

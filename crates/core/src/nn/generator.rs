@@ -6,7 +6,7 @@ use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
 use crate::ops::kv_cache::{KvCache, TakeRow};
 use crate::ops::linear::Epilogue;
-use crate::program::{Pass, Program, Tensor, Training};
+use crate::program::{Pass, Precision, Program, Tensor, Training};
 
 /// The tensors by which the outside talks to a recorded generator.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,11 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Records both passes of a model with its whole context.
+    /// Records both passes of a model with its whole context, and `Pass::Load` to go before them.
     ///
     /// # Errors
     /// When the configuration is invalid.
-    pub fn record(config: &ModelConfig) -> Result<(Program, Self)> {
+    pub fn record(config: &ModelConfig, precision: Precision) -> Result<(Program, Self)> {
         config.validate()?;
         let mut program = Program::new(config.parameters(), Training::No);
         let p = &mut program;
@@ -47,13 +47,13 @@ impl Generation {
                 for (layer, (a, b)) in prefill.blocks.iter().zip(&decode.blocks).enumerate() {
                     let mut table = |name| p.tensor(&format!("h.{layer}.attn.{name}"), &[context, config.n_embd]);
                     let cache = KvCache { key: table("key_cache"), value: table("value_cache") };
-                    x = a.generate(p, Pass::Prefill, x, cache);
-                    y = b.generate(p, Pass::Decode, y, cache);
+                    x = a.prefill(p, x, cache);
+                    y = b.decode(p, y, cache, precision);
                 }
                 let last = take_row(p, x, "prefill.last");
                 [(Pass::Prefill, "prompt", last), (Pass::Decode, "decode", y)].map(|(pass, name, x)| {
                     let norm = prefill.ln_f.forward(p, pass, &format!("{name}.ln_f"), x);
-                    prefill.lm_head.forward(p, pass, &format!("{name}.logits"), norm.y, Epilogue::None)
+                    prefill.lm_head.decode(p, pass, &format!("{name}.logits"), norm.y, Epilogue::None, precision)
                 })
             }
         };

@@ -1,7 +1,8 @@
 //! Linear layer as a module.
 
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
-use crate::program::{Parameter, Pass, Program, Tensor};
+use crate::ops::matvec::{Matvec, StoredWeight, ToHalf};
+use crate::program::{Parameter, Pass, Precision, Program, Tensor};
 
 /// `y = x Wᵀ + b`, `W` `[N, K]`.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,38 @@ impl Projection {
         let bias = self.bias.map(|b| b.value);
         p.push(pass, Linear { x, weight: self.weight.value, bias, y, epilogue, sizes });
         y
+    }
+
+    /// [`Self::forward`] on one token, for generation.
+    pub fn decode(
+        &self,
+        p: &mut Program,
+        pass: Pass,
+        name: &str,
+        x: Tensor,
+        epilogue: Epilogue,
+        precision: Precision,
+    ) -> Tensor {
+        let y = p.tensor(name, &[1, self.outputs(p)]);
+        let Sizes { outputs, inputs, .. } = self.sizes(p, "matrix-vector", x, y);
+        let weight = match precision {
+            Precision::Full => StoredWeight::Full(self.weight.value),
+            Precision::Half => StoredWeight::Half(self.half(p)),
+        };
+        let bias = self.bias.map(|b| b.value);
+        p.push(pass, Matvec { x, weight, bias, y, epilogue, weights: outputs * inputs });
+        y
+    }
+
+    /// The weight as float16, made once however often it is used.
+    fn half(&self, p: &mut Program) -> Tensor {
+        let weight = self.weight.value;
+        let name = format!("{}.f16", p.name(weight));
+        p.find(&name).unwrap_or_else(|| {
+            let half = p.tensor(&name, &[p.shape(weight).iter().product::<usize>().div_ceil(2)]);
+            p.push(Pass::Load, ToHalf { weight, half });
+            half
+        })
     }
 
     /// Parameter gradients from `dy`, and `dx`; with the slope of the activation that made `x`, the gradient of that activation's input.

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use crate::config::Activation;
-use crate::cpu::gemm::{Beta, Mat, gemm, gemm_with_row_sums, matvec};
+use crate::cpu::gemm::{Beta, Mat, gemm, gemm_with_row_sums};
 use crate::memory::Memory;
 use crate::ops::activation::{activate, activate_with_slope};
 use crate::ops::dropout::{DropoutSite, drop_slice};
@@ -95,16 +95,6 @@ impl Op for Linear {
         let mut y = mem.write(self.y);
         let (a, b) = (Mat::new(&x, m, k), Mat::new(&weight, n, k).t());
         match self.epilogue {
-            // One token: no product of matrices, but of a matrix and a vector.
-            _ if m == 1 => {
-                matvec(&mem.pool, &weight, &x, &mut y);
-                add_bias(bias, &mut y);
-                match self.epilogue {
-                    Epilogue::None => {}
-                    Epilogue::Activation { kind, .. } => activate(kind, &mut y),
-                    Epilogue::Residual { residual, .. } => add(&mut y, &mem.read(residual)),
-                }
-            }
             Epilogue::None => gemm(&mem.pool, a, b, Beta::Assign, [(&mut y, n)], |_, [y]| add_bias(bias, y)),
             Epilogue::Activation { kind, slope: Some(slope) } => {
                 let mut slope = mem.write(slope);

@@ -14,3 +14,4 @@ pub mod grad_norm;
 pub mod kv_cache;
 pub mod layernorm;
 pub mod linear;
+pub mod matvec;

@@ -9,7 +9,7 @@ use crate::cpu::Pool;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::nn::Generation;
-use crate::program::{Field, Pass};
+use crate::program::{Field, Pass, Precision};
 use crate::step::Step;
 use crate::weights::Weights;
 
@@ -37,11 +37,12 @@ impl Generator {
     ///
     /// # Errors
     /// An invalid configuration, weights that are not its, or too little of the `memory` bytes that may be allocated.
-    pub fn new(config: &ModelConfig, weights: &Weights, pool: Pool, memory: u64) -> Result<Self> {
-        let (program, generation) = Generation::record(config)?;
+    pub fn new(config: &ModelConfig, weights: &Weights, precision: Precision, pool: Pool, memory: u64) -> Result<Self> {
+        let (program, generation) = Generation::record(config, precision)?;
         program.check_memory(memory)?;
         let mut engine = Engine::cpu(program, pool);
         engine.load(Field::Value, weights)?;
+        engine.replay(Pass::Load, &Step::default());
         Ok(Self {
             engine,
             generation,
@@ -58,7 +59,9 @@ impl Generator {
     /// # Errors
     /// When they are not the model's.
     pub fn load(&mut self, weights: &Weights) -> Result<()> {
-        self.engine.load(Field::Value, weights)
+        self.engine.load(Field::Value, weights)?;
+        self.engine.replay(Pass::Load, &Step::default());
+        Ok(())
     }
 
     /// Starts a new text with a prompt, of which the last `T` tokens are read. Then [`Self::logits`] are those of the next token.

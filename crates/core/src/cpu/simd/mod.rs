@@ -37,6 +37,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn splat(self, x: f32) -> Self::F;
     /// The first `LANES` elements of `x`.
     fn load(self, x: &[f32]) -> Self::F;
+    /// The first `LANES` elements of `x`, bits of float16 (not NaN or infinite), widened.
+    #[inline(always)]
+    fn load_half(self, x: &[u16]) -> Self::F {
+        let mut buffer = [0.0; MAX_LANES];
+        for (y, &x) in buffer.iter_mut().zip(&x[..Self::LANES]) {
+            // Moves exponent and mantissa into place and corrects the bias (15 against 127) by 2¹¹², which also normalises subnormals.
+            let magnitude = f32::from_bits(u32::from(x & 0x7fff) << 13) * 5.192_296_9e33;
+            *y = f32::from_bits(magnitude.to_bits() | u32::from(x & 0x8000) << 16);
+        }
+        self.load(&buffer)
+    }
     /// Writes the lanes over the first `LANES` elements of `x`.
     fn store(self, x: &mut [f32], v: Self::F);
     /// `a + b`.

@@ -4,13 +4,13 @@ use std::arch::x86_64::*;
 
 use super::Simd;
 
-/// Proof that the machine has AVX2 and FMA.
+/// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2(());
 
 impl Avx2 {
     /// # Safety
-    /// The CPU must have AVX2 and FMA.
+    /// The CPU must have AVX2, FMA and F16C.
     #[inline(always)]
     pub unsafe fn new() -> Self {
         Self(())
@@ -107,6 +107,11 @@ impl Simd for Avx2 {
     fn load(self, x: &[f32]) -> __m256 {
         assert!(x.len() >= Self::LANES);
         intrinsic!(_mm256_loadu_ps(x.as_ptr()))
+    }
+    #[inline(always)]
+    fn load_half(self, x: &[u16]) -> __m256 {
+        assert!(x.len() >= Self::LANES);
+        intrinsic!(_mm256_cvtph_ps(_mm_loadu_si128(x.as_ptr().cast())))
     }
     #[inline(always)]
     fn store(self, x: &mut [f32], v: __m256) {
@@ -233,6 +238,11 @@ impl Simd for Avx512 {
     fn load(self, x: &[f32]) -> __m512 {
         assert!(x.len() >= Self::LANES);
         intrinsic!(_mm512_loadu_ps(x.as_ptr()))
+    }
+    #[inline(always)]
+    fn load_half(self, x: &[u16]) -> __m512 {
+        assert!(x.len() >= Self::LANES);
+        intrinsic!(_mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())))
     }
     #[inline(always)]
     fn store(self, x: &mut [f32], v: __m512) {
