@@ -6,7 +6,7 @@
 //! - Colour only on a terminal, and never when `NO_COLOR` is set to anything but the empty string (<https://no-color.org>).
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -58,7 +58,11 @@ impl Terminal {
         if matches!(error, Error::OutputClosed) {
             return; // nobody is listening, and `… | head` is no failure worth a message
         }
-        let mut text = format!("{} {error}\n", self.paint("error:", "1;31"));
+        let mut text = match error {
+            // What the user asked for is no error.
+            Error::Interrupted { .. } => format!("{error}\n"),
+            _ => format!("{} {error}\n", self.paint("error:", "1;31")),
+        };
         if let Some(hint) = error.hint() {
             text += &format!("{} {hint}\n", self.paint("hint:", "1;36"));
         }
@@ -115,8 +119,7 @@ impl Terminal {
     pub fn training_bar(&self, steps: u64, done: u64) -> TrainingBar {
         let bar = ProgressBar::with_draw_target(Some(steps), self.bars()).with_position(done);
         bar.set_style(style("{human_pos}/{human_len} [{wide_bar}] {msg}"));
-        bar.reset_eta();
-        TrainingBar { bar }
+        TrainingBar { bar, done, steps, started: Instant::now() }
     }
 }
 
@@ -124,13 +127,22 @@ impl Terminal {
 #[derive(Debug)]
 pub struct TrainingBar {
     bar: ProgressBar,
+    done: u64,
+    steps: u64,
+    started: Instant,
 }
 
 impl TrainingBar {
     /// After `step` steps: the loss in nats per token and the present speed.
     pub fn update(&self, step: u64, loss: f32, tokens_per_s: f64) {
-        self.bar.set_message(training_message(loss, tokens_per_s, self.bar.eta()));
+        self.bar.set_message(training_message(loss, tokens_per_s, self.time_left(step, self.started.elapsed())));
         self.bar.set_position(step);
+    }
+
+    /// The rest at the mean pace so far, evaluations and saves included.
+    fn time_left(&self, step: u64, elapsed: Duration) -> Duration {
+        let pace = elapsed.as_secs_f64() / step.saturating_sub(self.done).max(1) as f64;
+        Duration::from_secs_f64(pace * self.steps.saturating_sub(step) as f64)
     }
 
     /// Prints lines above the bar (or just prints them when there is no bar): evaluations, samples.
@@ -206,5 +218,7 @@ mod tests {
         let bar = terminal.training_bar(100, 20);
         bar.update(21, 4.17, 1000.0);
         assert_eq!(bar.bar.position(), 21);
+        // Of 80 steps 5 took 10 seconds: the other 75 will take 150.
+        assert_eq!(bar.time_left(25, Duration::from_secs(10)), Duration::from_secs(150));
     }
 }

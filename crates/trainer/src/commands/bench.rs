@@ -38,8 +38,8 @@ Examples:
   trainer bench --preset medium --batch-size 8 --set dropout=0 --ops
   trainer bench --seconds 3 --threads 1 --json
 
-Measured on random tokens, so that no corpus is needed: training steps, one sample from one token to the full context, and
-for comparison the product of two 2048 x 2048 matrices. Medians.";
+Measured on random tokens, so that no corpus is needed: training steps, one sample from one token to the full context, \
+and for comparison the product of two 2048 x 2048 matrices. Medians.";
 
 /// Side of the matrices whose product is the peak: far larger than any cache.
 const GEMM_SIZE: usize = 2048;

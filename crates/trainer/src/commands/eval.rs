@@ -25,7 +25,7 @@ Examples:
   trainer eval --model runs/tiny --split train --protocol sampled
   trainer eval --model runs/mine --data poems.txt --split all --json
 
-Splits: the first 90 % of a text are `train`, the rest is `val`. Protocols: `full` reads every window of the split, without
+Splits: the first 90 % of a text are `train`, the rest is `val`. Protocols: `full` reads every window of the split, without \
 overlap, and predicts every token but the first once; `sampled` takes 50 batches of windows from anywhere (nanoGPT's).";
 
 /// `trainer eval`

@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let total = model.num_parameters();
     let object = json!({
         "name": name,
-        "config": model,
+        "config": as_written(&model),
         "parameters": total,
         "tensors": parameters.iter().map(|spec| json!({
             "name": spec.name, "shape": spec.shape, "parameters": spec.numel(),
@@ -99,6 +99,12 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let text =
         format!("{}: {}\n\n{}\n{fields}", name.display(), describe_model(&model), format::table(&columns, &rows));
     terminal.result(&object, &text)
+}
+
+/// As in `config.json`: a float32 has the digits that tell it from its neighbours, not those of its nearest float64.
+fn as_written(model: &ModelConfig) -> serde_json::Value {
+    let json = serde_json::to_string(model).expect("a configuration is plain data");
+    serde_json::from_str(&json).expect("it was just written")
 }
 
 fn row(spec: &ParameterSpec, total: u64) -> Vec<String> {

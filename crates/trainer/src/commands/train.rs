@@ -24,15 +24,16 @@ use crate::training::{Parts, Run, check_run_memory, run_memory};
 
 const EXAMPLES: &str = "\
 Examples:
-  trainer                                        tiny on Tiny Shakespeare: readable text after minutes
+  trainer                                        tiny on Tiny Shakespeare, in minutes
   trainer train --preset small --out runs/mine
   trainer train --data poems.txt --steps 3000 --lr 1e-3
   trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
-  trainer train --resume                         go on after Ctrl-C, to the bit as if nothing had happened
+  trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
 
 The run folder gets best/ and last/ (checkpoints: Hugging Face folders), metrics.jsonl and loss.svg.
---set takes every field of the model and its training; an unknown one lists them all. Fields that follow others unless
+
+--set takes every field of the model and its training; an unknown one lists them all. Fields that follow others unless \
 set: n_inner (4 n_embd), min_learning_rate (its share of --lr), warmup_steps (at most a tenth of --steps).
 
 Ctrl-C finishes the step, saves last/ and exits with 130.";
@@ -178,7 +179,7 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         state.settings.validate()?;
         training.state = state.to_json().map_err(damaged)?;
     }
-    if let Some(why) = finished(&state) {
+    if let Some(why) = finished(&folder, &state) {
         terminal.note(&format!("{}: {why}", folder.path().display()));
         return Ok(Summary::new(&folder, &state, None));
     }
@@ -213,14 +214,18 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
 }
 
 /// Why there is nothing left to do for a run.
-fn finished(state: &RunState) -> Option<String> {
+fn finished(folder: &RunFolder, state: &RunState) -> Option<String> {
     let settings = &state.settings;
     if settings.patience > 0 && state.evaluations_since_best >= settings.patience {
         let patience = settings.patience;
         return Some(format!("the run is finished: it stopped early, {patience} evaluations after its best"));
     }
     (state.step >= settings.max_steps).then(|| {
-        let longer = command_line(&format!("train --resume --steps {}", 2 * state.step.max(1)));
+        let longer = command_line(&format!(
+            "train --resume --out {} --steps {}",
+            folder.path().display(),
+            2 * state.step.max(1)
+        ));
         format!("the run is finished: {} steps are done; train longer with {longer}", format::count(state.step))
     })
 }

@@ -1,60 +1,15 @@
-//! The command line as a user runs it: the real program, its output and its exit codes.
+//! `trainer data fetch`, `trainer devices`, and what all commands have in common.
 
-#[path = "../src/corpus/test_server.rs"]
-#[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
-mod test_server;
+use std::process::Output;
 
-use std::path::Path;
-use std::process::{Command, Output};
-
-use serde_json::Value;
-use test_server::{Reply, Server, refusing_url};
-
-/// The program, with a cache folder of its own.
-fn trainer(cache: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.args(arguments).env("INKLING_CACHE", cache);
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    let cache = tempfile::tempdir().unwrap();
-    trainer(cache.path(), arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
-
-/// Stdout as the single JSON object that `--json` promises.
-fn object(output: &Output) -> Value {
-    let object: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    assert!(object.is_object());
-    object
-}
-
-/// Fails with `code`, tells the reason on stderr and nothing on stdout; with `--json` tells it in both.
-fn check_failure(arguments: &[&str], code: i32, kind: &str, reason: &str) {
-    let output = run(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
-    assert!(stderr(&output).starts_with("error: ") && stderr(&output).contains(reason), "{arguments:?}: {output:?}");
-    assert_eq!(stdout(&output), "");
-
-    let output = run(&[arguments, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
-    let error = &object(&output)["error"];
-    assert_eq!((error["kind"].as_str(), error["exit_code"].as_i64()), (Some(kind), Some(code.into())));
-    assert!(error["message"].as_str().unwrap().contains(reason), "{arguments:?}: {error}");
-    assert!(stderr(&output).contains(reason));
-}
+use crate::test_server::{Reply, Server, refusing_url};
+use crate::{check_failure, object, run, stderr, stdout, trainer};
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    for command in [&[][..], &["data", "fetch"], &["devices"]] {
+    for command in
+        [&[][..], &["train"], &["sample"], &["eval"], &["inspect"], &["bench"], &["data", "fetch"], &["devices"]]
+    {
         let output = run(&[command, &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Examples:\n") && stdout(&output).contains("Usage: "), "{output:?}");
