@@ -3,6 +3,8 @@
 //! Recording happens once, for a fixed batch and context; an engine then replays. A mistake in shapes panics while
 //! recording, naming the operation and both shapes: it is a bug in Inkling, never the user's.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::parameters::ParameterSpec;
@@ -125,6 +127,8 @@ pub enum Training {
 #[derive(Debug)]
 pub struct Program {
     pub(crate) tensors: Vec<TensorInfo>,
+    /// Index of each name in `tensors`.
+    by_name: HashMap<String, u32>,
     /// Buffer lengths in floats.
     pub(crate) buffers: Vec<usize>,
     pub(crate) parameters: Vec<RecordedParameter>,
@@ -140,6 +144,7 @@ impl Program {
     pub fn new(specs: Vec<ParameterSpec>, training: Training) -> Self {
         let mut program = Self {
             tensors: Vec::new(),
+            by_name: HashMap::new(),
             buffers: Vec::new(),
             parameters: Vec::new(),
             passes: Default::default(),
@@ -167,10 +172,11 @@ impl Program {
                     Field::V => ".v",
                     Field::Ema => ".ema",
                 };
-                program.tensors.push(TensorInfo {
+                let buffer = program.arena_buffer(p.arena, field);
+                program.add(TensorInfo {
                     name: format!("{}{suffix}", p.spec.name),
                     shape: p.spec.shape.clone(),
-                    buffer: program.arena_buffer(p.arena, field),
+                    buffer,
                     offset: p.offset,
                 });
             }
@@ -207,15 +213,17 @@ impl Program {
 
     /// A new tensor with a buffer of its own, zeroed when loaded.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Tensor {
-        debug_assert!(self.find(name).is_none(), "two tensors named {name}");
-        self.tensors.push(TensorInfo {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-            buffer: self.buffers.len(),
-            offset: 0,
-        });
+        let buffer = self.buffers.len();
         self.buffers.push(shape.iter().product());
-        Tensor(self.tensors.len() as u32 - 1)
+        self.add(TensorInfo { name: name.to_owned(), shape: shape.to_vec(), buffer, offset: 0 })
+    }
+
+    fn add(&mut self, info: TensorInfo) -> Tensor {
+        let index = self.tensors.len() as u32;
+        let earlier = self.by_name.insert(info.name.clone(), index);
+        assert!(earlier.is_none(), "two tensors named {}", info.name);
+        self.tensors.push(info);
+        Tensor(index)
     }
 
     /// The tensor of that name, made on first use: gradients of activations that all layers share.
@@ -237,7 +245,7 @@ impl Program {
 
     /// Looks a tensor up by name.
     pub fn find(&self, name: &str) -> Option<Tensor> {
-        self.tensors.iter().position(|t| t.name == name).map(|i| Tensor(i as u32))
+        self.by_name.get(name).map(|&index| Tensor(index))
     }
 
     /// A tensor's name.

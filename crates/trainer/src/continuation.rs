@@ -1,6 +1,7 @@
 //! A model that writes: prompt in, pieces of text out, one token at a time.
 
 use inkling_core::cpu::Pool;
+use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::{ModelConfig, Result, Weights};
@@ -22,11 +23,13 @@ impl Continuation {
         weights: &Weights,
         tokenizer: Tokenizer,
         sampling: SamplerConfig,
+        precision: Precision,
         pool: Pool,
         memory: u64,
     ) -> Result<Self> {
         let sampler = Sampler::new(sampling)?;
-        Ok(Self { generator: Generator::new(config, weights, pool, memory)?, sampler, tokenizer, unread: None })
+        let generator = Generator::new(config, weights, precision, pool, memory)?;
+        Ok(Self { generator, sampler, tokenizer, unread: None })
     }
 
     /// Exchanges the weights.

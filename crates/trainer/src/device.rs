@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use inkling_core::cpu::{Pool, simd};
+use inkling_core::program::Precision;
 
 use crate::error::{Error, Result};
 use crate::format;
@@ -19,6 +20,34 @@ pub enum Device {
     Cpu,
     /// A graphics card
     Gpu,
+}
+
+/// How weights are stored for generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Weights {
+    /// Rounded to float16: twice as fast, as each token reads every weight
+    #[default]
+    F16,
+    /// Float32, as they were trained
+    F32,
+}
+
+impl Weights {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+
+    /// What core calls it.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::F16 => Precision::Half,
+            Self::F32 => Precision::Full,
+        }
+    }
 }
 
 /// The options of commands that compute.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use inkling_core::checkpoint::Checkpoint;
 use inkling_core::error::check_memory;
 use inkling_core::nn::Generation;
+use inkling_core::program::Precision;
 use inkling_core::sample::SamplerConfig;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{Split, StepReport, Trainer};
@@ -52,7 +53,7 @@ pub fn check_run_memory(trainer: &Trainer, available: u64) -> Result<()> {
 /// Bytes that a run allocates: both programs, and a save's copies of weights and moments, as tensors and as file contents.
 pub fn run_memory(trainer: &Trainer) -> Result<u64> {
     const COPIES: u64 = 2 * 3;
-    let (generation, _) = Generation::record(trainer.model())?;
+    let (generation, _) = Generation::record(trainer.model(), Precision::Half)?;
     let saving = COPIES * 4 * trainer.model().num_parameters();
     Ok(trainer.engine().program().memory_bytes() + generation.memory_bytes() + saving)
 }
@@ -101,7 +102,8 @@ impl<'a> Run<'a> {
         let Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal } = parts;
         let sampling = SamplerConfig { temperature: TEMPERATURE, ..SamplerConfig::default() };
         let weights = trainer.weights().await;
-        let writer = Continuation::new(trainer.model(), &weights, tokenizer.clone(), sampling, pool, u64::MAX)?;
+        let writer =
+            Continuation::new(trainer.model(), &weights, tokenizer.clone(), sampling, Precision::Half, pool, u64::MAX)?;
         let now = Instant::now();
         Ok(Self {
             trainer,

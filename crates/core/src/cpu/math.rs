@@ -27,7 +27,7 @@ pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 
 /// `2√(2/π)`: GPT-2's GELU is `x/2 · (1 + tanh u) = x · σ(2u)`, `u = √(2/π)(x + 0.044715 x³)`. The sigmoid keeps its relative accuracy where
 /// `1 + tanh u` cancels.
-const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+const TWO_SQRT_2_OVER_PI: f32 = 1.595_769;
 
 /// `x · σ(2u)` and its derivative, `σ + x · σ(1 - σ) · 2u'`: they share the exponential and the division.
 #[inline(always)]

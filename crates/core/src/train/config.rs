@@ -215,18 +215,16 @@ mod tests {
 
     #[test]
     fn bad_settings_are_named() {
-        let cases: [(&str, fn(&mut TrainConfig)); 7] = [
-            ("batch_size", |c| c.batch_size = 0),
-            ("max_steps", |c| c.max_steps = 0),
-            ("learning_rate", |c| c.learning_rate = f32::NAN),
-            ("min_learning_rate", |c| c.min_learning_rate = 1.0),
-            ("adam_beta2", |c| c.adam_beta2 = 1.0),
-            ("warmup_steps", |c| c.warmup_steps = 1 << 20),
-            ("eval_steps", |c| c.eval_steps = 0),
-        ];
-        for (name, spoil) in cases {
-            let mut config = TrainConfig::default();
-            spoil(&mut config);
+        let base = TrainConfig::default;
+        for (name, config) in [
+            ("batch_size", TrainConfig { batch_size: 0, ..base() }),
+            ("max_steps", TrainConfig { max_steps: 0, ..base() }),
+            ("learning_rate", TrainConfig { learning_rate: f32::NAN, ..base() }),
+            ("min_learning_rate", TrainConfig { min_learning_rate: 1.0, ..base() }),
+            ("adam_beta2", TrainConfig { adam_beta2: 1.0, ..base() }),
+            ("warmup_steps", TrainConfig { warmup_steps: 1 << 20, ..base() }),
+            ("eval_steps", TrainConfig { eval_steps: 0, ..base() }),
+        ] {
             assert!(config.validate().unwrap_err().to_string().contains(name), "{name}");
         }
     }

@@ -43,10 +43,10 @@ impl Evaluator {
     pub async fn run(&self, engine: &mut Engine, data: &Dataset, split: Split) -> Evaluation {
         let tokens = data.split(split);
         let mut sum = Sum::default();
-        match self.protocol {
+        // A split that cannot fill a random window is evaluated whole, and the result says so.
+        let protocol = if tokens.len() <= self.graph.context { Protocol::Full } else { self.protocol };
+        match protocol {
             Protocol::Full => self.full(engine, tokens, &mut sum).await,
-            // A split that cannot fill a random window is evaluated whole.
-            Protocol::Sampled if tokens.len() <= self.graph.context => self.full(engine, tokens, &mut sum).await,
             Protocol::Sampled => self.sampled(engine, tokens, &mut sum).await,
         }
         let loss = sum.nats / sum.tokens as f64;
@@ -55,7 +55,7 @@ impl Evaluator {
             perplexity: loss.exp(),
             bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(),
             tokens: sum.tokens,
-            protocol: self.protocol,
+            protocol,
         }
     }
 

@@ -49,7 +49,9 @@ impl RunState {
 
     /// As a checkpoint carries it.
     pub fn to_json(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self)
+        // By way of text: straight to a value, a float32 of 0.003 becomes the float64 0.003000000026077032.
+        serde_json::to_string(self)
+            .and_then(|text| serde_json::from_str(&text))
             .map_err(|e| Error::Checkpoint { file: STATE_FILE.into(), problem: format!("cannot be written: {e}") })
     }
 

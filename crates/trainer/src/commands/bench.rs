@@ -23,7 +23,7 @@ use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::train::{Dataset, Trainer};
 use serde_json::json;
 
-use crate::device::{self, Compute};
+use crate::device::{self, Compute, Weights};
 use crate::error::Result;
 use crate::format;
 use crate::memory;
@@ -69,6 +69,9 @@ pub struct Arguments {
     /// Also print where a training step's time goes
     #[arg(long)]
     ops: bool,
+    /// How sampling stores the weights
+    #[arg(long, value_enum, default_value_t)]
+    weights: Weights,
     #[command(flatten)]
     compute: Compute,
 }
@@ -112,7 +115,8 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let weights = trainer.weights().await;
     let train_tokens_per_s = trainer.tokens_per_step() as f64 / step_seconds;
 
-    let mut generator = Generator::new(&model, &weights, arguments.compute.pool()?, available)?;
+    let mut generator =
+        Generator::new(&model, &weights, arguments.weights.precision(), arguments.compute.pool()?, available)?;
     let sample_seconds = sample_seconds(&mut generator, model.n_positions, arguments.seconds).await?;
     let peak_gflops = peak_gflops(&arguments.compute.pool()?, arguments.seconds.min(GEMM_SECONDS));
     let ops = arguments.ops.then(|| OpTimes::measure(trainer.engine_mut(), peak_gflops));
@@ -134,6 +138,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "peak_gflops": peak_gflops,
         "peak_gemm_size": GEMM_SIZE,
         "share_of_peak": share_of_peak,
+        "sample_weights": arguments.weights.name(),
         "sample_tokens_per_s": sample_tokens_per_s,
         "sample_ms_per_token": 1e3 / sample_tokens_per_s,
         "peak_memory_bytes": peak_memory,
@@ -154,9 +159,10 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         (
             "sampling",
             format!(
-                "{} tokens/s ({:.3} ms per token)",
+                "{} tokens/s ({:.3} ms per token, weights {})",
                 format::count(sample_tokens_per_s as u64),
-                1e3 / sample_tokens_per_s
+                1e3 / sample_tokens_per_s,
+                arguments.weights.name(),
             ),
         ),
         ("peak", format!("{peak_gflops:.1} GFLOP/s ({GEMM_SIZE} x {GEMM_SIZE} matrices)")),

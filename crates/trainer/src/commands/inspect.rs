@@ -8,7 +8,7 @@ use inkling_core::nn::block::Probs;
 use inkling_core::nn::{Generation, Recording};
 use inkling_core::parameters::ParameterSpec;
 use inkling_core::presets::Preset;
-use inkling_core::program::{Pass, Program, Training};
+use inkling_core::program::{Pass, Precision, Program, Training};
 use inkling_core::train::TrainConfig;
 use serde_json::json;
 
@@ -128,7 +128,7 @@ struct Costs {
 impl Costs {
     fn of(model: &ModelConfig, train: &TrainConfig) -> Result<Self> {
         let program = training_program(model, train)?;
-        let (generation, _) = Generation::record(model)?;
+        let (generation, _) = Generation::record(model, Precision::Half)?;
         let tokens = (train.batch_size * model.n_positions) as f64;
         let per_token = |passes: &[Pass]| passes.iter().map(|&pass| program.flops(pass)).sum::<u64>() as f64 / tokens;
         Ok(Self {

@@ -7,7 +7,7 @@ use inkling_core::sample::SamplerConfig;
 use serde_json::json;
 
 use crate::continuation::{Continuation, default_prompt};
-use crate::device::Compute;
+use crate::device::{Compute, Weights};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::memory;
@@ -21,7 +21,7 @@ Examples:
   trainer sample --temperature 0.5 --top-k 10 --num-samples 3
   trainer sample --greedy --json
 
-The text goes to stdout, the speed to stderr. The same seed gives the same text on every machine.
+The text goes to stdout, the speed to stderr. The same seed gives the same text on machines with the same SIMD level, whatever the number of threads.
 A prompt may be longer than the model's context, and so may the text.";
 
 /// Between two samples.
@@ -57,6 +57,9 @@ pub struct Arguments {
     /// How many texts
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     num_samples: u32,
+    /// How the weights are stored
+    #[arg(long, value_enum, default_value_t)]
+    weights: Weights,
     #[command(flatten)]
     compute: Compute,
 }
@@ -82,8 +85,9 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let prompt = given.map_or_else(|| default_prompt(&model.tokenizer), str::to_owned);
     let available = memory::available().unwrap_or(u64::MAX);
     let tokenizer = model.tokenizer.clone();
+    let precision = arguments.weights.precision();
     let mut writer =
-        Continuation::new(&model.config, &model.weights, tokenizer, arguments.sampling(0), pool, available)?;
+        Continuation::new(&model.config, &model.weights, tokenizer, arguments.sampling(0), precision, pool, available)?;
 
     let (mut samples, mut time) = (Vec::new(), Duration::ZERO);
     for index in 0..arguments.num_samples {

@@ -43,7 +43,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let mut buffer = [0.0; MAX_LANES];
         for (y, &x) in buffer.iter_mut().zip(&x[..Self::LANES]) {
             // Moves exponent and mantissa into place and corrects the bias (15 against 127) by 2¹¹², which also normalises subnormals.
-            let magnitude = f32::from_bits(u32::from(x & 0x7fff) << 13) * 5.192_296_9e33;
+            const TWO_TO_THE_112: f32 = f32::from_bits((112 + 127) << 23);
+            let magnitude = f32::from_bits(u32::from(x & 0x7fff) << 13) * TWO_TO_THE_112;
             *y = f32::from_bits(magnitude.to_bits() | u32::from(x & 0x8000) << 16);
         }
         self.load(&buffer)
