@@ -135,7 +135,8 @@ fn compare(preset: Preset, arguments: &Arguments) -> Result<Comparison> {
 fn inkling(preset: Preset) -> Command {
     let mut command = cargo();
     command.args(["run", "--quiet", "--release", "--package", "trainer", "--", "bench", "--json", "--device", "cpu"]);
-    command.args(["--preset", preset.name(), "--batch-size", preset.batch_size()]);
+    // The peer has no dropout: equal work on both sides.
+    command.args(["--preset", preset.name(), "--batch-size", preset.batch_size(), "--set", "dropout=0"]);
     command
 }
 

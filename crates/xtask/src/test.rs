@@ -28,6 +28,13 @@ pub fn run() -> ExitCode {
         run_to_the_end(wasm_cargo().args(["check", "--package", "inkling-core", "--target", WASM]))
     });
     steps.step("tests", |counts| tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), counts));
+    // The machine's widest instruction set has just been tested. Elsewhere than on x86-64 core ignores the variable.
+    for (name, level) in [("core's tests with AVX2", "avx2"), ("core's tests without SIMD", "portable")] {
+        steps.step(name, |counts| {
+            let mut command = cargo();
+            tests(command.args(["test", "--package", "inkling-core"]).env("INKLING_SIMD", level), counts)
+        });
+    }
     steps.optional_step("core's tests in wasm", |counts| {
         ensure_target(WASI)?;
         ensure_node()?;

@@ -100,6 +100,7 @@ pub fn gelu_grad<S: Simd>(s: S, x: S::F) -> S::F {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::simd;
     use crate::simd_dispatch;
 
     macro_rules! unary {
@@ -172,8 +173,11 @@ mod tests {
 
     #[test]
     fn gelus_match_their_definitions() {
-        check(gelu_news, gelu_new_exact, 12.0, 2e-8, 4e-7);
-        check(gelus, gelu_exact, 12.0, 2e-8, 4e-7);
+        // A multiply-add that rounds twice (portable Rust, simd128) has twice the error of a fused one.
+        let fused = matches!(simd::level(), simd::Level::Avx2 | simd::Level::Avx512 | simd::Level::Neon);
+        let relative = if fused { 4e-7 } else { 8e-7 };
+        check(gelu_news, gelu_new_exact, 12.0, 2e-8, relative);
+        check(gelus, gelu_exact, 12.0, 2e-8, relative);
     }
 
     #[test]
