@@ -168,7 +168,7 @@ impl Block {
         let qkv = self.c_attn.decode(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None, precision);
         let attended = p.tensor(&format!("{name}.attn.out"), &[1, channels]);
         let (capacity, _) = p.matrix(cache.key);
-        let scores = p.shared("decode.scores", &[capacity]);
+        let scores = p.shared("decode.scores", &[heads.heads, capacity]);
         p.push(pass, DecodeAttention { qkv, cache, out: attended, scores, heads: heads.heads, channels });
         let residual = self.residual(x, 1);
         let middle = self.attn_proj.decode(p, pass, &format!("{name}.attn"), attended, residual, precision);

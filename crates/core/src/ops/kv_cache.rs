@@ -79,7 +79,7 @@ pub struct DecodeAttention {
     pub cache: KvCache,
     /// `[1, C]`, assigned.
     pub out: Tensor,
-    /// Scratch, `[T]`.
+    /// Scratch, `[NH, T]`.
     pub scores: Tensor,
     /// `NH`.
     pub heads: usize,
@@ -99,50 +99,50 @@ impl Op for DecodeAttention {
         let position = step.position as usize;
         key[position * c..][..c].copy_from_slice(&qkv[c..2 * c]);
         value[position * c..][..c].copy_from_slice(&qkv[2 * c..]);
-        let rows = (position + 1) * c;
-        attend(
-            &qkv[..c],
-            &key[..rows],
-            &value[..rows],
-            &mut mem.write(self.out),
-            &mut mem.write(self.scores)[..=position],
-            c / self.heads,
-        );
+        let keys = position + 1;
+        let (query, key, value) = (&qkv[..c], &key[..keys * c], &value[..keys * c]);
+        let (mut out, mut scores) = (mem.write(self.out), mem.write(self.scores));
+        let (d, capacity) = (c / self.heads, scores.len() / self.heads);
+        // A task below this many products (about 5 µs) costs more to hand over than to do.
+        const PRODUCTS_PER_TASK: usize = 1 << 15;
+        let heads = mem.pool.share(self.heads, 1).max(PRODUCTS_PER_TASK / (keys * d));
+        mem.pool.pieces([(&mut out, heads * d), (&mut scores, heads * capacity)], |i, [out, scores]| {
+            let first = i * heads;
+            for (h, (out, scores)) in out.chunks_exact_mut(d).zip(scores.chunks_exact_mut(capacity)).enumerate() {
+                attend(query, key, value, out, &mut scores[..keys], (first + h) * d);
+            }
+        });
     }
 }
 
 simd_dispatch! {
-    /// `out = softmax(q Kᵀ / √D) V` per head; `scores` has one element per key.
-    pub fn attend<'a>(q: &'a [f32], key: &'a [f32], value: &'a [f32], out: &'a mut [f32], scores: &'a mut [f32], d: usize) => attend_imp
+    /// One head, whose channels begin at `first`: `out = softmax(q Kᵀ / √D) V`; `scores` has one element per key.
+    fn attend<'a>(q: &'a [f32], key: &'a [f32], value: &'a [f32], out: &'a mut [f32], scores: &'a mut [f32], first: usize) => attend_imp
 }
 
 #[inline(always)]
-fn attend_imp<S: Simd>(s: S, q: &[f32], key: &[f32], value: &[f32], out: &mut [f32], scores: &mut [f32], d: usize) {
-    let c = q.len();
+fn attend_imp<S: Simd>(s: S, q: &[f32], key: &[f32], value: &[f32], out: &mut [f32], scores: &mut [f32], first: usize) {
+    let (c, d) = (q.len(), out.len());
     let scale = 1.0 / (d as f32).sqrt();
-    for h in 0..c / d {
-        let channels = h * d..(h + 1) * d;
-        let query = &q[channels.clone()];
-        for (score, key) in scores.iter_mut().zip(key.chunks_exact(c)) {
-            *score = s.dot(query, &key[channels.clone()]) * scale;
-        }
-        let max = s.splat(s.maximum(scores));
-        s.update_each(
-            scores,
+    let query = &q[first..first + d];
+    for (score, key) in scores.iter_mut().zip(key.chunks_exact(c)) {
+        *score = s.dot(query, &key[first..first + d]) * scale;
+    }
+    let max = s.splat(s.maximum(scores));
+    s.update_each(
+        scores,
+        #[inline(always)]
+        |x| exp(s, s.sub(x, max)),
+    );
+    let inverse = 1.0 / s.sum(scores);
+    out.fill(0.0);
+    for (&p, value) in scores.iter().zip(value.chunks_exact(c)) {
+        let p = s.splat(p * inverse);
+        s.update(
+            out,
+            &value[first..first + d],
             #[inline(always)]
-            |x| exp(s, s.sub(x, max)),
+            |out, v| s.mul_add(p, v, out),
         );
-        let inverse = 1.0 / s.sum(scores);
-        let out = &mut out[channels.clone()];
-        out.fill(0.0);
-        for (&p, value) in scores.iter().zip(value.chunks_exact(c)) {
-            let p = s.splat(p * inverse);
-            s.update(
-                out,
-                &value[channels.clone()],
-                #[inline(always)]
-                |out, v| s.mul_add(p, v, out),
-            );
-        }
     }
 }
