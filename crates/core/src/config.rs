@@ -87,25 +87,34 @@ impl Default for ModelConfig {
     }
 }
 
-/// Largest value accepted for any size: keeps every product of two sizes inside 64 bits and every
-/// element count addressable by the shaders' 32-bit indices once memory has been checked.
+/// Largest value accepted for any size: keeps every product of two sizes inside 64 bits.
 const MAX_SIZE: usize = 1 << 24;
+
+/// Most blocks. The deepest GPTs have about a hundred; recording a million would take memory that no check foresees.
+const MAX_LAYERS: usize = 1024;
 
 impl ModelConfig {
     /// Checks every field; the error names the field, its value and the allowed range.
     pub fn validate(&self) -> Result<()> {
         let fail = |message: String| Err(Error::Config(message));
-        for (name, value) in [
-            ("vocab_size", self.vocab_size),
-            ("n_positions", self.n_positions),
-            ("n_embd", self.n_embd),
-            ("n_layer", self.n_layer),
-            ("n_head", self.n_head),
-            ("n_inner", self.n_inner),
+        for (name, value, most) in [
+            ("vocab_size", self.vocab_size, MAX_SIZE),
+            ("n_positions", self.n_positions, MAX_SIZE),
+            ("n_embd", self.n_embd, MAX_SIZE),
+            ("n_layer", self.n_layer, MAX_LAYERS),
+            ("n_head", self.n_head, MAX_SIZE),
+            ("n_inner", self.n_inner, MAX_SIZE),
         ] {
-            if value == 0 || value > MAX_SIZE {
-                return fail(format!("{name} is {value}; it must be between 1 and {MAX_SIZE}"));
+            if value == 0 || value > most {
+                return fail(format!("{name} is {value}; it must be between 1 and {most}"));
             }
+        }
+        if self.num_parameters() > u64::from(u32::MAX) {
+            return fail(format!(
+                "these sizes make {} parameters; the most is {}, what 32-bit indices reach",
+                self.num_parameters(),
+                u32::MAX
+            ));
         }
         if !self.n_embd.is_multiple_of(self.n_head) {
             return fail(format!(

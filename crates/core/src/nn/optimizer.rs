@@ -48,7 +48,7 @@ impl Optimizer {
             p.push(Pass::Update, AdamW { value, grad, m, v, stats, constants });
             if let (Some(decay), Training::WithEma) = (self.ema_decay, p.training()) {
                 let ema = p.arena(arena, Field::Ema);
-                p.push(Pass::Update, Ema { value, ema, decay });
+                p.push(Pass::Update, Ema { value, ema, stats, decay });
             }
         }
         stats

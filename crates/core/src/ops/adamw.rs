@@ -8,7 +8,8 @@
 //! grad = 0
 //! ```
 //!
-//! A step whose gradient norm is not finite changes nothing but the gradients, which go to zero.
+//! A step whose gradient norm is not finite changes nothing but the gradients, which go to zero. It still counts as one of the `t` updates, so
+//! that `t` is the run's step.
 
 use crate::cpu::Pool;
 use crate::cpu::simd::Simd;
@@ -125,6 +126,8 @@ pub struct Ema {
     pub value: Tensor,
     /// The average.
     pub ema: Tensor,
+    /// `[2]`: gradient norm, clip factor; a skipped update leaves the average alone.
+    pub stats: Tensor,
     /// Share of the old average.
     pub decay: f32,
 }
@@ -135,6 +138,9 @@ impl Op for Ema {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
+        if !mem.read(self.stats)[0].is_finite() {
+            return;
+        }
         let value = mem.read(self.value);
         let value = &*value;
         let decay = self.decay;

@@ -123,9 +123,6 @@ impl Generator {
         if self.window.len() == self.context {
             self.window.drain(..self.context - self.context / 2);
             self.window.push(token);
-            if self.window.len() > self.context {
-                self.window.remove(0);
-            }
             self.prefill().await;
             return;
         }

@@ -1,7 +1,7 @@
 //! From logits to a token:
 //!
 //! ```text
-//! l = logits / temperature         keep the top_k largest, then the fewest whose probability reaches top_p
+//! l = (logits - max) / temperature         keep the top_k largest, then the fewest whose probability reaches top_p
 //! token = argmax (l + g),  g = -log(-log u)        Gumbel noise: this draws from softmax(l) over what was kept
 //! ```
 //!
@@ -72,8 +72,10 @@ impl Sampler {
     /// Ids that can be drawn, with logits divided by the temperature: unsorted when nothing was cut off.
     fn keep(&mut self, logits: &[f32]) {
         let SamplerConfig { temperature, top_k, top_p, .. } = self.config;
+        // The largest becomes 0: however small the temperature, nothing overflows upwards.
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         self.kept.clear();
-        self.kept.extend((0..).zip(logits.iter().map(|&l| l / temperature)));
+        self.kept.extend((0..).zip(logits.iter().map(|&l| (l - max) / temperature)));
         let top_k = top_k.unwrap_or(logits.len()).min(logits.len());
         let top_p = top_p.unwrap_or(1.0);
         if top_k == logits.len() && top_p == 1.0 {
@@ -83,8 +85,7 @@ impl Sampler {
         self.kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         self.kept.truncate(top_k);
         if top_p < 1.0 {
-            let max = self.kept[0].1;
-            let weight = |l: f32| libm::exp(f64::from(l - max));
+            let weight = |l: f32| libm::exp(f64::from(l));
             let total: f64 = self.kept.iter().map(|&(_, l)| weight(l)).sum();
             let mut sum = 0.0;
             let enough = self.kept.iter().position(|&(_, l)| {
@@ -103,10 +104,9 @@ impl Sampler {
             return probabilities;
         }
         self.keep(logits);
-        let max = self.kept.iter().map(|&(_, l)| l).fold(f32::NEG_INFINITY, f32::max);
-        let total: f64 = self.kept.iter().map(|&(_, l)| libm::exp(f64::from(l - max))).sum();
+        let total: f64 = self.kept.iter().map(|&(_, l)| libm::exp(f64::from(l))).sum();
         for &(id, l) in &self.kept {
-            probabilities[id as usize] = (libm::exp(f64::from(l - max)) / total) as f32;
+            probabilities[id as usize] = (libm::exp(f64::from(l)) / total) as f32;
         }
         probabilities
     }
@@ -203,6 +203,13 @@ mod tests {
                 .to_vec();
             assert!(draws.windows(2).all(|w| w[1] >= w[0]), "{draws:?}");
         }
+    }
+
+    #[test]
+    fn the_smallest_temperature_is_nearly_greedy() {
+        let mut sampler = sampler(f32::MIN_POSITIVE, None, Some(0.9));
+        assert_eq!(sampler.probabilities(&LOGITS), [0.0, 0.5, 0.0, 0.0, 0.5]);
+        assert!((0..50).all(|position| [1, 4].contains(&sampler.sample(&LOGITS, position))));
     }
 
     #[test]

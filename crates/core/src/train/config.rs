@@ -120,7 +120,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<()> {
         let fail = |message: String| Err(Error::Training(message));
         for (name, value, most) in [
-            ("batch_size", self.batch_size as u64, 1 << 20),
+            ("batch_size", self.batch_size as u64, 1 << 16),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps as u64, 1 << 20),
             ("max_steps", self.max_steps, 1 << 31),
             ("eval_steps", self.eval_steps, u64::MAX),

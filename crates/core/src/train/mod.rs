@@ -54,7 +54,6 @@ pub struct Trainer {
     batches: Batches,
     batch: Batch,
     state: RunState,
-    skips: u64,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -63,8 +62,11 @@ impl std::fmt::Debug for Trainer {
     }
 }
 
-/// Records the training program of a model.
-fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, Tensor)> {
+/// Records the training program of a model; also returns the tensor of gradient norm and clip factor.
+///
+/// # Errors
+/// When the configuration is invalid.
+pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, Tensor)> {
     let training = if settings.ema_decay > 0.0 { Training::WithEma } else { Training::Yes };
     let recording = Recording { batch: settings.batch_size, context: model.n_positions, training, probs: Probs::Skip };
     let (mut program, graph) = recording.record(model)?;
@@ -124,7 +126,6 @@ impl Trainer {
             batches,
             batch: Batch::default(),
             state: RunState::default(),
-            skips: 0,
         })
     }
 
@@ -189,9 +190,9 @@ impl Trainer {
         self.engine.replay(Pass::Update, &step);
         let grad_norm = self.engine.read(self.grad_norm).await[0];
         let skipped = !grad_norm.is_finite();
-        self.skips = if skipped { self.skips + 1 } else { 0 };
+        self.state.skips = if skipped { self.state.skips + 1 } else { 0 };
         self.state.step = t;
-        if self.skips == MAX_SKIPS {
+        if self.state.skips >= MAX_SKIPS {
             return Err(Error::Diverged {
                 step: t,
                 problem: format!(
@@ -273,17 +274,6 @@ impl Trainer {
     /// What identifies the data, kept in the state so that a resumed run can tell.
     pub fn set_data(&mut self, name: String, sha256: String) {
         (self.state.data, self.state.data_sha256) = (name, sha256);
-    }
-
-    /// Changes how many updates there are in all.
-    ///
-    /// # Errors
-    /// When the settings become invalid.
-    pub fn set_max_steps(&mut self, max_steps: u64) -> Result<()> {
-        let settings = TrainConfig { max_steps, ..self.settings.clone() };
-        settings.validate()?;
-        self.settings = settings;
-        Ok(())
     }
 
     /// The run's settings.

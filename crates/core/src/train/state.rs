@@ -27,6 +27,9 @@ pub struct RunState {
     pub best: Option<Best>,
     /// Evaluations since then.
     pub evaluations_since_best: u64,
+    /// Updates in a row, up to now, whose gradient was not finite.
+    #[serde(default)]
+    pub skips: u64,
     /// Seconds of training so far.
     pub elapsed_s: f64,
     /// Name of the data.
@@ -44,6 +47,9 @@ impl RunState {
         let state: Self =
             serde_json::from_value(json.clone()).map_err(|e| damaged(format!("not a run's state: {e}")))?;
         state.settings.validate().map_err(|e| damaged(e.to_string()))?;
+        if !(0.0..1e12).contains(&state.elapsed_s) {
+            return Err(damaged(format!("elapsed_s is {}; it must be a number of seconds", state.elapsed_s)));
+        }
         Ok(state)
     }
 
@@ -108,6 +114,8 @@ mod tests {
 
     #[test]
     fn a_state_of_another_kind_is_refused() {
+        let negative = RunState { elapsed_s: -1.0, ..RunState::default() }.to_json().unwrap();
+        assert!(RunState::from_json(&negative).unwrap_err().to_string().contains("elapsed_s"));
         let error = RunState::from_json(&serde_json::json!({"step": "three"})).unwrap_err().to_string();
         assert!(error.contains("trainer_state.json"), "{error}");
     }

@@ -275,7 +275,7 @@ impl std::fmt::Display for Level {
 }
 
 /// The widest instruction set of this machine, found once. On x86-64 the environment variable `INKLING_SIMD`
-/// (`portable`, `avx2`) asks for a narrower one, so that every path can be tested and timed on one machine.
+/// (`portable`, `avx2`; anything else is ignored) asks for a narrower one, so that every path can be tested and timed on one machine.
 pub fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(detect)
