@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::process::{cargo, root, run as run_to_the_end, watch};
 use crate::steps::{Absence, Steps};
 use crate::test_counts::TestCounts;
-use crate::toolchain::{WASI, WASM, ensure_component, ensure_node, ensure_target};
+use crate::toolchain::{AARCH64, WASI, WASM, ensure_component, ensure_node, ensure_target};
 
 /// Runs all steps up to the first failure. The last line of output is `N passed, N failed[, N skipped]`.
 pub fn run() -> ExitCode {
@@ -25,7 +25,11 @@ pub fn run() -> ExitCode {
     });
     steps.optional_step("core builds for the browser", |_| {
         ensure_target(WASM)?;
-        run_to_the_end(wasm_cargo().args(["check", "--package", "inkling-core", "--target", WASM]))
+        run_to_the_end(cross_cargo().args(["check", "--package", "inkling-core", "--target", WASM]))
+    });
+    steps.optional_step("core builds with NEON", |_| {
+        ensure_target(AARCH64)?;
+        run_to_the_end(cross_cargo().args(["check", "--package", "inkling-core", "--target", AARCH64]))
     });
     steps.step("tests", |counts| tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), counts));
     // The machine's widest instruction set has just been tested. Elsewhere than on x86-64 core ignores the variable.
@@ -42,7 +46,7 @@ pub fn run() -> ExitCode {
         // cargo splits the runner at white space unless it is a list; a relative path would be taken from core's folder.
         let runner = format!("target.{WASI}.runner = ['node', '--no-warnings', '{}']", root().join(runner).display());
         tests(
-            wasm_cargo().args(["test", "--package", "inkling-core", "--lib", "--target", WASI, "--config", &runner]),
+            cross_cargo().args(["test", "--package", "inkling-core", "--lib", "--target", WASI, "--config", &runner]),
             counts,
         )
     });
@@ -55,8 +59,8 @@ fn tests(command: &mut Command, counts: &mut TestCounts) -> Result<()> {
     watch(command, |line| *counts += TestCounts::parse(line).unwrap_or_default())
 }
 
-/// Cargo without the caller's compiler flags: those would replace the ones by which .cargo/config.toml turns SIMD on.
-fn wasm_cargo() -> Command {
+/// Cargo for another target, without the caller's compiler flags: those would replace the ones by which .cargo/config.toml turns SIMD on.
+fn cross_cargo() -> Command {
     let mut command = cargo();
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command

@@ -6,6 +6,8 @@ use std::process::Command;
 use crate::error::{Error, Result};
 use crate::process::{self, capture, cargo, program, succeeds};
 
+/// NEON kernels: checked by the compiler where no such machine is at hand.
+pub const AARCH64: &str = "aarch64-unknown-linux-gnu";
 /// The page's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// The same instruction set with a system interface: the target on which core's tests can run.
