@@ -103,6 +103,7 @@ impl<'a> PackedMat<'a> {
 pub fn gemm_packed(a: Mat<'_>, b: PackedMat<'_>, n: usize, c: &mut [f32], stride: usize) {
     assert!(a.cols <= b.rows && n <= b.cols && n <= stride, "gemm_packed: [{}, {}] · {b:?}", a.rows, a.cols);
     assert!(a.rows == 0 || c.len() >= (a.rows - 1) * stride + n, "gemm_packed: C is too small");
+    assert!(a.col_stride == 1, "gemm_packed: A's rows must be contiguous");
     block_packed(a, b, Beta::Assign, c, stride, n);
 }
 
@@ -112,27 +113,22 @@ const STRIP: usize = 8;
 /// Most rows per task where A is packed: a block of `KC` columns takes 384 KiB of a level 2 cache.
 const PACKED_ROWS: usize = 512;
 
-/// A as the register tiles read it: rows `row, row + 1, …` at `k` lie `row_stride` apart from `start(row) + k * col_stride`.
+/// A as the register tiles read it: contiguous rows in place, or packed strips `[k][STRIP]`.
 #[derive(Clone, Copy)]
 struct Lhs<'a> {
     data: &'a [f32],
     rows: usize,
+    /// Floats between rows in place.
     row_stride: usize,
-    col_stride: usize,
-    /// Floats per strip of a packed A, 0 where A is in place.
+    /// Floats per packed strip.
     strip: usize,
 }
 
 impl<'a> Lhs<'a> {
-    /// Columns `k` of a matrix, in place.
+    /// Columns `k` of a matrix with contiguous rows.
     fn in_place(a: Mat<'a>, k: &Range<usize>) -> Self {
-        let data = &a.data[(k.start * a.col_stride).min(a.data.len())..];
-        Self { data, rows: a.rows, row_stride: a.row_stride, col_stride: a.col_stride, strip: 0 }
-    }
-
-    #[inline(always)]
-    fn start(&self, row: usize) -> usize {
-        if self.strip == 0 { row * self.row_stride } else { row / STRIP * self.strip + row % STRIP }
+        debug_assert_eq!(a.col_stride, 1);
+        Self { data: &a.data[k.start.min(a.data.len())..], rows: a.rows, row_stride: a.row_stride, strip: 0 }
     }
 }
 
@@ -177,8 +173,8 @@ pub fn gemm<const N: usize>(
         return;
     }
     let nr = panel_width();
-    if m < k {
-        // B is the large operand: few, high row blocks, each packing the panels it needs.
+    if m < k || a.row_stride == 1 {
+        // B is the large operand, or A must be packed too: few, high row blocks, each packing the panels it needs.
         pool.rows(outputs, packed_rows(pool, m), |range, blocks| {
             block_packing_scratch(a.row_range(range.clone()), b, beta, blocks[0], n, None);
             epilogue(range, blocks);
@@ -277,7 +273,7 @@ fn block_packed_imp<S: Simd>(s: S, a: Mat<'_>, b: PackedMat<'_>, beta: Beta, c: 
         for (panel, j) in (0..n).step_by(nr).enumerate() {
             let start = panel * b.rows * nr;
             let panel = &b.data[start + k.start * nr..start + k.end * nr];
-            tiles(s, lhs, k.len(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(n - j));
+            tiles::<S, false>(s, lhs, k.len(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(n - j));
         }
     }
 }
@@ -305,15 +301,18 @@ fn block_packing_imp<S: Simd>(
     }
     let nr = panel_width_imp(s);
     for k in k_blocks(a.cols) {
-        let lhs = if a.row_stride == 1 {
-            pack_strips(s, a, k.clone(), strips, sums.as_deref_mut())
-        } else {
-            Lhs::in_place(a, &k)
-        };
+        let in_strips = a.row_stride == 1;
+        let lhs =
+            if in_strips { pack_strips(s, a, k.clone(), strips, sums.as_deref_mut()) } else { Lhs::in_place(a, &k) };
         for j in (0..b.cols).step_by(nr) {
             let panel = &mut panel[..k.len() * nr];
             pack_panel_imp(s, b, k.clone(), j, panel);
-            tiles(s, lhs, k.len(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(b.cols - j));
+            let (c, width) = (&mut c[j..], nr.min(b.cols - j));
+            if in_strips {
+                tiles::<S, true>(s, lhs, k.len(), panel, beta_of(&k, beta), c, stride, width);
+            } else {
+                tiles::<S, false>(s, lhs, k.len(), panel, beta_of(&k, beta), c, stride, width);
+            }
         }
     }
 }
@@ -352,7 +351,7 @@ fn pack_strips<'s, S: Simd>(
             sums.iter_mut().zip(acc).for_each(|(sum, acc)| *sum += acc);
         }
     }
-    Lhs { data: strips, rows: a.rows, row_stride: 1, col_stride: STRIP, strip }
+    Lhs { data: strips, rows: a.rows, row_stride: 0, strip }
 }
 
 simd_dispatch! {
@@ -395,7 +394,7 @@ fn pack_panel_imp<S: Simd>(s: S, b: Mat<'_>, k: Range<usize>, j: usize, out: &mu
 /// All register tiles of a block of rows and one panel of `width` columns.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a loop nest's inner level")]
-fn tiles<S: Simd>(
+fn tiles<S: Simd, const PACKED: bool>(
     s: S,
     a: Lhs<'_>,
     depth: usize,
@@ -406,15 +405,15 @@ fn tiles<S: Simd>(
     width: usize,
 ) {
     match width.div_ceil(S::LANES) {
-        1 => tiles_of::<S, 1>(s, a, depth, panel, beta, c, stride, width),
-        2 => tiles_of::<S, 2>(s, a, depth, panel, beta, c, stride, width),
-        _ => tiles_of::<S, 3>(s, a, depth, panel, beta, c, stride, width),
+        1 => tiles_of::<S, PACKED, 1>(s, a, depth, panel, beta, c, stride, width),
+        2 => tiles_of::<S, PACKED, 2>(s, a, depth, panel, beta, c, stride, width),
+        _ => tiles_of::<S, PACKED, 3>(s, a, depth, panel, beta, c, stride, width),
     }
 }
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a loop nest's inner level")]
-fn tiles_of<S: Simd, const NV: usize>(
+fn tiles_of<S: Simd, const PACKED: bool, const NV: usize>(
     s: S,
     a: Lhs<'_>,
     depth: usize,
@@ -429,13 +428,13 @@ fn tiles_of<S: Simd, const NV: usize>(
         let left = a.rows - row;
         let c = &mut c[row * stride..];
         if S::GEMM_ROWS == 8 && left >= 8 {
-            tile::<S, 8, NV>(s, a, row, depth, panel, beta, c, stride, width);
+            tile::<S, PACKED, 8, NV>(s, a, row, depth, panel, beta, c, stride, width);
             row += 8;
         } else if left >= 4 {
-            tile::<S, 4, NV>(s, a, row, depth, panel, beta, c, stride, width);
+            tile::<S, PACKED, 4, NV>(s, a, row, depth, panel, beta, c, stride, width);
             row += 4;
         } else {
-            tile::<S, 1, NV>(s, a, row, depth, panel, beta, c, stride, width);
+            tile::<S, PACKED, 1, NV>(s, a, row, depth, panel, beta, c, stride, width);
             row += 1;
         }
     }
@@ -444,7 +443,7 @@ fn tiles_of<S: Simd, const NV: usize>(
 /// `MR × NV·LANES` elements of C in registers.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a loop nest's inner level")]
-fn tile<S: Simd, const MR: usize, const NV: usize>(
+fn tile<S: Simd, const PACKED: bool, const MR: usize, const NV: usize>(
     s: S,
     a: Lhs<'_>,
     row: usize,
@@ -463,23 +462,22 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         }
         return;
     }
-    let start = a.start(row);
-    assert!(start + (MR - 1) * a.row_stride + (depth - 1) * a.col_stride < a.data.len());
+    // One of the strides is known here, so that its offsets fold into addressing modes: with both unknown the address arithmetic takes
+    // as many instructions as the products.
+    let (row_stride, col_stride) = if PACKED { (1, STRIP) } else { (a.row_stride, 1) };
+    let start = if PACKED { row / STRIP * a.strip + row % STRIP } else { row * a.row_stride };
+    assert!(start + (MR - 1) * row_stride + (depth - 1) * col_stride < a.data.len());
     let mut acc = [[s.splat(0.0); NV]; MR];
     // The bounds checks of this loop cost a third of its speed, hence the raw pointers.
     // SAFETY: the largest index of A is checked just above, and the panel's length at the top.
     unsafe {
-        let x = a.data.as_ptr().add(start);
-        let b = panel.as_ptr();
-        // Written twice so that the stride that is 1 is a constant: the row offsets then fold into addressing modes.
-        if a.col_stride == 1 {
-            for k in 0..depth {
-                step::<S, MR, NV>(s, x.add(k), a.row_stride, b.add(k * nr), &mut acc);
-            }
-        } else {
-            for k in 0..depth {
-                step::<S, MR, NV>(s, x.add(k * a.col_stride), 1, b.add(k * nr), &mut acc);
-            }
+        let mut x = a.data.as_ptr().add(start);
+        let mut b = panel.as_ptr();
+        for _ in 0..depth {
+            step::<S, MR, NV>(s, x, row_stride, b, &mut acc);
+            // Not past the end of the last round: `wrapping_add` computes an address without claiming that it is inside.
+            x = x.wrapping_add(col_stride);
+            b = b.wrapping_add(nr);
         }
     }
     for (i, acc) in acc.iter().enumerate() {
