@@ -4,9 +4,11 @@ use inkling_core::cpu::Pool;
 use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::tokenizer::Tokenizer;
-use inkling_core::{ModelConfig, Result, Weights};
+use inkling_core::{ModelConfig, Weights};
 
-/// A text in the making. Its errors are core's.
+use crate::error::{Error, Result};
+
+/// A text in the making.
 #[derive(Debug)]
 pub struct Continuation {
     generator: Generator,
@@ -26,38 +28,41 @@ impl Continuation {
         precision: Precision,
         pool: Pool,
         memory: u64,
-    ) -> Result<Self> {
+    ) -> inkling_core::Result<Self> {
         let sampler = Sampler::new(sampling)?;
         let generator = Generator::new(config, weights, precision, pool, memory)?;
         Ok(Self { generator, sampler, tokenizer, unread: None })
     }
 
     /// Exchanges the weights.
-    pub fn load(&mut self, weights: &Weights) -> Result<()> {
+    pub fn load(&mut self, weights: &Weights) -> inkling_core::Result<()> {
         self.generator.load(weights)
     }
 
     /// Exchanges the sampling settings, for another sample of the same model.
-    pub fn set_sampling(&mut self, sampling: SamplerConfig) -> Result<()> {
+    pub fn set_sampling(&mut self, sampling: SamplerConfig) -> inkling_core::Result<()> {
         self.sampler = Sampler::new(sampling)?;
         Ok(())
     }
 
     /// Begins a new text. The error names a character that the model does not know.
-    pub async fn start(&mut self, prompt: &str) -> Result<()> {
+    pub async fn start(&mut self, prompt: &str) -> inkling_core::Result<()> {
         let ids = self.tokenizer.encode(prompt)?;
         self.unread = None;
         self.generator.start(&ids).await
     }
 
-    /// The text of the next token.
+    /// The text of the next token; [`Error::NotFinite`] if the model has no opinion about it.
     pub async fn next(&mut self) -> Result<String> {
         if let Some(token) = self.unread.take() {
             self.generator.push(token).await;
         }
+        if let Some(&logit) = self.generator.logits().iter().find(|logit| !logit.is_finite()) {
+            return Err(Error::NotFinite { what: "logit", value: logit.into() });
+        }
         let token = self.sampler.sample(self.generator.logits(), self.generator.length());
         self.unread = Some(token);
-        self.tokenizer.decode(&[token])
+        Ok(self.tokenizer.decode(&[token])?)
     }
 
     /// A new text of `tokens` tokens after `prompt`, which is not repeated.

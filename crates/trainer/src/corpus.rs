@@ -49,6 +49,18 @@ pub struct Corpus {
     pub source: Source,
 }
 
+impl Corpus {
+    /// `data`, which this text was loaded as, in words that mean the same in every working directory.
+    pub fn address(&self, data: &str) -> String {
+        if self.source != Source::File {
+            return data.into();
+        }
+        // A pipe has no canonical path, and not every path is UTF-8.
+        let path = self.path.canonicalize().or_else(|_| std::path::absolute(&self.path));
+        path.ok().and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| data.into())
+    }
+}
+
 /// Where a text came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::format::command_line;
+use crate::format::{self, command_line};
 
 /// The trainer's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -193,6 +193,15 @@ pub enum Error {
         hint: String,
     },
 
+    /// A model that computes infinities or NaN.
+    #[error("the model's {what} is not a finite number: it is {value}")]
+    NotFinite {
+        /// Which of its outputs: "loss".
+        what: &'static str,
+        /// What it is.
+        value: f64,
+    },
+
     /// A checkpoint that could not be saved.
     #[error("cannot save {}: {failure}; {kept}", folder.display())]
     Save {
@@ -295,6 +304,7 @@ impl Error {
             Error::NotARun { .. } => "not_a_run",
             Error::RunLocked { .. } => "run_locked",
             Error::NoCheckpoint { .. } => "no_checkpoint",
+            Error::NotFinite { .. } => "not_finite",
             Error::Save { .. } => "save",
             Error::Metrics { .. } => "metrics",
             Error::Interrupted { .. } => "interrupted",
@@ -324,6 +334,16 @@ impl Error {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
+            Error::Core(inkling_core::Error::Diverged { .. }) => Some(
+                "start a new run with a lower --lr and --out PATH (or --overwrite); what was saved in best/ and last/ is \
+                 intact"
+                    .into(),
+            ),
+            Error::NotFinite { .. } => Some(
+                "its weights are too large or damaged: take another checkpoint (a run has best/ and last/); `sample` \
+                 also has --weights f32, which overflows later"
+                    .into(),
+            ),
             Error::Save { failure, .. } => failure.hint(),
             Error::Download { .. } => {
                 Some("check the address and the network, or download it yourself and pass --data PATH".into())
@@ -331,7 +351,7 @@ impl Error {
             Error::NoCacheFolder => Some("set INKLING_CACHE to a folder that can be written".into()),
             Error::RunExists { path } => Some(format!(
                 "continue it with `{}`, replace it with --overwrite, or write somewhere else with --out PATH",
-                command_line(&format!("train --resume --out {}", path.display()))
+                command_line(&format!("train --resume --out {}", format::argument(path)))
             )),
             Error::NotARun { .. } => {
                 Some("nothing was deleted; choose another folder with --out PATH or empty this one yourself".into())
@@ -341,7 +361,7 @@ impl Error {
                 Some(format!("repair or delete {}; the checkpoints do not depend on it", path.display()))
             }
             Error::Interrupted { saved: Some(path) } => {
-                let command = command_line(&format!("train --resume --out {}", path.display()));
+                let command = command_line(&format!("train --resume --out {}", format::argument(path)));
                 Some(format!("continue with: {command}"))
             }
             _ => None,
@@ -401,6 +421,24 @@ mod tests {
         let hint = Error::RunExists { path: "runs/a".into() }.hint().unwrap();
         for flag in ["--resume", "--overwrite", "--out"] {
             assert!(hint.contains(flag), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_diverged_run_is_told_how_to_start_again() {
+        let error = Error::Core(inkling_core::Error::Diverged { step: 3, problem: "loss is NaN".into() });
+        let hint = error.hint().unwrap();
+        for text in ["lower --lr", "--out", "--overwrite", "best/ and last/ is intact"] {
+            assert!(hint.contains(text), "{hint}");
+        }
+    }
+
+    #[test]
+    fn proposed_commands_quote_their_paths() {
+        for error in
+            [Error::RunExists { path: "my runs/a".into() }, Error::Interrupted { saved: Some("my runs/a".into()) }]
+        {
+            assert!(error.hint().unwrap().contains("--out 'my runs/a'"), "{error}");
         }
     }
 

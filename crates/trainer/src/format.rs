@@ -1,5 +1,6 @@
 //! Numbers, sizes, times and tables as people read them.
 
+use std::path::Path;
 use std::time::Duration;
 
 /// `1115394` → `1,115,394`.
@@ -55,6 +56,12 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// [`duration`] of a number that may come from a file: what is negative or no number is none at all, what is too long the
+/// longest there is.
+pub fn seconds(seconds: f64) -> String {
+    duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+}
+
 /// Floating-point operations: `5.21 MFLOP`.
 pub fn flops(n: f64) -> String {
     let (value, unit) = match n {
@@ -64,6 +71,16 @@ pub fn flops(n: f64) -> String {
         _ => (n / 1e12, "TFLOP"),
     };
     format!("{value:.2} {unit}")
+}
+
+/// A path as a shell's argument: quoted where it has anything but `A-Z a-z 0-9 . _ / -`.
+pub fn argument(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 /// A command of this program as the user would type it: through cargo where cargo started us.
@@ -158,6 +175,26 @@ mod tests {
             (273_600.0, "3 d 04 h"),
         ] {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn times_that_no_clock_measured_are_shown_and_do_not_panic() {
+        assert_eq!(seconds(12.34), "12.3 s");
+        assert_eq!((seconds(-5.0), seconds(f64::NAN)), ("0 ms".into(), "0 ms".into()));
+        assert_eq!((seconds(1e300), seconds(f64::INFINITY)), (duration(Duration::MAX), duration(Duration::MAX)));
+    }
+
+    #[test]
+    fn paths_in_commands_are_quoted_where_a_shell_needs_it() {
+        for (path, text) in [
+            ("runs/tiny-2.b_c", "runs/tiny-2.b_c"),
+            ("my runs/a", "'my runs/a'"),
+            ("it's; rm $HOME", r"'it'\''s; rm $HOME'"),
+            ("~/a", "'~/a'"),
+            ("", "''"),
+        ] {
+            assert_eq!(argument(Path::new(path)), text);
         }
     }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use inkling_core::checkpoint::{self, Checkpoint};
 
 use crate::error::{Error, Result};
-use crate::format::command_line;
+use crate::format::{self, command_line};
 use crate::run_folder::read;
 
 /// Where runs are written by default.
@@ -91,7 +91,7 @@ fn only_run(runs: &Path) -> Result<PathBuf> {
             let names: Vec<String> = found.iter().map(|run| run.display().to_string()).collect();
             refuse(
                 format!("it could be any of these: {}", names.join(", ")),
-                format!("name one, for example the newest with --model {}", newest.display()),
+                format!("name one, for example the newest with --model {}", format::argument(newest)),
             )
         }
     }

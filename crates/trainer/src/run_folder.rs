@@ -93,7 +93,13 @@ impl RunFolder {
     /// been created.
     pub fn open(path: &Path, existing: Existing) -> Result<Self> {
         Self::check(path, existing)?;
+        let is_new = !path.exists();
         fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
+        if is_new {
+            // What is saved in the folder is safe only if the folder's own name is.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            atomic_file::sync_folder(parent).map_err(Error::io("write", parent))?;
+        }
         let folder = Self { path: path.into(), _lock: lock(path)? };
         match existing {
             // Looked at again under the lock: another trainer may have started and ended in between.

@@ -174,12 +174,60 @@ mod tests {
     #[test]
     fn every_field_of_both_configurations_can_be_set() {
         let preset = named_preset("tiny");
-        let (model, train) = (Draft::of(&preset.model), Draft::of(&preset.train));
-        for (key, value) in model.fields.iter().chain(&train.fields) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let (model, train) = apply(&preset, &[Assignment::new(key, text)]).unwrap();
-            // max_steps moves the warm-up, everything else its own field alone.
-            assert_eq!((&model, &train), (&preset.model, &preset.train), "{key}");
+        let values = [
+            ("architecture", "bigram"),
+            ("vocab_size", "66"),
+            ("n_positions", "65"),
+            ("n_embd", "64"),
+            ("n_layer", "3"),
+            ("n_head", "2"),
+            ("n_inner", "100"),
+            ("activation_function", "relu"),
+            ("layer_norm_epsilon", "0.001"),
+            ("tie_word_embeddings", "false"),
+            ("lm_head_bias", "true"),
+            ("dropout", "0.25"),
+            ("batch_size", "3"),
+            ("gradient_accumulation_steps", "2"),
+            ("max_steps", "999"),
+            ("learning_rate", "0.0123"),
+            ("min_learning_rate", "0.0001"),
+            ("lr_scheduler_type", "linear"),
+            ("warmup_steps", "7"),
+            ("adam_beta1", "0.5"),
+            ("adam_beta2", "0.5"),
+            ("adam_epsilon", "0.001"),
+            ("weight_decay", "0.5"),
+            ("decay", "all"),
+            ("max_grad_norm", "0.5"),
+            ("ema_decay", "0.5"),
+            ("seed", "7"),
+            ("order", "shuffled"),
+            ("eval_steps", "77"),
+            ("eval_protocol", "sampled"),
+            ("eval_batches", "7"),
+            ("patience", "3"),
+        ];
+        /// By way of text, which has a float32's own digits.
+        fn fields(model: &ModelConfig, train: &TrainConfig) -> Map<String, Value> {
+            let read = |json: String| serde_json::from_str::<Map<String, Value>>(&json).unwrap();
+            let mut fields = read(serde_json::to_string(model).unwrap());
+            fields.extend(read(serde_json::to_string(train).unwrap()));
+            fields
+        }
+        let before = fields(&preset.model, &preset.train);
+        let (mut named, mut all) = (values.map(|(key, _)| key).to_vec(), before.keys().collect::<Vec<_>>());
+        named.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(named, all);
+        for (key, value) in values {
+            let mut assignments = vec![Assignment::new(key, value)];
+            if key == "architecture" {
+                assignments.push(Assignment::new("tie_word_embeddings", false)); // a bigram has nothing to tie
+            }
+            let (model, train) = apply(&preset, &assignments).unwrap();
+            assert_ne!(before[key], parse(value), "{key}");
+            assert_eq!(fields(&model, &train)[key], parse(value), "{key}");
         }
     }
 

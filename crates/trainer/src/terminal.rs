@@ -78,11 +78,6 @@ impl Terminal {
         self.json
     }
 
-    /// Whether a person watches progress as it happens: a terminal, neither `--json` nor `--quiet`.
-    pub fn is_live(&self) -> bool {
-        io::stderr().is_terminal() && !self.json && !self.quiet
-    }
-
     /// Text that should stand back, where there is colour; line by line, so that every line can stand alone.
     pub fn faint(&self, text: &str) -> String {
         text.lines().map(|line| self.paint(line, "2")).collect::<Vec<_>>().join("\n")
@@ -142,7 +137,7 @@ impl TrainingBar {
     /// The rest at the mean pace so far, evaluations and saves included.
     fn time_left(&self, step: u64, elapsed: Duration) -> Duration {
         let pace = elapsed.as_secs_f64() / step.saturating_sub(self.done).max(1) as f64;
-        Duration::from_secs_f64(pace * self.steps.saturating_sub(step) as f64)
+        Duration::try_from_secs_f64(pace * self.steps.saturating_sub(step) as f64).unwrap_or(Duration::MAX)
     }
 
     /// Prints lines above the bar (or just prints them when there is no bar): evaluations, samples.

@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         let is_best = self.trainer.record_validation(evaluation.loss);
         let weights = self.trainer.weights().await;
         self.writer.load(&weights)?;
-        let sample = self.writer.text(&default_prompt(&self.tokenizer), SHORT_SAMPLE).await?;
+        let sample = self.sample(SHORT_SAMPLE, Some(bar)).await?.unwrap_or_default();
         self.count_time();
         let record =
             EvaluationRecord::new(self.trainer.state(), &evaluation, self.history.recent_train(), is_best, sample);
@@ -177,9 +177,7 @@ impl<'a> Run<'a> {
         self.history.validation.push((record.step, evaluation.loss as f32));
         let row = report::table_row(&record, self.speed.overall(), self.trainer.state().elapsed_s);
         bar.println(self.terminal, &row);
-        if self.terminal.is_live() {
-            bar.println(self.terminal, &self.terminal.faint(&report::indented(&record.sample)));
-        }
+        bar.println(self.terminal, &self.terminal.faint(&report::indented(&record.sample)));
 
         let mut checkpoint = self.model(weights);
         if is_best {
@@ -188,6 +186,18 @@ impl<'a> Run<'a> {
         checkpoint.training = Some(self.trainer.training_state().await?);
         self.save(Slot::Last, &checkpoint)?;
         self.plot()
+    }
+
+    /// A text of the loaded model's. A model that cannot write is no reason to stop training it.
+    async fn sample(&mut self, tokens: usize, bar: Option<&TrainingBar>) -> Result<Option<String>> {
+        match self.writer.text(&default_prompt(&self.tokenizer), tokens).await {
+            Err(problem @ Error::NotFinite { .. }) => {
+                let warn = || self.terminal.warn(&format!("there is no sample: {problem}"));
+                bar.map_or_else(warn, |bar| bar.suspend(warn));
+                Ok(None)
+            }
+            text => text.map(Some),
+        }
     }
 
     async fn save_last(&mut self) -> Result<()> {
@@ -234,13 +244,13 @@ impl<'a> Run<'a> {
 
     /// The result, with a sample of the best checkpoint as it was saved.
     async fn summarize(mut self) -> Result<Summary> {
-        let mut summary = Summary::new(&self.folder, self.trainer.state(), Some(self.characters_per_token));
-        summary.stopped_early = self.trainer.is_out_of_patience();
+        let mut summary =
+            Summary::new(&self.folder, self.trainer.state(), self.trainer.settings(), Some(self.characters_per_token));
         summary.tokens_per_s = Some(self.speed.overall());
         summary.train_loss = self.history.recent_train();
         let best = model_source::load(self.folder.path())?;
         self.writer.load(&best.checkpoint.weights)?;
-        summary.sample = Some(self.writer.text(&default_prompt(&self.tokenizer), LONG_SAMPLE).await?);
+        summary.sample = self.sample(LONG_SAMPLE, None).await?;
         Ok(summary)
     }
 }

@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = ProtocolName::Full)]
     protocol: ProtocolName,
     /// Sequences per forward pass
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
     #[command(flatten)]
     compute: Compute,
@@ -124,6 +124,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let spinner = terminal.spinner(&format!("evaluating {}", folder.display()));
     let found = Evaluator { graph, protocol, batches, seed }.run(&mut engine, &dataset, split).await;
     spinner.finish_and_clear();
+    for (what, value) in [("loss", found.loss), ("perplexity", found.perplexity)] {
+        if !value.is_finite() {
+            return Err(Error::NotFinite { what, value });
+        }
+    }
 
     let object = json!({
         "model": folder,

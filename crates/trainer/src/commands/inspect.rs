@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use inkling_core::ModelConfig;
 use inkling_core::nn::block::Probs;
 use inkling_core::nn::{Generation, Recording};
 use inkling_core::parameters::ParameterSpec;
 use inkling_core::presets::Preset;
 use inkling_core::program::{Pass, Precision, Program, Training};
 use inkling_core::train::TrainConfig;
+use inkling_core::{Architecture, ModelConfig};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -28,8 +28,9 @@ Examples:
 
 Memory is what the engine allocates for a program. Floating-point operations count a multiply-add as two.";
 
-/// More blocks than any model that was ever trained; a listing of more would be of no use.
-const MAX_LAYERS: usize = 2000;
+/// Multiply-adds of a forward pass beyond which 64 bits no longer hold what the counting of bytes and operations makes of
+/// them; it would take a fast machine years.
+const MAX_WORK: f64 = (1_u64 << 54) as f64;
 
 /// `trainer inspect`
 #[derive(Debug, Args)]
@@ -64,13 +65,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
             (loaded.folder, loaded.checkpoint.config, train)
         }
     };
-    if model.n_layer > MAX_LAYERS {
-        return Err(Error::Setting {
-            key: "n_layer".into(),
-            problem: format!("{} blocks are too many to list", model.n_layer),
-            hint: format!("inspect a model of at most {MAX_LAYERS}"),
-        });
-    }
+    check_work(&model, &train)?;
     let costs = Costs::of(&model, &train)?;
     let parameters = model.parameters();
     let total = model.num_parameters();
@@ -115,6 +110,27 @@ fn row(spec: &ParameterSpec, total: u64) -> Vec<String> {
         format::count(spec.numel() as u64),
         format!("{:.2} %", 100.0 * spec.numel() as f64 / total as f64),
     ]
+}
+
+/// Refuses sizes whose costs cannot be counted.
+fn check_work(model: &ModelConfig, train: &TrainConfig) -> Result<()> {
+    let [batch, context, layers, channels, hidden, vocabulary] =
+        [train.batch_size, model.n_positions, model.n_layer, model.n_embd, model.n_inner, model.vocab_size]
+            .map(|size| size as f64);
+    let per_token = match model.architecture {
+        Architecture::Bigram => vocabulary * vocabulary,
+        Architecture::Gpt => {
+            layers * channels * (4.0 * channels + 2.0 * hidden + 2.0 * context) + channels * vocabulary
+        }
+    };
+    if batch * context * per_token <= MAX_WORK {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        key: "batch_size".into(),
+        problem: format!("{} sequences of {} tokens cost this model more than 64 bits can count", batch, context),
+        hint: "make the batch, the context (n_positions) or the model smaller".into(),
+    })
 }
 
 /// What a model costs.

@@ -19,7 +19,7 @@ use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
 use crate::training::history::History;
-use crate::training::report::{Summary, introduction};
+use crate::training::report::{Summary, introduction, more_steps, stopped_early};
 use crate::training::{Parts, Run, check_run_memory, run_memory};
 
 const EXAMPLES: &str = "\
@@ -57,7 +57,8 @@ pub struct Arguments {
     /// Delete the run in the folder first
     #[arg(long)]
     overwrite: bool,
-    /// Updates in all (max_steps)
+    /// Updates in all (max_steps). With --resume the learning rate's schedule is stretched to them, and patience starts
+    /// anew
     #[arg(long, value_name = "N", help_heading = "Settings")]
     steps: Option<u64>,
     /// Sequences per forward pass (batch_size)
@@ -141,7 +142,7 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let available = memory::available().unwrap_or(u64::MAX);
     let mut trainer = Trainer::new(model, train, dataset, arguments.compute.pool()?, available).await?;
     check_run_memory(&trainer, available)?;
-    trainer.set_data(data.into(), corpus.sha256);
+    trainer.set_data(corpus.address(data), corpus.sha256);
 
     // Everything about the request is sound: from here on the disk is touched.
     let folder = RunFolder::open(&out, existing)?;
@@ -174,14 +175,18 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         });
     };
     let mut state = RunState::from_json(&training.state).map_err(damaged)?;
+    let rate_before = state.settings.learning_rate_at(state.step);
     if let Some(steps) = arguments.steps {
         state.settings.max_steps = steps;
         state.settings.validate()?;
+        if steps > state.step {
+            state.evaluations_since_best = 0;
+        }
         training.state = state.to_json().map_err(damaged)?;
     }
     if let Some(why) = finished(&folder, &state) {
         terminal.note(&format!("{}: {why}", folder.path().display()));
-        return Ok(Summary::new(&folder, &state, None));
+        return Ok(Summary::new(&folder, &state, &state.settings, None));
     }
 
     let data = arguments.data.as_deref().unwrap_or(&state.data);
@@ -208,6 +213,13 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let pool = arguments.compute.pool()?;
     let device = device::describe(&pool);
     terminal.note(&introduction(&folder.name(), &described, &device, run_memory(&trainer)?, &trainer));
+    let rate = state.settings.learning_rate_at(state.step);
+    if rate != rate_before {
+        let steps = format::count(state.settings.max_steps);
+        terminal.note(&format!(
+            "the learning rate's schedule now takes {steps} steps: it goes on at {rate:.3e} instead of {rate_before:.3e}"
+        ));
+    }
     let history = History::from_records(&records);
     let parts = Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal };
     Run::new(parts).await?.finish(&Interrupt::install()?).await
@@ -216,18 +228,16 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
 /// Why there is nothing left to do for a run.
 fn finished(folder: &RunFolder, state: &RunState) -> Option<String> {
     let settings = &state.settings;
-    if settings.patience > 0 && state.evaluations_since_best >= settings.patience {
-        let patience = settings.patience;
-        return Some(format!("the run is finished: it stopped early, {patience} evaluations after its best"));
-    }
-    (state.step >= settings.max_steps).then(|| {
-        let longer = command_line(&format!(
-            "train --resume --out {} --steps {}",
-            folder.path().display(),
-            2 * state.step.max(1)
-        ));
-        format!("the run is finished: {} steps are done; train longer with {longer}", format::count(state.step))
-    })
+    let what = if stopped_early(state, settings) {
+        format!("it stopped early, {} evaluations after its best", settings.patience)
+    } else if state.step >= settings.max_steps {
+        format!("{} steps are done", format::count(state.step))
+    } else {
+        return None;
+    };
+    let (out, steps) = (format::argument(folder.path()), more_steps(state, settings));
+    let longer = command_line(&format!("train --resume --out {out} --steps {steps}"));
+    Some(format!("the run is finished: {what}; train longer with {longer}"))
 }
 
 fn describe(corpus: &Corpus, dataset: &Dataset) -> String {

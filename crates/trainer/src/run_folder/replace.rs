@@ -87,14 +87,15 @@ pub fn names(folder: &Path) -> [PathBuf; 3] {
 /// Replaces `folder` (whose parent exists) by one that holds exactly `files`.
 ///
 /// # Errors
-/// [`Error::Save`], which says whether a previous content is still there. It always is, if there was one.
+/// [`Error::Save`], which says whether there is a complete content: there is, if there was one before.
 pub fn replace(system: &impl FileSystem, folder: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     let outcome = recover(system, folder).and_then(|()| write_and_swap(system, folder, files));
     outcome.map_err(|failure| {
         // Give the space back and the name too; what cannot be done now, the next recovery does.
         let _ = recover(system, folder);
         let kept = match current(folder) {
-            Some(_) => "the previous checkpoint is intact",
+            // The previous one, or the new one if only what follows the swap failed.
+            Some(_) => "a complete checkpoint is there",
             None => "there is no earlier one",
         };
         Error::Save { folder: folder.into(), failure: Box::new(failure), kept }
@@ -304,7 +305,7 @@ mod tests {
         let changes = with_every_fault(Fault::DiskFull, |folder, outcome| {
             let error = outcome.unwrap_err();
             let text = error.to_string();
-            assert!(text.contains("last") && text.contains("the previous checkpoint is intact"), "{text}");
+            assert!(text.contains("last") && text.contains("a complete checkpoint is there"), "{text}");
             assert!(error.hint().unwrap().contains("free some space"), "{text}");
             read_generation(folder, 1..=2);
             assert_eq!(entries(folder.parent().unwrap()), 1, "nothing is left over");

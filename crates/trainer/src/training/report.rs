@@ -1,9 +1,8 @@
 //! What a run tells people: what is about to happen, a table of evaluations, and how it went.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use inkling_core::train::{RunState, Trainer};
+use inkling_core::train::{RunState, TrainConfig, Trainer};
 use inkling_core::{Architecture, ModelConfig};
 use serde::Serialize;
 
@@ -55,7 +54,7 @@ pub fn table_row(record: &EvaluationRecord, tokens_per_s: f64, elapsed_s: f64) -
         record.val_loss,
         record.bits_per_char,
         format::count(tokens_per_s as u64),
-        format::duration(Duration::from_secs_f64(elapsed_s)),
+        format::seconds(elapsed_s),
         if record.best { "  best" } else { "" },
     )
 }
@@ -63,6 +62,16 @@ pub fn table_row(record: &EvaluationRecord, tokens_per_s: f64, elapsed_s: f64) -
 /// A text as a block under a row.
 pub fn indented(text: &str) -> String {
     text.trim_matches('\n').lines().map(|line| format!("          │ {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a run in this state is out of patience.
+pub fn stopped_early(state: &RunState, settings: &TrainConfig) -> bool {
+    settings.patience > 0 && state.evaluations_since_best >= settings.patience
+}
+
+/// The `--steps` that go on with a finished run: those that an early stop left out, else as many again.
+pub fn more_steps(state: &RunState, settings: &TrainConfig) -> u64 {
+    if settings.max_steps > state.step { settings.max_steps } else { state.step.max(1).saturating_mul(2) }
 }
 
 /// How a run went.
@@ -98,17 +107,24 @@ pub struct Summary {
     pub plot: PathBuf,
     /// A text of the best model's.
     pub sample: Option<String>,
+    #[serde(skip)]
+    more_steps: u64,
 }
 
 impl Summary {
     /// What is known from the state; bits per character only where the text is known too.
-    pub fn new(folder: &RunFolder, state: &RunState, characters_per_token: Option<f64>) -> Self {
+    pub fn new(
+        folder: &RunFolder,
+        state: &RunState,
+        settings: &TrainConfig,
+        characters_per_token: Option<f64>,
+    ) -> Self {
         let loss = state.best.map(|best| best.loss);
         let slot = |slot: Slot| folder.path().join(slot.name());
         Self {
             run: folder.path().into(),
             steps: state.step,
-            stopped_early: false,
+            stopped_early: stopped_early(state, settings),
             best_val_loss: loss,
             best_step: state.best.map(|best| best.step),
             perplexity: loss.map(f64::exp),
@@ -121,6 +137,7 @@ impl Summary {
             metrics: folder.metrics(),
             plot: folder.loss_plot(),
             sample: None,
+            more_steps: more_steps(state, settings),
         }
     }
 
@@ -135,7 +152,7 @@ impl Summary {
         rows.push(("steps", format!("{}{early}", format::count(self.steps))));
         let speed =
             self.tokens_per_s.map_or(String::new(), |speed| format!(", {} tokens/s", format::count(speed as u64)));
-        rows.push(("time", format!("{}{speed}", format::duration(Duration::from_secs_f64(self.elapsed_s)))));
+        rows.push(("time", format!("{}{speed}", format::seconds(self.elapsed_s))));
         rows.push(("best model", self.best.display().to_string()));
         rows.push(("curves", self.plot.display().to_string()));
         rows.push(("numbers", self.metrics.display().to_string()));
@@ -143,15 +160,31 @@ impl Summary {
         if let Some(sample) = &self.sample {
             text += &format!("\nIt writes:\n\n{}\n", indented(sample));
         }
-        let run = self.run.display();
+        let run = format::argument(&self.run);
         text += "\nNext:\n";
         for arguments in [
             format!("sample --model {run}"),
             format!("eval --model {run}"),
-            format!("train --resume --out {run} --steps {}", 2 * self.steps),
+            format!("train --resume --out {run} --steps {}", self.more_steps),
         ] {
             text += &format!("  {}\n", command_line(&arguments));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finished_run_can_always_go_on() {
+        let settings = TrainConfig { max_steps: 100, patience: 2, ..TrainConfig::default() };
+        let state = |step, evaluations_since_best| RunState { step, evaluations_since_best, ..RunState::default() };
+        assert!(!stopped_early(&state(40, 1), &settings) && stopped_early(&state(40, 2), &settings));
+        assert!(!stopped_early(&state(40, 2), &TrainConfig { patience: 0, ..settings.clone() }));
+        assert_eq!(more_steps(&state(40, 2), &settings), 100);
+        assert_eq!(more_steps(&state(100, 2), &settings), 200);
+        assert_eq!(more_steps(&state(u64::MAX, 0), &settings), u64::MAX);
     }
 }

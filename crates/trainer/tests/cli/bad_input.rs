@@ -70,7 +70,8 @@ fn a_model_larger_than_the_machine_is_refused_before_it_is_made() {
         "use a smaller batch",
     );
     assert!(!place.path("runs").exists());
-    check_failure(&["inspect", "--preset", "tiny", "--set", "n_layer=16777216"], 2, "setting", "too many to list");
+    let long = ["inspect", "--preset", "tiny", "--batch-size", "65536", "--set", "n_positions=16777216"];
+    check_failure(&long, 2, "setting", "65536 sequences of 16777216 tokens");
 }
 
 #[test]
@@ -191,6 +192,25 @@ fn damaged_checkpoints_are_refused_by_name() {
     for file in ["model.safetensors", "tokenizer.json"] {
         let remove = |folder: &std::path::Path| fs::remove_file(folder.join(file)).unwrap();
         check_damage(&place, remove, &format!("{file}: the file is missing"));
+    }
+}
+
+#[test]
+fn a_model_that_computes_infinities_is_refused_in_words() {
+    let place = Workplace::new();
+    place.train("a", &["--steps", "1"]);
+    let mut model = place.read("a/best/model.safetensors");
+    let header = 8 + u64::from_le_bytes(model[..8].try_into().unwrap()) as usize;
+    for value in model[header..].chunks_exact_mut(4) {
+        value.copy_from_slice(&3e38f32.to_le_bytes());
+    }
+    fs::write(place.path("a/best/model.safetensors"), model).unwrap();
+    let model = ["--model", "a"];
+    let eval = [&["eval", "--data", "poem.txt"], &model[..]].concat();
+    place.check_failure(&eval, 1, "not_finite", "the model's loss is not a finite number");
+    for weights in ["f16", "f32"] {
+        let sample = [&["sample", "--weights", weights], &model[..]].concat();
+        place.check_failure(&sample, 1, "not_finite", "the model's logit is not a finite number");
     }
 }
 

@@ -106,6 +106,11 @@ fn a_finished_run_says_so_and_goes_on_with_more_steps() {
     assert_eq!(object(&longer)["steps"], 15);
     let evaluated: Vec<Value> = place.metrics("a").into_iter().filter(|record| record["kind"] == "eval").collect();
     assert_eq!(evaluated.iter().map(|record| record["step"].as_u64().unwrap()).collect::<Vec<_>>(), [10, 12, 15]);
+
+    let noted = place.succeed(&[&resume("a")[..], &["--steps", "30"]].concat());
+    assert!(stderr(&noted).contains("schedule now takes 30 steps: it goes on at "), "{noted:?}");
+    let steps: Vec<f64> = place.metrics("a").iter().filter_map(|record| record["lr"].as_f64()).collect();
+    assert!(stderr(&noted).contains(&format!("at {:.3e} instead of 3.000e-4", steps[15])), "{steps:?} {noted:?}");
 }
 
 #[test]
@@ -127,6 +132,10 @@ fn a_resumed_run_keeps_its_settings_and_its_text() {
     place.check_failure(&[&longer[..], &["other.txt"]].concat(), 2, "other_data", "was trained on another text");
 
     // The same text elsewhere is the same text.
+    let out = place.path("a");
+    let elsewhere = ["train", "--resume", "--out", out.to_str().unwrap(), "--steps", "13"];
+    let output = place.command(&elsewhere).current_dir(place.path("a/best")).output().unwrap();
+    assert!(output.status.success(), "the text is found from every folder: {output:?}");
     std::fs::rename(place.path("poem.txt"), place.path("moved.txt")).unwrap();
     place.check_failure(&[&resume("a")[..], &["--steps", "15"]].concat(), 2, "data", "poem.txt");
     place.succeed(&[&longer[..], &["moved.txt"]].concat());
@@ -162,7 +171,7 @@ fn a_save_that_fails_half_way_leaves_the_one_before() {
     let limited = Command::new("sh").args(["-c", &script]).current_dir(place.path("")).output().unwrap();
     assert_eq!(limited.status.code(), Some(1), "{limited:?}");
     let text = stderr(&limited);
-    assert!(text.contains("cannot save a/last") && text.contains("the previous checkpoint is intact"), "{text}");
+    assert!(text.contains("cannot save a/last") && text.contains("a complete checkpoint is there"), "{text}");
     assert!((place.read(model), place.read(optimizer)) == before);
     place.succeed(&[&resume("a")[..], &["--steps", "30"]].concat());
 }
@@ -208,7 +217,7 @@ fn a_disk_that_fills_up_keeps_the_last_save_and_the_run_goes_on_when_there_is_ro
     let output = place.run(&[&["train", "--out", "disk/a", "--steps", "40"], &small[..]].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);
-    assert!(text.contains("disk/a/last") && text.contains("the previous checkpoint is intact"), "{text}");
+    assert!(text.contains("disk/a/last") && text.contains("a complete checkpoint is there"), "{text}");
     assert!(text.contains("free some space"), "{text}");
     place.succeed(&["eval", "--model", "disk/a/last", "--data", "poem.txt"]);
     disk.grow("size=8m");

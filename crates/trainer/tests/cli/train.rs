@@ -55,6 +55,7 @@ fn progress_goes_to_stderr_line_by_line_and_the_summary_to_stdout() {
     }
     let rows: Vec<_> = err.lines().filter(|line| line.trim_start().starts_with(['1', '2'])).collect();
     assert_eq!(rows.iter().filter(|row| row.ends_with("best")).count(), 2, "{err}");
+    assert!(err.contains("          │ "), "samples are in the log: {err}");
     assert!(!output.stderr.contains(&0x1b) && !err.contains("left"), "{err}");
     for text in ["best val loss  ", "best model     a/best", "a/loss.svg", "It writes:", "trainer sample --model a"] {
         assert!(out.contains(text), "{text} in {out}");
@@ -122,15 +123,22 @@ fn the_same_command_gives_the_same_model_whatever_the_thread_count() {
 }
 
 #[test]
-fn patience_ends_a_run_early_and_a_stopped_run_stays_stopped() {
+fn patience_ends_a_run_early_and_more_steps_start_it_anew() {
     let place = Workplace::new();
     // Far too high a learning rate: the first evaluation stays the best.
     let flags = ["--lr", "3", "--patience", "2", "--steps", "5000"];
     let summary = object(&place.train("a", &[&flags[..], &["--json"]].concat()));
     assert_eq!(summary["stopped_early"], true);
     assert!(summary["steps"].as_u64().unwrap() < 5000);
-    let output = place.succeed(&["train", "--resume", "--out", "a", "--steps", "9000"]);
-    assert!(stderr(&output).contains("stopped early, 2 evaluations after its best"), "{output:?}");
+    let stopped = place.succeed(&["train", "--resume", "--out", "a", "--json"]);
+    assert_eq!(object(&stopped)["stopped_early"], true);
+    let stopped = place.succeed(&["train", "--resume", "--out", "a"]);
+    assert!(stderr(&stopped).contains("stopped early, 2 evaluations after its best"), "{stopped:?}");
+    let command = "train --resume --out a --steps 5000";
+    assert!(stderr(&stopped).contains(command) && stdout(&stopped).contains(command), "{stopped:?}");
+    let command: Vec<&str> = command.split(' ').chain(["--json"]).collect();
+    let longer = object(&place.succeed(&command));
+    assert!(longer["steps"].as_u64() > summary["steps"].as_u64(), "{longer}");
 }
 
 #[test]

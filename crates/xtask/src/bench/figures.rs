@@ -19,8 +19,11 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// The name of the sampling speed.
+    pub const SAMPLING: &str = "sampling tokens/s";
+
     /// What [`Figures::values`] are called in the table.
-    pub const NAMES: [&str; 3] = ["training tokens/s", "sampling tokens/s", "matmul GFLOP/s"];
+    pub const NAMES: [&str; 3] = ["training tokens/s", Self::SAMPLING, "matmul GFLOP/s"];
 
     /// In the order of [`Figures::NAMES`].
     pub fn values(&self) -> [f64; 3] {
