@@ -126,14 +126,7 @@ impl Engine {
     }
 
     fn field(&self, name: &str, field: Field) -> Tensor {
-        let suffix = match field {
-            Field::Value => "",
-            Field::Grad => ".grad",
-            Field::M => ".m",
-            Field::V => ".v",
-            Field::Ema => ".ema",
-        };
-        self.program().find(&format!("{name}{suffix}")).expect("the program has this field")
+        self.program().find(&format!("{name}{}", field.suffix())).expect("the program has this field")
     }
 
     /// Copies a field of every parameter over another.

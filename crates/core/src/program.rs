@@ -89,6 +89,19 @@ pub enum Field {
     Ema,
 }
 
+impl Field {
+    /// What follows a parameter's name in the name of its tensor of this field.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Value => "",
+            Self::Grad => ".grad",
+            Self::M => ".m",
+            Self::V => ".v",
+            Self::Ema => ".ema",
+        }
+    }
+}
+
 /// What is known of a tensor when recording.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorInfo {
@@ -165,16 +178,9 @@ impl Program {
         }
         for p in program.parameters.clone() {
             for field in program.fields() {
-                let suffix = match field {
-                    Field::Value => "",
-                    Field::Grad => ".grad",
-                    Field::M => ".m",
-                    Field::V => ".v",
-                    Field::Ema => ".ema",
-                };
                 let buffer = program.arena_buffer(p.arena, field);
                 program.add(TensorInfo {
-                    name: format!("{}{suffix}", p.spec.name),
+                    name: format!("{}{}", p.spec.name, field.suffix()),
                     shape: p.spec.shape.clone(),
                     buffer,
                     offset: p.offset,
