@@ -11,7 +11,7 @@ pub struct TestCounts {
     pub passed: u64,
     /// Tests that did not, and steps that broke before a test could.
     pub failed: u64,
-    /// Tests marked `#[ignore]`, and steps that could not run here.
+    /// Tests that the runner was told to leave out, and steps that could not run here.
     pub skipped: u64,
 }
 
