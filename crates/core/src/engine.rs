@@ -1,18 +1,56 @@
 //! Engines replay programs. The interface is the same for every engine, and asynchronous where one has to wait for a device.
 
+use web_time::Instant;
+
 use crate::cpu::Pool;
 use crate::error::{Error, Result};
+use crate::gpu::{Gpu, GpuDevice, Pending};
 use crate::memory::Memory;
 use crate::parameters::Init;
-use crate::program::{Arena, Field, Pass, Program, Tensor, no_such_tensor};
+use crate::program::{Arena, Field, Op, Pass, Program, Tensor, no_such_tensor};
 use crate::rng::{Site, Stream};
 use crate::step::Step;
 use crate::weights::{HostTensor, Weights};
 
-/// A program loaded on a machine's compute unit.
-pub enum Engine {
+/// What a program can be loaded on.
+#[derive(Debug)]
+pub enum Device {
     /// All cores, SIMD.
+    Cpu(Pool),
+    /// An adapter of wgpu.
+    Gpu(GpuDevice),
+}
+
+impl Device {
+    /// Loads a program: allocates every tensor.
+    ///
+    /// # Errors
+    /// A GPU that is too small, out of memory, or refuses a kernel.
+    pub async fn load(self, program: Program) -> Result<Engine> {
+        match self {
+            Self::Cpu(pool) => Ok(Engine::cpu(program, pool)),
+            Self::Gpu(device) => Engine::gpu(program, &device).await,
+        }
+    }
+}
+
+/// A loaded program.
+pub enum Engine {
+    /// On the processor.
     Cpu(Box<Cpu>),
+    /// On a GPU.
+    Gpu(Box<GpuEngine>),
+}
+
+/// What a GPU does in a pass.
+#[derive(Clone, Debug)]
+pub struct GpuCosts {
+    /// Bytes that each op moves, at least.
+    pub bytes: Vec<u64>,
+    /// Dispatches of a replay.
+    pub dispatches: usize,
+    /// Submits of this engine until now.
+    pub submits_so_far: u64,
 }
 
 /// The CPU engine.
@@ -21,9 +59,22 @@ pub struct Cpu {
     memory: Memory,
 }
 
+impl Cpu {
+    /// The program, to be loaded elsewhere.
+    pub fn into_program(self) -> Program {
+        self.program
+    }
+}
+
+/// The GPU engine.
+pub struct GpuEngine(Gpu);
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Engine::Cpu({:?})", self.memory().pool)
+        match self {
+            Self::Cpu(cpu) => write!(f, "Engine::Cpu({:?})", cpu.memory.pool),
+            Self::Gpu(gpu) => write!(f, "Engine::Gpu({})", gpu.0.device.report().name),
+        }
     }
 }
 
@@ -34,38 +85,64 @@ impl Engine {
         Self::Cpu(Box::new(Cpu { program, memory }))
     }
 
+    /// Loads a program on a GPU: allocates every tensor, compiles every kernel.
+    ///
+    /// # Errors
+    /// A device that is too small, out of memory, lost, or refuses a kernel.
+    pub async fn gpu(program: Program, device: &GpuDevice) -> Result<Self> {
+        Ok(Self::Gpu(Box::new(GpuEngine(Gpu::load(program, device).await?))))
+    }
+
     /// The loaded program.
     pub fn program(&self) -> &Program {
-        let Self::Cpu(cpu) = self;
-        &cpu.program
-    }
-
-    fn memory(&self) -> &Memory {
-        let Self::Cpu(cpu) = self;
-        &cpu.memory
-    }
-
-    /// Runs a pass.
-    pub fn replay(&mut self, pass: Pass, step: &Step) {
-        let Self::Cpu(cpu) = self;
-        for op in cpu.program.ops(pass) {
-            op.cpu(&cpu.memory, step);
+        match self {
+            Self::Cpu(cpu) => &cpu.program,
+            Self::Gpu(gpu) => &gpu.0.program,
         }
     }
 
-    /// Runs a pass and reports each op's seconds to `report`.
-    pub fn replay_timed(
-        &mut self,
-        pass: Pass,
-        step: &Step,
-        clock: impl Fn() -> f64,
-        mut report: impl FnMut(usize, f64),
-    ) {
-        let Self::Cpu(cpu) = self;
-        for (i, op) in cpu.program.ops(pass).iter().enumerate() {
-            let start = clock();
-            op.cpu(&cpu.memory, step);
-            report(i, clock() - start);
+    /// Runs a pass. A GPU only takes note of it: it runs by the time that something is read, and what went wrong is told then.
+    pub fn replay(&mut self, pass: Pass, step: &Step) {
+        match self {
+            Self::Cpu(cpu) => cpu.program.ops(pass).iter().for_each(|op| op.cpu(&cpu.memory, step)),
+            Self::Gpu(gpu) => gpu.0.replay(pass, step),
+        }
+    }
+
+    /// Sends a GPU what it has been asked to run, without waiting for it.
+    pub fn submit(&mut self) {
+        if let Self::Gpu(gpu) = self {
+            gpu.0.flush();
+        }
+    }
+
+    /// Runs a pass and measures the seconds of each op, on the GPU's own clock where it has one.
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn replay_timed(&mut self, pass: Pass, step: &Step) -> Result<Vec<f64>> {
+        match self {
+            Self::Cpu(cpu) => {
+                let time = |op: &Box<dyn Op>| {
+                    let started = Instant::now();
+                    op.cpu(&cpu.memory, step);
+                    started.elapsed().as_secs_f64()
+                };
+                Ok(cpu.program.ops(pass).iter().map(time).collect())
+            }
+            Self::Gpu(gpu) => gpu.0.replay_timed(pass, step).await,
+        }
+    }
+
+    /// What a GPU does in a pass; `None` on the CPU.
+    pub fn gpu_costs(&self, pass: Pass) -> Option<GpuCosts> {
+        match self {
+            Self::Cpu(_) => None,
+            Self::Gpu(gpu) => Some(GpuCosts {
+                bytes: gpu.0.traffic(pass),
+                dispatches: gpu.0.dispatches(pass),
+                submits_so_far: gpu.0.submits(),
+            }),
         }
     }
 
@@ -74,7 +151,10 @@ impl Engine {
     /// # Panics
     /// When the length differs.
     pub fn write(&mut self, tensor: Tensor, values: &[f32]) {
-        self.memory().write(tensor).copy_from_slice(values);
+        match self {
+            Self::Cpu(cpu) => cpu.memory.write(tensor).copy_from_slice(values),
+            Self::Gpu(gpu) => gpu.0.write(tensor, bytemuck::cast_slice(values)),
+        }
     }
 
     /// Writes token ids.
@@ -82,20 +162,60 @@ impl Engine {
     /// # Panics
     /// When the length differs.
     pub fn write_ids(&mut self, tensor: Tensor, ids: &[u32]) {
-        self.memory().write_ids(tensor).copy_from_slice(ids);
+        match self {
+            Self::Cpu(cpu) => cpu.memory.write_ids(tensor).copy_from_slice(ids),
+            Self::Gpu(gpu) => gpu.0.write(tensor, bytemuck::cast_slice(ids)),
+        }
+    }
+
+    /// Asks for a tensor as it is now, without waiting: what is replayed afterwards does not change what [`Self::finish_read`] returns.
+    pub fn start_read(&self, tensor: Tensor) -> Pending {
+        match self {
+            Self::Cpu(cpu) => Pending::ready(cpu.memory.read(tensor).to_vec()),
+            Self::Gpu(gpu) => gpu.0.start_read(tensor),
+        }
+    }
+
+    /// Waits for what was asked for.
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn finish_read(&self, pending: Pending) -> Result<Vec<f32>> {
+        if let Self::Gpu(gpu) = self {
+            gpu.0.flush();
+        }
+        pending.wait().await
     }
 
     /// Reads a tensor into `out`, whose old contents are dropped.
-    pub async fn read_into(&self, tensor: Tensor, out: &mut Vec<f32>) {
-        out.clear();
-        out.extend_from_slice(&self.memory().read(tensor));
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn read_into(&self, tensor: Tensor, out: &mut Vec<f32>) -> Result<()> {
+        match self {
+            Self::Cpu(cpu) => {
+                out.clear();
+                out.extend_from_slice(&cpu.memory.read(tensor));
+            }
+            Self::Gpu(_) => *out = self.read(tensor).await?,
+        }
+        Ok(())
     }
 
     /// Reads a tensor.
-    pub async fn read(&self, tensor: Tensor) -> Vec<f32> {
-        let mut out = Vec::new();
-        self.read_into(tensor, &mut out).await;
-        out
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn read(&self, tensor: Tensor) -> Result<Vec<f32>> {
+        self.finish_read(self.start_read(tensor)).await
+    }
+
+    /// Reads token ids.
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn read_ids(&self, tensor: Tensor) -> Result<Vec<u32>> {
+        Ok(self.read(tensor).await?.into_iter().map(f32::to_bits).collect())
     }
 
     /// Reads a tensor by its name, `h.3.attn.probs` say.
@@ -104,7 +224,7 @@ impl Engine {
     /// When the program has none of that name.
     pub async fn read_named(&self, name: &str) -> Result<HostTensor> {
         let tensor = self.program().find(name).ok_or_else(|| no_such_tensor(name))?;
-        Ok(HostTensor { shape: self.program().shape(tensor).to_vec(), data: self.read(tensor).await })
+        Ok(HostTensor { shape: self.program().shape(tensor).to_vec(), data: self.read(tensor).await? })
     }
 
     /// Draws every parameter's initial value. Each depends on the seed and its own name only.
@@ -130,10 +250,13 @@ impl Engine {
     }
 
     /// Copies a field of every parameter over another.
-    pub async fn copy(&mut self, from: Field, to: Field) {
+    pub fn copy(&mut self, from: Field, to: Field) {
         for arena in [Arena::Matrices, Arena::Vectors] {
-            let values = self.read(self.program().arena(arena, from)).await;
-            self.write(self.program().arena(arena, to), &values);
+            let (from, to) = (self.program().arena(arena, from), self.program().arena(arena, to));
+            match self {
+                Self::Cpu(cpu) => cpu.memory.write(to).copy_from_slice(&cpu.memory.read(from)),
+                Self::Gpu(gpu) => gpu.0.copy(from, to),
+            }
         }
     }
 
@@ -160,22 +283,31 @@ impl Engine {
     }
 
     /// A field of every parameter.
-    pub async fn save(&self, field: Field) -> Weights {
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn save(&self, field: Field) -> Result<Weights> {
+        let specs: Vec<_> = self.program().parameters().collect();
+        let pending: Vec<_> = specs.iter().map(|spec| self.start_read(self.field(&spec.name, field))).collect();
         let mut weights = Weights::new();
-        for spec in self.program().parameters() {
-            let data = self.read(self.field(&spec.name, field)).await;
+        for (spec, pending) in specs.into_iter().zip(pending) {
+            let data = self.finish_read(pending).await?;
             weights.insert(spec.name.clone(), HostTensor { shape: spec.shape.clone(), data });
         }
-        weights
+        Ok(weights)
     }
 
     /// Exchanges two fields of every parameter: values and their moving average, to evaluate the latter.
-    pub async fn swap(&mut self, a: Field, b: Field) {
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn swap(&mut self, a: Field, b: Field) -> Result<()> {
         for arena in [Arena::Matrices, Arena::Vectors] {
             let (a, b) = (self.program().arena(arena, a), self.program().arena(arena, b));
-            let (old_a, old_b) = (self.read(a).await, self.read(b).await);
+            let (old_a, old_b) = (self.read(a).await?, self.read(b).await?);
             self.write(a, &old_b);
             self.write(b, &old_a);
         }
+        Ok(())
     }
 }

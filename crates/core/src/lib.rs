@@ -7,6 +7,7 @@ pub mod config;
 pub mod cpu;
 pub mod engine;
 pub mod error;
+pub mod gpu;
 pub mod memory;
 pub mod nn;
 pub mod ops;
@@ -21,6 +22,6 @@ pub mod train;
 pub mod weights;
 
 pub use config::{Activation, Architecture, ModelConfig};
-pub use engine::Engine;
+pub use engine::{Device, Engine};
 pub use error::{Error, Result};
 pub use weights::{HostTensor, Weights};

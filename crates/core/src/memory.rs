@@ -29,7 +29,7 @@ impl Memory {
     pub fn new(program: &Program, pool: Pool) -> Self {
         let places =
             program.tensors.iter().map(|t| Place { buffer: t.buffer, offset: t.offset, len: t.numel() }).collect();
-        let buffers = program.buffers.iter().map(|&len| RefCell::new(AlignedVec::zeros(len))).collect();
+        let buffers = program.buffers.iter().map(|&(len, _)| RefCell::new(AlignedVec::zeros(len))).collect();
         Self { places, buffers, pool }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
+use crate::gpu::Kernels;
 use crate::memory::Memory;
 use crate::parameters::ParameterSpec;
 use crate::step::Step;
@@ -40,6 +41,12 @@ pub enum Pass {
     Decode,
 }
 
+impl Pass {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; PASSES] =
+        [Self::Forward, Self::Backward, Self::Update, Self::Load, Self::Prefill, Self::Decode];
+}
+
 /// How decoding stores matrices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -63,6 +70,39 @@ pub trait Op: std::fmt::Debug + Send {
     }
     /// Replays on the CPU: a thin adapter over a pure function on slices.
     fn cpu(&self, mem: &Memory, step: &Step);
+    /// Says what a GPU has to run for the same result: called once, when a program is loaded.
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let _ = kernels;
+        unimplemented!("the GPU twin of {}", self.name())
+    }
+}
+
+/// How a GPU stores a tensor's elements. The CPU engine keeps everything in float32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// 4 bytes.
+    #[default]
+    F32,
+    /// 2 bytes: 11 bits of precision, at most 65,504.
+    F16,
+}
+
+impl DType {
+    /// Size of an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    /// WGSL's name.
+    pub fn wgsl(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
 }
 
 /// The two flat parameter arenas: each has value, gradient and optimizer buffers of one layout.
@@ -108,6 +148,7 @@ pub(crate) struct TensorInfo {
     pub name: String,
     pub shape: Vec<usize>,
     pub buffer: usize,
+    /// In elements.
     pub offset: usize,
 }
 
@@ -142,15 +183,15 @@ pub struct Program {
     pub(crate) tensors: Vec<TensorInfo>,
     /// Index of each name in `tensors`.
     by_name: HashMap<String, u32>,
-    /// Buffer lengths in floats.
-    pub(crate) buffers: Vec<usize>,
+    /// Length in elements and element type of each buffer.
+    pub(crate) buffers: Vec<(usize, DType)>,
     pub(crate) parameters: Vec<RecordedParameter>,
     passes: [Vec<Box<dyn Op>>; PASSES],
     training: Training,
 }
 
-/// Offsets inside an arena are multiples of this many floats (256 bytes): what WebGPU asks of a buffer binding.
-const ALIGNMENT: usize = 64;
+/// Offsets inside an arena are multiples of this many elements: 256 bytes of float16, which is what WebGPU asks of a buffer binding.
+const ALIGNMENT: usize = 128;
 
 impl Program {
     /// A program with these parameters and no operations yet.
@@ -219,8 +260,13 @@ impl Program {
 
     /// A new tensor with a buffer of its own, zeroed when loaded.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        self.tensor_of(DType::F32, name, shape)
+    }
+
+    /// [`Self::tensor`] with a choice of how a GPU stores it.
+    pub fn tensor_of(&mut self, dtype: DType, name: &str, shape: &[usize]) -> Tensor {
         let buffer = self.buffers.len();
-        self.buffers.push(shape.iter().product());
+        self.buffers.push((shape.iter().product(), dtype));
         self.add(TensorInfo { name: name.to_owned(), shape: shape.to_vec(), buffer, offset: 0 })
     }
 
@@ -264,6 +310,11 @@ impl Program {
         &self.tensors[tensor.0 as usize].shape
     }
 
+    /// How a GPU stores a tensor.
+    pub fn dtype(&self, tensor: Tensor) -> DType {
+        self.buffers[self.tensors[tensor.0 as usize].buffer].1
+    }
+
     /// Sizes of a rank-2 tensor.
     ///
     /// # Panics
@@ -293,9 +344,9 @@ impl Program {
         &self.passes[pass as usize]
     }
 
-    /// Bytes that an engine allocates for this program.
+    /// Bytes that the CPU engine allocates for this program.
     pub fn memory_bytes(&self) -> u64 {
-        self.buffers.iter().map(|&n| 4 * n as u64).sum()
+        self.buffers.iter().map(|&(len, _)| 4 * len as u64).sum()
     }
 
     /// Floating-point operations of one replay of a pass.

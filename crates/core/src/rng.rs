@@ -130,7 +130,13 @@ pub struct Dropout {
 impl Dropout {
     /// Dropout with probability `p` in `[0, 1)`.
     pub fn new(stream: Stream, p: f32) -> Self {
-        Self { stream, threshold: (f64::from(p) * 4_294_967_296.0) as u32, scale: 1.0 / (1.0 - p) }
+        let (threshold, scale) = Self::threshold_and_scale(p);
+        Self { stream, threshold, scale }
+    }
+
+    /// The least random bits that keep an element, and what it is multiplied by.
+    pub fn threshold_and_scale(p: f32) -> (u32, f32) {
+        ((f64::from(p) * 4_294_967_296.0) as u32, 1.0 / (1.0 - p))
     }
 
     /// The mask's factor of one element: 0 or `1/(1 - p)`.

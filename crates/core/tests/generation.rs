@@ -7,7 +7,7 @@ use inkling_core::nn::block::Probs;
 use inkling_core::program::{Field, Pass, Precision, Training};
 use inkling_core::sample::Generator;
 use inkling_core::step::Step;
-use inkling_core::{Activation, Engine, ModelConfig, Weights};
+use inkling_core::{Activation, Device, Engine, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -51,7 +51,7 @@ impl Reference {
         let (program, graph) = recording.record(config).unwrap();
         let mut engine = Engine::cpu(program, Pool::new(1));
         engine.initialize(11);
-        let mut weights = wait(engine.save(Field::Value));
+        let mut weights = wait(engine.save(Field::Value)).unwrap();
         // Initial weights are small: their logits would hardly differ.
         weights.values_mut().for_each(|t| t.data.iter_mut().for_each(|x| *x *= 4.0));
         engine.load(Field::Value, &weights).unwrap();
@@ -59,7 +59,7 @@ impl Reference {
     }
 
     fn weights(&self) -> Weights {
-        wait(self.engine.save(Field::Value))
+        wait(self.engine.save(Field::Value)).unwrap()
     }
 
     fn logits(&mut self, tokens: &[u32]) -> Vec<f32> {
@@ -67,7 +67,7 @@ impl Reference {
         padded.resize(self.graph.context, 0);
         self.engine.write_ids(self.graph.tokens, &padded);
         self.engine.replay(Pass::Forward, &Step::default());
-        let logits = wait(self.engine.read(self.graph.logits));
+        let logits = wait(self.engine.read(self.graph.logits)).unwrap();
         logits[(tokens.len() - 1) * self.vocab..tokens.len() * self.vocab].to_vec()
     }
 }
@@ -83,7 +83,8 @@ fn every_cached_step_gives_the_logits_of_a_full_pass() {
     for config in configs() {
         let mut reference = Reference::new(&config);
         let mut generator =
-            Generator::new(&config, &reference.weights(), Precision::Full, Pool::new(2), PLENTY).unwrap();
+            wait(Generator::new(&config, &reference.weights(), Precision::Full, Device::Cpu(Pool::new(2)), PLENTY))
+                .unwrap();
         for prompt in [1, 4, 10] {
             let mut tokens: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
             wait(generator.start(&tokens)).unwrap();
@@ -91,7 +92,7 @@ fn every_cached_step_gives_the_logits_of_a_full_pass() {
             while tokens.len() < config.n_positions {
                 let token = tokens.len() as u32 * 7 % 13;
                 tokens.push(token);
-                wait(generator.push(token));
+                wait(generator.push(token)).unwrap();
                 close(generator.logits(), &reference.logits(&tokens));
             }
         }
@@ -109,7 +110,7 @@ fn half_weights_round_and_change_nothing_else() {
             while tokens.len() < config.n_positions {
                 let token = tokens.len() as u32 * 7 % 13;
                 tokens.push(token);
-                wait(generator.push(token));
+                wait(generator.push(token)).unwrap();
                 let want = reference.logits(&tokens);
                 let largest = want.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
                 for (a, b) in generator.logits().iter().zip(want) {
@@ -117,7 +118,8 @@ fn half_weights_round_and_change_nothing_else() {
                 }
             }
         };
-        let mut half = Generator::new(&config, &weights, Precision::Half, Pool::new(1), PLENTY).unwrap();
+        let mut half =
+            wait(Generator::new(&config, &weights, Precision::Half, Device::Cpu(Pool::new(1)), PLENTY)).unwrap();
         follow(&mut reference, &mut half, 5e-3);
         // Weights that float16 can hold lose nothing: clear the 13 bits that it lacks.
         for tensor in weights.values_mut() {
@@ -134,14 +136,15 @@ fn texts_longer_than_the_context_go_on_from_its_last_half() {
     for config in configs() {
         let mut reference = Reference::new(&config);
         let mut generator =
-            Generator::new(&config, &reference.weights(), Precision::Full, Pool::new(1), PLENTY).unwrap();
+            wait(Generator::new(&config, &reference.weights(), Precision::Full, Device::Cpu(Pool::new(1)), PLENTY))
+                .unwrap();
         let tokens: Vec<u32> = (0..100).map(|i| i * i % 13).collect();
         // Of a longer prompt, the last T tokens are read.
         wait(generator.start(&tokens[..25])).unwrap();
         close(generator.logits(), &reference.logits(&tokens[15..25]));
         let mut start = 15;
         for end in 26..=100 {
-            wait(generator.push(tokens[end - 1]));
+            wait(generator.push(tokens[end - 1])).unwrap();
             if end - start > 10 {
                 // The cache was full: the last five tokens and the new one are in view.
                 start = end - 6;
@@ -156,10 +159,12 @@ fn texts_longer_than_the_context_go_on_from_its_last_half() {
 fn a_context_of_one_token_works() {
     let config = ModelConfig { n_positions: 1, ..configs()[0].clone() };
     let mut reference = Reference::new(&config);
-    let mut generator = Generator::new(&config, &reference.weights(), Precision::Full, Pool::new(1), PLENTY).unwrap();
+    let mut generator =
+        wait(Generator::new(&config, &reference.weights(), Precision::Full, Device::Cpu(Pool::new(1)), PLENTY))
+            .unwrap();
     wait(generator.start(&[3])).unwrap();
     for token in [1, 2, 12] {
-        wait(generator.push(token));
+        wait(generator.push(token)).unwrap();
         close(generator.logits(), &reference.logits(&[token]));
     }
 }
@@ -168,9 +173,10 @@ fn a_context_of_one_token_works() {
 fn prompts_that_cannot_be_read_are_refused() {
     let config = &configs()[0];
     let weights = Reference::new(config).weights();
-    let mut generator = Generator::new(config, &weights, Precision::Full, Pool::new(1), PLENTY).unwrap();
+    let mut generator =
+        wait(Generator::new(config, &weights, Precision::Full, Device::Cpu(Pool::new(1)), PLENTY)).unwrap();
     assert!(wait(generator.start(&[])).unwrap_err().to_string().contains("empty"));
     assert!(wait(generator.start(&[13])).unwrap_err().to_string().contains("13"));
-    assert!(Generator::new(config, &weights, Precision::Full, Pool::new(1), 1000).is_err());
-    assert!(Generator::new(config, &Weights::new(), Precision::Full, Pool::new(1), PLENTY).is_err());
+    assert!(wait(Generator::new(config, &weights, Precision::Full, Device::Cpu(Pool::new(1)), 1000)).is_err());
+    assert!(wait(Generator::new(config, &Weights::new(), Precision::Full, Device::Cpu(Pool::new(1)), PLENTY)).is_err());
 }

@@ -52,16 +52,7 @@ fn check(what: &str, x: &[f32], gradient: &[f32], h: f32, mut loss: impl FnMut(&
     }
 }
 
-const DROPOUT: Step = Step {
-    mode: Mode::Train,
-    seed: 5,
-    counter: 9,
-    position: 0,
-    loss_scale: 1.0,
-    learning_rate: 0.0,
-    bias_correction1: 1.0,
-    bias_correction2: 1.0,
-};
+const DROPOUT: Step = Step { mode: Mode::Train, seed: 5, counter: 9, ..Step::DEFAULT };
 
 /// One op, recorded with its inputs, their gradients, its output and the output's gradient.
 struct OpCase {
@@ -101,13 +92,13 @@ impl OpCase {
         }
         engine.replay(Pass::Forward, &DROPOUT);
         engine.replay(Pass::Backward, &DROPOUT);
-        let gradients: Vec<Vec<f32>> = inputs.iter().map(|(_, dx)| wait(engine.read(*dx))).collect();
+        let gradients: Vec<Vec<f32>> = inputs.iter().map(|(_, dx)| wait(engine.read(*dx)).unwrap()).collect();
         for (i, gradient) in gradients.iter().enumerate() {
             let x = values[i].clone();
             check(&format!("{name}, input {i}"), &x, gradient, 0.05, |x| {
                 engine.write(inputs[i].0, x);
                 engine.replay(Pass::Forward, &DROPOUT);
-                dot(&wait(engine.read(output)), &r)
+                dot(&wait(engine.read(output)).unwrap(), &r)
             });
             engine.write(inputs[i].0, &values[i]);
         }
@@ -320,7 +311,7 @@ fn check_model(config: &ModelConfig, batch: usize, context: usize) {
     let (program, graph) = recording.record(config).unwrap();
     let mut engine = Engine::cpu(program, Pool::new(2));
     engine.initialize(1);
-    let mut start = wait(engine.save(Field::Value));
+    let mut start = wait(engine.save(Field::Value)).unwrap();
     // Far enough from the start that every parameter matters.
     for (i, tensor) in start.values_mut().enumerate() {
         let size = tensor.data.len();
@@ -334,14 +325,14 @@ fn check_model(config: &ModelConfig, batch: usize, context: usize) {
     engine.write_ids(graph.targets, &ids(9999));
     engine.replay(Pass::Forward, &DROPOUT);
     engine.replay(Pass::Backward, &DROPOUT);
-    let gradients = wait(engine.save(Field::Grad));
+    let gradients = wait(engine.save(Field::Grad)).unwrap();
     for (name, gradient) in gradients {
         let tensor = engine.program().parameter(&name).value;
         let x = start[&name].data.clone();
         check(&name, &x, &gradient.data, 0.01, |x| {
             engine.write(tensor, x);
             engine.replay(Pass::Forward, &DROPOUT);
-            let losses = wait(engine.read(graph.losses));
+            let losses = wait(engine.read(graph.losses)).unwrap();
             losses.iter().map(|&l| f64::from(l)).sum::<f64>() / losses.len() as f64
         });
         engine.write(tensor, &x);

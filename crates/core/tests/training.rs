@@ -7,7 +7,7 @@ use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
 use inkling_core::train::{Dataset, Split, TrainConfig, Trainer};
-use inkling_core::{Error, ModelConfig, Weights};
+use inkling_core::{Device, Error, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -46,7 +46,7 @@ fn settings() -> TrainConfig {
 fn trainer(settings: &TrainConfig, threads: usize) -> Trainer {
     let (data, tokenizer) = data(&text());
     let model = model(tokenizer.vocab_size());
-    wait(Trainer::new(model, settings.clone(), data, Pool::new(threads), PLENTY)).unwrap()
+    wait(Trainer::new(model, settings.clone(), data, Device::Cpu(Pool::new(threads)), PLENTY)).unwrap()
 }
 
 fn losses(trainer: &mut Trainer, steps: usize) -> Vec<f64> {
@@ -69,8 +69,8 @@ fn a_repeated_run_is_identical_whatever_the_thread_count() {
         let run = |threads| {
             let mut trainer = trainer(&settings, threads);
             let losses = losses(&mut trainer, 12);
-            let validation = wait(trainer.evaluate(Split::Val)).loss;
-            (losses, validation, wait(trainer.weights()))
+            let validation = wait(trainer.evaluate(Split::Val)).unwrap().loss;
+            (losses, validation, wait(trainer.weights()).unwrap())
         };
         let once = run(1);
         for threads in [1, 2, 5] {
@@ -89,7 +89,7 @@ fn another_seed_is_another_run() {
 fn through_files(trainer: &Trainer) -> (Weights, TrainingState) {
     let checkpoint = Checkpoint {
         config: trainer.model().clone(),
-        weights: wait(trainer.weights()),
+        weights: wait(trainer.weights()).unwrap(),
         tokenizer: data(&text()).1,
         training: Some(wait(trainer.training_state()).unwrap()),
     };
@@ -106,19 +106,20 @@ fn an_interrupted_and_resumed_run_ends_identical() {
         let want = losses(&mut straight, 20);
         let mut first = trainer(&settings, 2);
         let mut got = losses(&mut first, 7);
-        let validation = wait(first.evaluate(Split::Val)).loss;
+        let validation = wait(first.evaluate(Split::Val)).unwrap().loss;
         first.record_validation(validation);
         let (weights, state) = through_files(&first);
         drop(first);
         let data = data(&text()).0;
         let model = model(data.vocab_size());
-        let mut second = Trainer::resume(model, &weights, &state, data, Pool::new(1), PLENTY).unwrap();
+        let mut second =
+            wait(Trainer::resume(model, &weights, &state, data, Device::Cpu(Pool::new(1)), PLENTY)).unwrap();
         assert_eq!(second.state().step, 7);
         assert_eq!(second.state().best.unwrap().loss, validation);
-        assert_eq!(wait(second.evaluate(Split::Val)).loss, validation);
+        assert_eq!(wait(second.evaluate(Split::Val)).unwrap().loss, validation);
         got.extend(losses(&mut second, 13));
         assert_eq!(got, want, "{settings:?}");
-        assert!(wait(second.weights()) == wait(straight.weights()));
+        assert!(wait(second.weights()).unwrap() == wait(straight.weights()).unwrap());
     }
 }
 
@@ -130,7 +131,7 @@ fn accumulated_micro_batches_equal_one_large_batch() {
         let settings = TrainConfig { batch_size, gradient_accumulation_steps, order: Order::Shuffled, ..settings() };
         let (data, tokenizer) = data(&text());
         let model = ModelConfig { dropout: 0.0, ..model(tokenizer.vocab_size()) };
-        let mut trainer = wait(Trainer::new(model, settings, data, Pool::new(2), PLENTY)).unwrap();
+        let mut trainer = wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(2)), PLENTY)).unwrap();
         losses(&mut trainer, 10)
     };
     for (one, many) in run(12, 1).iter().zip(run(4, 3)) {
@@ -143,25 +144,31 @@ fn training_learns_and_the_sample_reads_like_the_text() {
     let settings = TrainConfig { max_steps: 400, learning_rate: 5e-3, ..settings() };
     let (data, tokenizer) = data(&text());
     let model = ModelConfig { dropout: 0.0, ..model(tokenizer.vocab_size()) };
-    let mut trainer = wait(Trainer::new(model, settings, data, Pool::new(2), PLENTY)).unwrap();
-    let start = wait(trainer.evaluate(Split::Val)).loss;
+    let mut trainer = wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(2)), PLENTY)).unwrap();
+    let start = wait(trainer.evaluate(Split::Val)).unwrap().loss;
     let vocab = trainer.model().vocab_size as f64;
     assert!((start - vocab.ln()).abs() < 0.1, "an untrained model knows nothing: {start}");
     while !trainer.is_finished() {
         wait(trainer.step()).unwrap();
     }
-    let end = wait(trainer.evaluate(Split::Val)).loss;
+    let end = wait(trainer.evaluate(Split::Val)).unwrap().loss;
     assert!(end < 0.2, "val loss {end}");
 
-    let mut generator =
-        Generator::new(trainer.model(), &wait(trainer.weights()), Precision::Half, Pool::new(1), PLENTY).unwrap();
+    let mut generator = wait(Generator::new(
+        trainer.model(),
+        &wait(trainer.weights()).unwrap(),
+        Precision::Half,
+        Device::Cpu(Pool::new(1)),
+        PLENTY,
+    ))
+    .unwrap();
     let mut sampler = Sampler::new(SamplerConfig { temperature: 0.5, ..SamplerConfig::default() }).unwrap();
     let mut ids = tokenizer.encode("one ").unwrap();
     wait(generator.start(&ids)).unwrap();
     for _ in 0..200 {
         let token = sampler.sample(generator.logits(), generator.length());
         ids.push(token);
-        wait(generator.push(token));
+        wait(generator.push(token)).unwrap();
     }
     let sample = tokenizer.decode(&ids).unwrap();
     let words: Vec<&str> = sample.split(' ').collect();
@@ -173,7 +180,7 @@ fn training_learns_and_the_sample_reads_like_the_text() {
 fn the_full_protocol_predicts_every_token_once() {
     let mut trainer = trainer(&settings(), 2);
     let tokens = data(&text()).0.split(Split::Val).len() as u64;
-    let evaluation = wait(trainer.evaluate(Split::Val));
+    let evaluation = wait(trainer.evaluate(Split::Val)).unwrap();
     assert_eq!(evaluation.tokens, tokens - 1);
     assert!((evaluation.perplexity - evaluation.loss.exp()).abs() < 1e-9);
     assert!((evaluation.bits_per_char - evaluation.loss / std::f64::consts::LN_2).abs() < 1e-9);
@@ -194,9 +201,9 @@ fn a_run_without_finite_gradients_is_given_up_and_spoils_nothing() {
     for settings in [settings(), TrainConfig { ema_decay: 0.5, ..settings() }] {
         let (data, tokenizer) = data(&text());
         let model = model(tokenizer.vocab_size());
-        let mut trainer = wait(Trainer::new(model, settings, data, Pool::new(1), PLENTY)).unwrap();
+        let mut trainer = wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(1)), PLENTY)).unwrap();
         // The average, where there is one, is kept apart from what is spoilt here.
-        let before = wait(trainer.weights());
+        let before = wait(trainer.weights()).unwrap();
         let mut spoilt = before.clone();
         spoilt.get_mut("ln_f.bias").unwrap().data[0] = f32::INFINITY;
         trainer.engine_mut().load(Field::Value, &spoilt).unwrap();
@@ -208,7 +215,7 @@ fn a_run_without_finite_gradients_is_given_up_and_spoils_nothing() {
         assert!(matches!(error, Error::Diverged { step: 10, .. }), "{error}");
         let averaged = trainer.settings().ema_decay > 0.0;
         let want = if averaged { before } else { spoilt };
-        assert!(wait(trainer.weights()) == want, "a skipped update leaves weights and average alone");
+        assert!(wait(trainer.weights()).unwrap() == want, "a skipped update leaves weights and average alone");
     }
 }
 
@@ -217,7 +224,7 @@ fn absurd_sizes_and_scarce_memory_are_refused_before_anything_is_allocated() {
     let refuse = |model: ModelConfig, settings: TrainConfig, memory| {
         let data = data(&text()).0;
         let model = ModelConfig { vocab_size: data.vocab_size(), ..model };
-        wait(Trainer::new(model, settings, data, Pool::new(1), memory)).map(|_| ()).unwrap_err()
+        wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(1)), memory)).map(|_| ()).unwrap_err()
     };
     let small = model(0);
     let error = refuse(small.clone(), settings(), 100_000);

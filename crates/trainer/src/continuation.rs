@@ -1,10 +1,9 @@
 //! A model that writes: prompt in, pieces of text out, one token at a time.
 
-use inkling_core::cpu::Pool;
 use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::tokenizer::Tokenizer;
-use inkling_core::{ModelConfig, Weights};
+use inkling_core::{Device, ModelConfig, Weights};
 
 use crate::error::{Error, Result};
 
@@ -20,17 +19,17 @@ pub struct Continuation {
 
 impl Continuation {
     /// Loads a model; `memory` is how many bytes may be allocated.
-    pub fn new(
+    pub async fn new(
         config: &ModelConfig,
         weights: &Weights,
         tokenizer: Tokenizer,
         sampling: SamplerConfig,
         precision: Precision,
-        pool: Pool,
+        device: Device,
         memory: u64,
     ) -> inkling_core::Result<Self> {
         let sampler = Sampler::new(sampling)?;
-        let generator = Generator::new(config, weights, precision, pool, memory)?;
+        let generator = Generator::new(config, weights, precision, device, memory).await?;
         Ok(Self { generator, sampler, tokenizer, unread: None })
     }
 
@@ -55,7 +54,7 @@ impl Continuation {
     /// The text of the next token; [`Error::NotFinite`] if the model has no opinion about it.
     pub async fn next(&mut self) -> Result<String> {
         if let Some(token) = self.unread.take() {
-            self.generator.push(token).await;
+            self.generator.push(token).await?;
         }
         if let Some(&logit) = self.generator.logits().iter().find(|logit| !logit.is_finite()) {
             return Err(Error::NotFinite { what: "logit", value: logit.into() });

@@ -77,6 +77,11 @@ impl Compute {
         Ok(self.threads.map_or_else(Pool::with_all_cores, |threads| Pool::new(threads.into())))
     }
 
+    /// What to load programs on.
+    pub fn device(&self) -> Result<inkling_core::Device> {
+        Ok(inkling_core::Device::Cpu(self.pool()?))
+    }
+
     /// The name of the preset that trains in minutes on the device.
     pub fn default_preset(&self) -> &'static str {
         "tiny"
@@ -84,7 +89,11 @@ impl Compute {
 }
 
 /// `CPU, 2 threads, AVX2`.
-pub fn describe(pool: &Pool) -> String {
+pub fn describe(device: &inkling_core::Device) -> String {
+    let pool = match device {
+        inkling_core::Device::Cpu(pool) => pool,
+        inkling_core::Device::Gpu(gpu) => return gpu.report().name.clone(),
+    };
     let threads = pool.threads() as u64;
     let plural = if threads == 1 { "" } else { "s" };
     format!("CPU, {} thread{plural}, {}", format::count(threads), simd::level())

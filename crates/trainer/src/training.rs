@@ -23,7 +23,7 @@ use inkling_core::program::Precision;
 use inkling_core::sample::SamplerConfig;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{Split, StepReport, Trainer};
-use inkling_core::{ModelConfig, Weights};
+use inkling_core::{Device, ModelConfig, Weights};
 
 use crate::continuation::{Continuation, default_prompt};
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ pub struct Parts<'a> {
     /// 1 for a character tokenizer.
     pub characters_per_token: f64,
     /// Generates the samples.
-    pub pool: inkling_core::cpu::Pool,
+    pub device: Device,
     /// Held for writing.
     pub folder: RunFolder,
     /// Open at its end.
@@ -99,11 +99,19 @@ pub struct Parts<'a> {
 impl<'a> Run<'a> {
     /// Puts a run together.
     pub async fn new(parts: Parts<'a>) -> Result<Self> {
-        let Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal } = parts;
+        let Parts { trainer, tokenizer, characters_per_token, device, folder, log, history, terminal } = parts;
         let sampling = SamplerConfig { temperature: TEMPERATURE, ..SamplerConfig::default() };
-        let weights = trainer.weights().await;
-        let writer =
-            Continuation::new(trainer.model(), &weights, tokenizer.clone(), sampling, Precision::Half, pool, u64::MAX)?;
+        let weights = trainer.weights().await?;
+        let writer = Continuation::new(
+            trainer.model(),
+            &weights,
+            tokenizer.clone(),
+            sampling,
+            Precision::Half,
+            device,
+            u64::MAX,
+        )
+        .await?;
         let now = Instant::now();
         Ok(Self {
             trainer,
@@ -165,9 +173,9 @@ impl<'a> Run<'a> {
     }
 
     async fn evaluate(&mut self, bar: &TrainingBar) -> Result<()> {
-        let evaluation = self.trainer.evaluate(Split::Val).await;
+        let evaluation = self.trainer.evaluate(Split::Val).await?;
         let is_best = self.trainer.record_validation(evaluation.loss);
-        let weights = self.trainer.weights().await;
+        let weights = self.trainer.weights().await?;
         self.writer.load(&weights)?;
         let sample = self.sample(SHORT_SAMPLE, Some(bar)).await?.unwrap_or_default();
         self.count_time();
@@ -202,7 +210,7 @@ impl<'a> Run<'a> {
 
     async fn save_last(&mut self) -> Result<()> {
         self.count_time();
-        let mut checkpoint = self.model(self.trainer.weights().await);
+        let mut checkpoint = self.model(self.trainer.weights().await?);
         checkpoint.training = Some(self.trainer.training_state().await?);
         self.save(Slot::Last, &checkpoint)
     }

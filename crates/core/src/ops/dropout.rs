@@ -3,6 +3,7 @@
 
 use crate::cpu::Pool;
 use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
 use crate::rng::{Dropout, Site};
@@ -22,6 +23,12 @@ impl DropoutSite {
     /// The mask at this step; `None` when nothing is dropped.
     pub fn mask(self, step: &Step) -> Option<Dropout> {
         step.dropout(self.p, self.site)
+    }
+
+    /// The parameters `site`, `threshold` and `scale` by which a shader draws the same mask.
+    pub fn params(self, dispatch: Dispatch) -> Dispatch {
+        let (threshold, scale) = Dropout::threshold_and_scale(self.p);
+        dispatch.param("site", self.site.0).param("threshold", threshold).param("scale", scale)
     }
 }
 
@@ -63,6 +70,14 @@ impl Op for DropoutBackward {
 
     fn cpu(&self, mem: &Memory, step: &Step) {
         backward(&mem.pool, &mem.read(self.dy), &mut mem.write(self.dx), self.width, self.dropout.mask(step));
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let len = kernels.len(self.dx);
+        let dispatch = Dispatch::new(shader::DROPOUT, "backward").bind("dy", self.dy).bind("dx", self.dx);
+        kernels.push(
+            self.dropout.params(dispatch.param("len", len)).linear(len.div_ceil(shader::DROPOUT.constant("WORKGROUP"))),
+        );
     }
 }
 

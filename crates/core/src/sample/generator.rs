@@ -5,8 +5,7 @@
 //! prefill. (Reading again at every token, as nanoGPT does, would cost `T` times as much.)
 
 use crate::config::ModelConfig;
-use crate::cpu::Pool;
-use crate::engine::Engine;
+use crate::engine::{Device, Engine};
 use crate::error::{Error, Result};
 use crate::nn::Generation;
 use crate::program::{Field, Pass, Precision};
@@ -41,10 +40,16 @@ impl Generator {
     ///
     /// # Errors
     /// An invalid configuration, weights that are not its, or too little of the `memory` bytes that may be allocated.
-    pub fn new(config: &ModelConfig, weights: &Weights, precision: Precision, pool: Pool, memory: u64) -> Result<Self> {
+    pub async fn new(
+        config: &ModelConfig,
+        weights: &Weights,
+        precision: Precision,
+        device: Device,
+        memory: u64,
+    ) -> Result<Self> {
         let (program, generation) = Generation::record(config, precision)?;
         program.check_memory(memory)?;
-        let mut engine = Engine::cpu(program, pool);
+        let mut engine = device.load(program).await?;
         engine.load(Field::Value, weights)?;
         engine.replay(Pass::Load, &Step::default());
         Ok(Self {
@@ -84,23 +89,23 @@ impl Generator {
         self.window.clear();
         if read.len() * SHORT_PROMPT <= self.context {
             for &token in read {
-                self.decode(token).await;
+                self.decode(token).await?;
             }
         } else {
             self.window.extend_from_slice(read);
-            self.prefill().await;
+            self.prefill().await?;
         }
         Ok(())
     }
 
     /// Reads the window at once.
-    async fn prefill(&mut self) {
+    async fn prefill(&mut self) -> Result<()> {
         let mut padded = self.window.clone();
         padded.resize(self.context, 0);
         self.engine.write_ids(self.generation.prompt, &padded);
         let position = self.window.len() as u32 - 1;
         self.engine.replay(Pass::Prefill, &Step { position, ..Step::default() });
-        self.engine.read_into(self.generation.prompt_logits, &mut self.logits).await;
+        self.engine.read_into(self.generation.prompt_logits, &mut self.logits).await
     }
 
     /// Logits of the next token, `[V]`.
@@ -115,26 +120,28 @@ impl Generator {
 
     /// Appends a token.
     ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    ///
     /// # Panics
     /// Before [`Self::start`], or when the model does not have the token.
-    pub async fn push(&mut self, token: u32) {
+    pub async fn push(&mut self, token: u32) -> Result<()> {
         assert!(!self.window.is_empty() && (token as usize) < self.vocab, "push({token}) on {self:?}");
         self.length += 1;
         if self.window.len() == self.context {
             self.window.drain(..self.context - self.context / 2);
             self.window.push(token);
-            self.prefill().await;
-            return;
+            return self.prefill().await;
         }
-        self.decode(token).await;
+        self.decode(token).await
     }
 
     /// Reads one token into a window that has room.
-    async fn decode(&mut self, token: u32) {
+    async fn decode(&mut self, token: u32) -> Result<()> {
         let position = self.window.len() as u32;
         self.window.push(token);
         self.engine.write_ids(self.generation.token, &[token]);
         self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
-        self.engine.read_into(self.generation.logits, &mut self.logits).await;
+        self.engine.read_into(self.generation.logits, &mut self.logits).await
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Protocol;
 use super::dataset::{Batch, Batches, Dataset, Split};
 use crate::engine::Engine;
+use crate::error::Result;
 use crate::nn::Graph;
 use crate::program::Pass;
 use crate::step::Step;
@@ -40,27 +41,30 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// Evaluates the engine's present weights on a split of more than one token.
-    pub async fn run(&self, engine: &mut Engine, data: &Dataset, split: Split) -> Evaluation {
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn run(&self, engine: &mut Engine, data: &Dataset, split: Split) -> Result<Evaluation> {
         let tokens = data.split(split);
         let mut sum = Sum::default();
         // A split that cannot fill a random window is evaluated whole, and the result says so.
         let protocol = if tokens.len() <= self.graph.context { Protocol::Full } else { self.protocol };
         match protocol {
-            Protocol::Full => self.full(engine, tokens, &mut sum).await,
-            Protocol::Sampled => self.sampled(engine, tokens, &mut sum).await,
+            Protocol::Full => self.full(engine, tokens, &mut sum).await?,
+            Protocol::Sampled => self.sampled(engine, tokens, &mut sum).await?,
         }
         let loss = sum.nats / sum.tokens as f64;
-        Evaluation {
+        Ok(Evaluation {
             loss,
             perplexity: loss.exp(),
             bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(),
             tokens: sum.tokens,
             protocol,
-        }
+        })
     }
 
     /// Windows side by side: `T` inputs each, the last one as short as it has to be, every token but the first predicted once.
-    async fn full(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) {
+    async fn full(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) -> Result<()> {
         let Graph { batch, context, .. } = self.graph;
         let predicted = tokens.len().saturating_sub(1);
         for start in (0..predicted).step_by(batch * context) {
@@ -71,11 +75,12 @@ impl Evaluator {
                 ids.resize(batch * context, 0);
                 ids
             };
-            self.forward(engine, &Batch { tokens: padded(start), targets: padded(start + 1) }, count, sum).await;
+            self.forward(engine, &Batch { tokens: padded(start), targets: padded(start + 1) }, count, sum).await?;
         }
+        Ok(())
     }
 
-    async fn sampled(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) {
+    async fn sampled(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) -> Result<()> {
         let Graph { batch, context, .. } = self.graph;
         // Its own stream: never the batches of training.
         let seed = self.seed ^ u64::from(crate::rng::Site::EVALUATION.0) << 32;
@@ -83,17 +88,19 @@ impl Evaluator {
         let mut window = Batch::default();
         for i in 0..self.batches {
             draw.fill(tokens, i as u32, &mut window);
-            self.forward(engine, &window, batch * context, sum).await;
+            self.forward(engine, &window, batch * context, sum).await?;
         }
+        Ok(())
     }
 
-    async fn forward(&self, engine: &mut Engine, batch: &Batch, count: usize, sum: &mut Sum) {
+    async fn forward(&self, engine: &mut Engine, batch: &Batch, count: usize, sum: &mut Sum) -> Result<()> {
         engine.write_ids(self.graph.tokens, &batch.tokens);
         engine.write_ids(self.graph.targets, &batch.targets);
         engine.replay(Pass::Forward, &Step::default());
-        let losses = engine.read(self.graph.losses).await;
+        let losses = engine.read(self.graph.losses).await?;
         sum.nats += losses[..count].iter().map(|&l| f64::from(l)).sum::<f64>();
         sum.tokens += count as u64;
+        Ok(())
     }
 }
 

@@ -15,8 +15,7 @@ pub use state::{Best, RunState};
 
 use crate::checkpoint::TrainingState;
 use crate::config::ModelConfig;
-use crate::cpu::Pool;
-use crate::engine::Engine;
+use crate::engine::{Device, Engine};
 use crate::error::{Error, Result, check_memory};
 use crate::nn::block::Probs;
 use crate::nn::{Graph, Recording};
@@ -90,18 +89,24 @@ impl Trainer {
         model: ModelConfig,
         settings: TrainConfig,
         data: Dataset,
-        pool: Pool,
+        device: Device,
         memory: u64,
     ) -> Result<Self> {
-        let mut trainer = Self::load(model, settings, data, pool, memory)?;
+        let mut trainer = Self::load(model, settings, data, device, memory).await?;
         trainer.engine.initialize(trainer.settings.seed);
         if trainer.settings.ema_decay > 0.0 {
-            trainer.engine.copy(Field::Value, Field::Ema).await;
+            trainer.engine.copy(Field::Value, Field::Ema);
         }
         Ok(trainer)
     }
 
-    fn load(model: ModelConfig, settings: TrainConfig, data: Dataset, pool: Pool, memory: u64) -> Result<Self> {
+    async fn load(
+        model: ModelConfig,
+        settings: TrainConfig,
+        data: Dataset,
+        device: Device,
+        memory: u64,
+    ) -> Result<Self> {
         model.validate()?;
         settings.validate()?;
         data.check_context(model.n_positions)?;
@@ -117,7 +122,7 @@ impl Trainer {
         program.check_memory(memory)?;
         let batches = Batches::new(settings.seed, settings.order, settings.batch_size, model.n_positions);
         Ok(Self {
-            engine: Engine::cpu(program, pool),
+            engine: device.load(program).await?,
             graph,
             grad_norm,
             model,
@@ -133,17 +138,17 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Self::new`]; also a training state without the moments that the settings call for.
-    pub fn resume(
+    pub async fn resume(
         model: ModelConfig,
         weights: &Weights,
         training: &TrainingState,
         data: Dataset,
-        pool: Pool,
+        device: Device,
         memory: u64,
     ) -> Result<Self> {
         let state = RunState::from_json(&training.state)?;
         let settings = state.settings.clone();
-        let mut trainer = Self::load(model, settings, data, pool, memory)?;
+        let mut trainer = Self::load(model, settings, data, device, memory).await?;
         let slot = |name: &str| state::slot(&training.optimizer, name);
         trainer.engine.load(Field::M, &slot("m"))?;
         trainer.engine.load(Field::V, &slot("v"))?;
@@ -185,10 +190,10 @@ impl Trainer {
             self.engine.write_ids(self.graph.targets, &self.batch.targets);
             self.engine.replay(Pass::Forward, &step);
             self.engine.replay(Pass::Backward, &step);
-            loss += f64::from(self.engine.read(self.graph.loss).await[0]) / accumulation as f64;
+            loss += f64::from(self.engine.read(self.graph.loss).await?[0]) / accumulation as f64;
         }
         self.engine.replay(Pass::Update, &step);
-        let grad_norm = self.engine.read(self.grad_norm).await[0];
+        let grad_norm = self.engine.read(self.grad_norm).await?[0];
         let skipped = !grad_norm.is_finite();
         self.state.skips = if skipped { self.state.skips + 1 } else { 0 };
         self.state.step = t;
@@ -204,7 +209,10 @@ impl Trainer {
     }
 
     /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).
-    pub async fn evaluate(&mut self, split: Split) -> Evaluation {
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn evaluate(&mut self, split: Split) -> Result<Evaluation> {
         let evaluator = Evaluator {
             graph: self.graph,
             protocol: self.settings.eval_protocol,
@@ -213,11 +221,11 @@ impl Trainer {
         };
         let averaged = self.settings.ema_decay > 0.0;
         if averaged {
-            self.engine.swap(Field::Value, Field::Ema).await;
+            self.engine.swap(Field::Value, Field::Ema).await?;
         }
         let result = evaluator.run(&mut self.engine, &self.data, split).await;
         if averaged {
-            self.engine.swap(Field::Value, Field::Ema).await;
+            self.engine.swap(Field::Value, Field::Ema).await?;
         }
         result
     }
@@ -238,7 +246,10 @@ impl Trainer {
     }
 
     /// The weights to sample with: the moving average, if there is one.
-    pub async fn weights(&self) -> Weights {
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn weights(&self) -> Result<Weights> {
         self.engine.save(if self.settings.ema_decay > 0.0 { Field::Ema } else { Field::Value }).await
     }
 
@@ -253,7 +264,7 @@ impl Trainer {
             fields.push(("value", Field::Value));
         }
         for (name, field) in fields {
-            let tensors = self.engine.save(field).await;
+            let tensors = self.engine.save(field).await?;
             optimizer.extend(tensors.into_iter().map(|(parameter, t)| (format!("{name}.{parameter}"), t)));
         }
         let mut state = self.state.clone();

@@ -88,8 +88,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let batch = arguments.batch_size.map(|batch_size| Assignment::new("batch_size", batch_size));
     let assignments: Vec<Assignment> = arguments.set.iter().cloned().chain(batch).collect();
     let (model, train) = settings::apply(&arguments.preset, &assignments)?;
-    let pool = arguments.compute.pool()?;
-    let device = device::describe(&pool);
+    let description = device::describe(&arguments.compute.device()?);
     let available = memory::available().unwrap_or(u64::MAX);
     let spinner = terminal.spinner("measuring");
 
@@ -97,7 +96,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let length = TEXT.max(20 * (model.n_positions as u32 + 1));
     let tokens = (0..length).map(|i| stream.below(i, model.vocab_size as u32)).collect();
     let data = Dataset::new(tokens, model.vocab_size, length as usize)?;
-    let mut trainer = Trainer::new(model.clone(), train.clone(), data, pool, available).await?;
+    let mut trainer = Trainer::new(model.clone(), train.clone(), data, arguments.compute.device()?, available).await?;
     let step_seconds = {
         let mut times = Repetitions::new(arguments.seconds);
         while times.go_on() {
@@ -112,14 +111,17 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         .map(|&pass| trainer.engine().program().flops(pass))
         .sum::<u64>();
     let train_gflops = (flops * train.gradient_accumulation_steps as u64) as f64 / step_seconds / 1e9;
-    let weights = trainer.weights().await;
+    let weights = trainer.weights().await?;
     let train_tokens_per_s = trainer.tokens_per_step() as f64 / step_seconds;
 
     let mut generator =
-        Generator::new(&model, &weights, arguments.weights.precision(), arguments.compute.pool()?, available)?;
+        Generator::new(&model, &weights, arguments.weights.precision(), arguments.compute.device()?, available).await?;
     let sample_seconds = sample_seconds(&mut generator, model.n_positions, arguments.seconds).await?;
     let peak_gflops = peak_gflops(&arguments.compute.pool()?, arguments.seconds.min(GEMM_SECONDS));
-    let ops = arguments.ops.then(|| OpTimes::measure(trainer.engine_mut(), peak_gflops));
+    let ops = match arguments.ops {
+        true => Some(OpTimes::measure(trainer.engine_mut(), peak_gflops).await?),
+        false => None,
+    };
     spinner.finish_and_clear();
 
     let sample_tokens_per_s = model.n_positions as f64 / sample_seconds;
@@ -131,7 +133,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "batch_size": train.batch_size,
         "context": model.n_positions,
         "dropout": model.dropout,
-        "device": device,
+        "device": description,
         "train_tokens_per_s": train_tokens_per_s,
         "train_ms_per_step": 1e3 * step_seconds,
         "train_gflops": train_gflops,
@@ -143,7 +145,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "sample_ms_per_token": 1e3 / sample_tokens_per_s,
         "peak_memory_bytes": peak_memory,
     });
-    let mut text = format!("{}: {}\n{device}\n\n", arguments.preset.name, describe_model(&model));
+    let mut text = format!("{}: {}\n{description}\n\n", arguments.preset.name, describe_model(&model));
     text += &format::fields(&[
         (
             "training",
@@ -184,7 +186,7 @@ async fn sample_seconds(generator: &mut Generator, context: usize, budget: f64) 
         generator.start(&[0]).await?;
         for _ in 1..context {
             let token = sampler.sample(generator.logits(), generator.length());
-            generator.push(token).await;
+            generator.push(token).await?;
         }
         sampler.sample(generator.logits(), generator.length());
         times.add(started);

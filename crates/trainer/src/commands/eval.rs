@@ -2,7 +2,6 @@
 
 use clap::{Args, ValueEnum};
 use inkling_core::Error as Core;
-use inkling_core::engine::Engine;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
 use inkling_core::program::{Field, Training};
@@ -91,7 +90,7 @@ impl From<ProtocolName> for Protocol {
 
 /// Runs `trainer eval`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
-    let pool = arguments.compute.pool()?;
+    let device = arguments.compute.device()?;
     let loaded = arguments.model.load()?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let corpus = text::load(&arguments.data, terminal)?;
@@ -118,11 +117,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         Recording { batch: arguments.batch_size as usize, context, training: Training::No, probs: Probs::Skip };
     let (program, graph) = recording.record(&model.config)?;
     program.check_memory(memory::available().unwrap_or(u64::MAX))?;
-    let mut engine = Engine::cpu(program, pool);
+    let mut engine = device.load(program).await?;
     engine.load(Field::Value, &model.weights)?;
     let TrainConfig { eval_batches: batches, seed, .. } = TrainConfig::default();
     let spinner = terminal.spinner(&format!("evaluating {}", folder.display()));
-    let found = Evaluator { graph, protocol, batches, seed }.run(&mut engine, &dataset, split).await;
+    let found = Evaluator { graph, protocol, batches, seed }.run(&mut engine, &dataset, split).await?;
     spinner.finish_and_clear();
     for (what, value) in [("loss", found.loss), ("perplexity", found.perplexity)] {
         if !value.is_finite() {

@@ -78,7 +78,7 @@ impl Arguments {
 /// Runs `trainer sample`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     arguments.sampling(0).validate()?;
-    let pool = arguments.compute.pool()?;
+    let device = arguments.compute.device()?;
     let loaded = arguments.model.load()?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let given = arguments.prompt.as_deref();
@@ -86,8 +86,16 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let available = memory::available().unwrap_or(u64::MAX);
     let tokenizer = model.tokenizer.clone();
     let precision = arguments.weights.precision();
-    let mut writer =
-        Continuation::new(&model.config, &model.weights, tokenizer, arguments.sampling(0), precision, pool, available)?;
+    let mut writer = Continuation::new(
+        &model.config,
+        &model.weights,
+        tokenizer,
+        arguments.sampling(0),
+        precision,
+        device,
+        available,
+    )
+    .await?;
 
     let (mut samples, mut time) = (Vec::new(), Duration::ZERO);
     for index in 0..arguments.num_samples {

@@ -140,18 +140,18 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let (described, characters_per_token) = (describe(&corpus, &dataset), dataset.characters_per_token());
     model.vocab_size = tokenizer.vocab_size();
     let available = memory::available().unwrap_or(u64::MAX);
-    let mut trainer = Trainer::new(model, train, dataset, arguments.compute.pool()?, available).await?;
+    let mut trainer = Trainer::new(model, train, dataset, arguments.compute.device()?, available).await?;
     check_run_memory(&trainer, available)?;
     trainer.set_data(corpus.address(data), corpus.sha256);
 
     // Everything about the request is sound: from here on the disk is touched.
     let folder = RunFolder::open(&out, existing)?;
     let log = MetricsLog::create(&folder.metrics())?;
-    let pool = arguments.compute.pool()?;
-    let device = device::describe(&pool);
-    terminal.note(&introduction(preset.name, &described, &device, run_memory(&trainer)?, &trainer));
+    let device = arguments.compute.device()?;
+    let description = device::describe(&device);
+    terminal.note(&introduction(preset.name, &described, &description, run_memory(&trainer)?, &trainer));
     let history = History::default();
-    let parts = Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal };
+    let parts = Parts { trainer, tokenizer, characters_per_token, device, folder, log, history, terminal };
     Run::new(parts).await?.finish(&Interrupt::install()?).await
 }
 
@@ -204,15 +204,16 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let dataset = text::dataset(&corpus, &tokenizer)?;
     let (described, characters_per_token) = (describe(&corpus, &dataset), dataset.characters_per_token());
     let available = memory::available().unwrap_or(u64::MAX);
-    let pool = arguments.compute.pool()?;
-    let trainer = Trainer::resume(checkpoint.config, &checkpoint.weights, &training, dataset, pool, available)?;
+    let device = arguments.compute.device()?;
+    let trainer =
+        Trainer::resume(checkpoint.config, &checkpoint.weights, &training, dataset, device, available).await?;
     check_run_memory(&trainer, available)?;
     drop((checkpoint.weights, training));
 
     let (log, records) = MetricsLog::resume(&folder.metrics(), state.step)?;
-    let pool = arguments.compute.pool()?;
-    let device = device::describe(&pool);
-    terminal.note(&introduction(&folder.name(), &described, &device, run_memory(&trainer)?, &trainer));
+    let device = arguments.compute.device()?;
+    let description = device::describe(&device);
+    terminal.note(&introduction(&folder.name(), &described, &description, run_memory(&trainer)?, &trainer));
     let rate = state.settings.learning_rate_at(state.step);
     if rate != rate_before {
         let steps = format::count(state.settings.max_steps);
@@ -221,7 +222,7 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         ));
     }
     let history = History::from_records(&records);
-    let parts = Parts { trainer, tokenizer, characters_per_token, pool, folder, log, history, terminal };
+    let parts = Parts { trainer, tokenizer, characters_per_token, device, folder, log, history, terminal };
     Run::new(parts).await?.finish(&Interrupt::install()?).await
 }
 

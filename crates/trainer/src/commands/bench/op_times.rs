@@ -1,8 +1,8 @@
 //! Where a training step's time goes: seconds per op name and pass, from replaying the recorded program op by op.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
+use crate::error::Result;
 use inkling_core::engine::Engine;
 use inkling_core::program::Pass;
 use inkling_core::step::{Mode, Step};
@@ -35,8 +35,7 @@ pub struct OpTimes {
 
 impl OpTimes {
     /// Replays whole steps on the batch that the engine holds.
-    pub fn measure(engine: &mut Engine, peak_gflops: f64) -> Self {
-        let start = Instant::now();
+    pub async fn measure(engine: &mut Engine, peak_gflops: f64) -> Result<Self> {
         let step = Step { mode: Mode::Train, ..Step::default() };
         let passes = [(Pass::Forward, "forward"), (Pass::Backward, "backward"), (Pass::Update, "update")];
         /// Ops, seconds and floating-point operations of one step.
@@ -51,13 +50,10 @@ impl OpTimes {
         }
         for _ in 0..STEPS {
             for (pass, name) in passes {
-                let ops: Vec<&str> = engine.program().ops(pass).iter().map(|op| op.name()).collect();
-                engine.replay_timed(
-                    pass,
-                    &step,
-                    || start.elapsed().as_secs_f64(),
-                    |op, seconds| sums.entry((name, ops[op])).or_default().1 += seconds / STEPS as f64,
-                );
+                let seconds = engine.replay_timed(pass, &step).await?;
+                for (op, seconds) in engine.program().ops(pass).iter().zip(seconds) {
+                    sums.entry((name, op.name())).or_default().1 += seconds / STEPS as f64;
+                }
             }
         }
         let total: f64 = sums.values().map(|sum| sum.1).sum();
@@ -68,7 +64,7 @@ impl OpTimes {
         };
         let mut rows: Vec<Row> = sums.into_iter().map(row).collect();
         rows.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-        Self { rows }
+        Ok(Self { rows })
     }
 
     /// For people.

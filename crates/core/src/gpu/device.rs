@@ -1,0 +1,230 @@
+//! Adapters and devices: what there is, what it can do, and what became of it.
+
+use std::sync::{Arc, Mutex};
+
+use crate::error::{GpuError, Result};
+
+/// An adapter as the user may want to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterReport {
+    /// Its own name.
+    pub name: String,
+    /// Vulkan, Metal, DX12 or WebGPU.
+    pub backend: String,
+    /// Discrete, integrated, virtual or software.
+    pub kind: AdapterKind,
+    /// The driver and its version, where known.
+    pub driver: String,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// What kind of hardware an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdapterKind {
+    /// A graphics card.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU that a hypervisor shares.
+    Virtual,
+    /// A program on the processor (lavapipe, SwiftShader, WARP): hundreds of times slower than the CPU engine.
+    Software,
+    /// The API does not say.
+    Unknown,
+}
+
+impl AdapterKind {
+    /// Whether the adapter is worth preferring to the CPU engine.
+    pub fn is_hardware(self) -> bool {
+        self != Self::Software
+    }
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Software => "software",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Limits and features that ops and the engine ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Largest buffer, bytes.
+    pub max_buffer_size: u64,
+    /// Largest part of a buffer that a shader sees, bytes.
+    pub max_binding_size: u64,
+    /// Memory that a workgroup shares, bytes.
+    pub max_workgroup_memory: u32,
+    /// Invocations of a workgroup.
+    pub max_invocations: u32,
+    /// Whether shaders know float16.
+    pub shader_f16: bool,
+    /// Whether passes can be timed on the device.
+    pub timestamps: bool,
+}
+
+impl Capabilities {
+    /// What every WebGPU adapter has: kernels that ask for no more run everywhere.
+    pub fn least() -> Self {
+        Self {
+            max_buffer_size: 256 << 20,
+            max_binding_size: 128 << 20,
+            max_workgroup_memory: 16_384,
+            max_invocations: 256,
+            shader_f16: false,
+            timestamps: false,
+        }
+    }
+
+    fn new(limits: &wgpu::Limits, features: wgpu::Features) -> Self {
+        Self {
+            max_buffer_size: limits.max_buffer_size,
+            max_binding_size: limits.max_storage_buffer_binding_size,
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_invocations: limits.max_compute_invocations_per_workgroup,
+            shader_f16: features.contains(wgpu::Features::SHADER_F16),
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        }
+    }
+}
+
+fn report(adapter: &wgpu::Adapter) -> AdapterReport {
+    let info = adapter.get_info();
+    AdapterReport {
+        name: if info.name.is_empty() { "unnamed adapter".into() } else { info.name },
+        backend: info.backend.to_string(),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+            wgpu::DeviceType::Cpu => AdapterKind::Software,
+            wgpu::DeviceType::Other => AdapterKind::Unknown,
+        },
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        capabilities: Capabilities::new(&adapter.limits(), adapter.features()),
+    }
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
+}
+
+/// All adapters, the one that [`GpuDevice::request`] takes first.
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let instance = instance();
+    #[cfg(target_family = "wasm")]
+    let mut adapters: Vec<_> =
+        instance.request_adapter(&wgpu::RequestAdapterOptions::default()).await.into_iter().collect();
+    #[cfg(not(target_family = "wasm"))]
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    // Stable: among equals the order of the system stays.
+    adapters.sort_by_key(|adapter| match report(adapter).kind {
+        AdapterKind::Discrete => 0,
+        AdapterKind::Integrated => 1,
+        AdapterKind::Virtual => 2,
+        AdapterKind::Unknown => 3,
+        AdapterKind::Software => 4,
+    });
+    adapters
+}
+
+/// A device, shared by the engines that run on it.
+#[derive(Clone, Debug)]
+pub struct GpuDevice(pub(super) Arc<Inner>);
+
+/// What the clones of a device share.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub report: AdapterReport,
+    /// The first thing that went wrong.
+    pub failure: Arc<Mutex<Option<GpuError>>>,
+    /// Measured seconds per unit of estimated work.
+    pub pace: Arc<Mutex<f64>>,
+}
+
+impl GpuDevice {
+    /// Every adapter of this machine, best first.
+    pub async fn adapters() -> Vec<AdapterReport> {
+        adapters().await.iter().map(report).collect()
+    }
+
+    /// A device of the best adapter, with that adapter's own limits.
+    ///
+    /// # Errors
+    /// When there is no adapter, or it gives no device.
+    pub async fn request() -> Result<Self> {
+        let remedy = if cfg!(target_family = "wasm") {
+            "this browser has no WebGPU here"
+        } else {
+            "install a Vulkan, Metal or DirectX 12 driver, or use --device cpu"
+        };
+        let adapter = adapters().await.into_iter().next().ok_or_else(|| GpuError::NoAdapter(remedy.into()))?;
+        let report = report(&adapter);
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let refused = |problem: wgpu::RequestDeviceError| GpuError::NoDevice {
+            adapter: report.name.clone(),
+            problem: problem.to_string(),
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(refused)?;
+        let failure = Arc::new(Mutex::new(None));
+        let (uncaptured, lost) = (failure.clone(), failure.clone());
+        device.on_uncaptured_error(Arc::new(move |error| note(&uncaptured, classify(&error))));
+        device.set_device_lost_callback(move |reason, message| {
+            note(&lost, GpuError::Lost(format!("{reason:?}: {message}").trim_end_matches([':', ' ']).into()));
+        });
+        let pace = Arc::new(Mutex::new(if report.kind.is_hardware() { 1e-12 } else { 2e-9 }));
+        Ok(Self(Arc::new(Inner { device, queue, report, failure, pace })))
+    }
+
+    /// What the device was made of.
+    pub fn report(&self) -> &AdapterReport {
+        &self.0.report
+    }
+
+    /// What it can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.0.report.capabilities
+    }
+
+    /// Fails with the first thing that went wrong on the device, if anything did.
+    pub fn check(&self) -> std::result::Result<(), GpuError> {
+        self.0.failure.lock().expect("nobody panics while holding this").clone().map_or(Ok(()), Err)
+    }
+
+    /// Gives the device up, as a driver's reset would: everything on it is lost. For tests of what survives that.
+    pub fn destroy(&self) {
+        self.0.device.destroy();
+    }
+}
+
+fn note(failure: &Mutex<Option<GpuError>>, error: GpuError) {
+    let mut first = failure.lock().expect("nobody panics while holding this");
+    // A lost device makes every later call invalid: the loss is what matters.
+    if first.is_none() || matches!(error, GpuError::Lost(_)) {
+        *first = Some(error);
+    }
+}
+
+/// wgpu's error as ours.
+pub(super) fn classify(error: &wgpu::Error) -> GpuError {
+    match error {
+        wgpu::Error::OutOfMemory { source } => GpuError::OutOfMemory(source.to_string()),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            GpuError::Validation(description.clone())
+        }
+    }
+}

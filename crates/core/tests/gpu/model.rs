@@ -1,0 +1,1 @@
+//! Whole models on the GPU against the CPU engine.

@@ -1,0 +1,15 @@
+//! One file per op: each kernel at awkward sizes against its CPU twin.
+
+mod adamw;
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod grad_norm;
+mod head;
+mod history;
+mod kv_cache;
+mod layernorm;
+mod linear;
+mod matvec;
+mod sample;
