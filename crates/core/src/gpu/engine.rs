@@ -105,8 +105,12 @@ impl Gpu {
             let what = || "scratch memory of a kernel".to_owned();
             scratch.push(buffer(inner, "scratch", padded(4 * len as u64), what).await?);
         }
-        // One place per binding number, so that no two writable bindings overlap.
-        let nothing = buffer(inner, "nothing", 16 * 256, || "an absent tensor".into()).await?;
+        // A dispatch may not read and write the same buffer, not even in different places: one for each.
+        let mut nothing = Vec::new();
+        for _ in [Access::Read, Access::ReadWrite] {
+            // One place per binding number, so that no two writable bindings overlap.
+            nothing.push(buffer(inner, "nothing", 16 * 256, || "an absent tensor".into()).await?);
+        }
         let steps = inner.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size: STEPS as u64 * STEP_STRIDE,
@@ -438,7 +442,8 @@ struct BoundMemory<'a> {
     program: &'a Program,
     buffers: &'a [wgpu::Buffer],
     scratch: &'a [wgpu::Buffer],
-    nothing: &'a wgpu::Buffer,
+    /// By access.
+    nothing: &'a [wgpu::Buffer],
     steps: &'a wgpu::Buffer,
 }
 
@@ -447,7 +452,7 @@ impl BoundMemory<'_> {
         if let Source::Tensor(tensor) = source { self.program.dtype(tensor) } else { DType::F32 }
     }
 
-    fn binding(&self, source: Source, number: u32) -> wgpu::BufferBinding<'_> {
+    fn binding(&self, source: Source, number: u32, access: Access) -> wgpu::BufferBinding<'_> {
         let (buffer, offset, size) = match source {
             Source::Tensor(tensor) => {
                 let info = &self.program.tensors[tensor.0 as usize];
@@ -455,7 +460,7 @@ impl BoundMemory<'_> {
                 (&self.buffers[info.buffer], info.offset as u64 * bytes, padded(info.numel() as u64 * bytes))
             }
             Source::Scratch { slot, len } => (&self.scratch[slot], 0, padded(4 * len as u64)),
-            Source::Nothing => (self.nothing, 256 * u64::from(number), 16),
+            Source::Nothing => (&self.nothing[access as usize], 256 * u64::from(number), 16),
         };
         wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) }
     }
@@ -529,9 +534,9 @@ impl Loader<'_> {
             wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(step) },
             wgpu::BindGroupEntry { binding: 1, resource: params_buffer.as_entire_binding() },
         ];
-        entries.extend(bindings.iter().map(|&(number, _, source)| wgpu::BindGroupEntry {
+        entries.extend(bindings.iter().map(|&(number, access, source)| wgpu::BindGroupEntry {
             binding: number,
-            resource: wgpu::BindingResource::Buffer(memory.binding(source, number)),
+            resource: wgpu::BindingResource::Buffer(memory.binding(source, number, access)),
         }));
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&kernel), layout: &layout, entries: &entries };
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);

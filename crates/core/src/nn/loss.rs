@@ -232,7 +232,7 @@ mod tests {
         let stream = Stream::new(6, 0, Site::BATCH);
         let vocab = config.vocab_size as u32;
         let mut ids = |tensor, offset| {
-            let ids: Vec<u32> = (0..300).map(|i| stream.below(i + offset, vocab)).collect();
+            let ids: Vec<u32> = (0_u32..300).map(|i| stream.below(i + offset, vocab)).collect();
             engine.write_ids(tensor, &ids);
         };
         ids(graph.tokens, 0);
