@@ -7,11 +7,11 @@ use super::projection::Projection;
 use crate::config::{Architecture, ModelConfig};
 use crate::cpu::gemm::Beta;
 use crate::error::Result;
+use crate::ops::adamw::RoundMatrices;
 use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
 use crate::ops::dropout::DropoutSite;
 use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
-use crate::ops::linear::Epilogue;
-use crate::program::{Pass, Program, Tensor, Training};
+use crate::program::{Arena, DType, Field, Pass, Program, Tensor, Training};
 use crate::rng::Site;
 
 /// The tensors by which the outside talks to a recorded model.
@@ -44,6 +44,8 @@ pub struct Recording {
     pub training: Training,
     /// Whether attention weights can be read back.
     pub probs: Probs,
+    /// How a GPU stores activations and their gradients. Float16 makes the whole program one of mixed precision.
+    pub activations: DType,
 }
 
 impl Recording {
@@ -53,8 +55,13 @@ impl Recording {
     /// When the configuration is invalid.
     pub fn record(&self, config: &ModelConfig) -> Result<(Program, Graph)> {
         config.validate()?;
-        let mut program = Program::new(config.parameters(), self.training);
+        // A bigram has no matrix product that could gain from float16.
+        let activations = if config.architecture == Architecture::Bigram { DType::F32 } else { self.activations };
+        let mut program = Program::with_activations(config.parameters(), self.training, activations);
         let p = &mut program;
+        if let Some(half) = p.half() {
+            p.push(Pass::Load, RoundMatrices { value: p.arena(Arena::Matrices, Field::Value), half });
+        }
         let rows = self.batch * self.context;
         let tokens = p.tensor("tokens", &[rows]);
         let targets = p.tensor("targets", &[rows]);
@@ -109,7 +116,7 @@ impl Loss {
 
     fn backward(&self, p: &mut Program) -> Tensor {
         let (rows, vocab) = p.matrix(self.logits);
-        let dlogits = p.tensor("d.logits", &[rows, vocab]);
+        let dlogits = p.activation("d.logits", &[rows, vocab]);
         let Self { logits, targets, lse, .. } = *self;
         p.push(Pass::Backward, CrossEntropyBackward { logits, targets, lse, dlogits, vocab: self.vocab });
         dlogits
@@ -172,13 +179,13 @@ impl Gpt {
             blocks.push(saved);
         }
         let ln_f = self.ln_f.forward(p, Pass::Forward, "ln_f", x);
-        let logits = self.lm_head.forward(p, Pass::Forward, "logits", ln_f.y, Epilogue::None);
+        let logits = self.lm_head.logits(p, Pass::Forward, "logits", ln_f.y);
         GptSaved { blocks, ln_f, logits }
     }
 
     fn backward(&self, p: &mut Program, tokens: Tensor, saved: &GptSaved, dlogits: Tensor) {
         let (rows, _) = p.matrix(dlogits);
-        let dnorm = p.shared("d.norm", &[rows, self.channels]);
+        let dnorm = p.shared_activation("d.norm", &[rows, self.channels]);
         self.lm_head.backward(p, dlogits, saved.ln_f.y, dnorm, None);
         // The residual stream's gradient: started by the last norm, added to by every branch.
         let dx = p.tensor("d.residual", &[rows, self.channels]);

@@ -2,7 +2,7 @@
 
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
 use crate::ops::matvec::{Matvec, StoredWeight, ToHalf};
-use crate::program::{Parameter, Pass, Precision, Program, Tensor};
+use crate::program::{DType, Parameter, Pass, Precision, Program, Tensor};
 
 /// `y = x Wᵀ + b`, `W` `[N, K]`.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +35,34 @@ impl Projection {
         Sizes { rows, outputs, inputs }
     }
 
-    /// A new tensor `name` of `x`'s rows.
+    /// A new tensor `name` of `x`'s rows: an activation, or the residual stream, which float32 alone sums up well.
     pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor, epilogue: Epilogue) -> Tensor {
+        let dtype = match epilogue {
+            Epilogue::Residual { .. } => DType::F32,
+            Epilogue::None | Epilogue::Activation { .. } => p.activations(),
+        };
+        self.forward_as(p, pass, name, x, epilogue, dtype)
+    }
+
+    /// The layer as a head: its logits are float32 in any program.
+    pub fn logits(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor) -> Tensor {
+        self.forward_as(p, pass, name, x, Epilogue::None, DType::F32)
+    }
+
+    fn forward_as(
+        &self,
+        p: &mut Program,
+        pass: Pass,
+        name: &str,
+        x: Tensor,
+        epilogue: Epilogue,
+        dtype: DType,
+    ) -> Tensor {
         let (rows, _) = p.matrix(x);
-        let y = p.tensor(name, &[rows, self.outputs(p)]);
+        let y = p.tensor_of(dtype, name, &[rows, self.outputs(p)]);
         let sizes = self.sizes(p, "linear", x, y);
         let bias = self.bias.map(|b| b.value);
-        p.push(pass, Linear { x, weight: self.weight.value, bias, y, epilogue, sizes });
+        p.push(pass, Linear { x, weight: self.weight.operand, bias, y, epilogue, sizes });
         y
     }
 
@@ -85,6 +106,6 @@ impl Projection {
             Pass::Backward,
             LinearBackwardWeight { dy, x, dweight: self.weight.grad, dbias: self.bias.map(|b| b.grad), sizes },
         );
-        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.value, dx, slope, sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.operand, dx, slope, sizes });
     }
 }
