@@ -60,10 +60,15 @@ impl Projection {
     ) -> Tensor {
         let (rows, _) = p.matrix(x);
         let y = p.tensor_of(dtype, name, &[rows, self.outputs(p)]);
-        let sizes = self.sizes(p, "linear", x, y);
-        let bias = self.bias.map(|b| b.value);
-        p.push(pass, Linear { x, weight: self.weight.operand, bias, y, epilogue, sizes });
+        let op = self.op(p, x, y, epilogue);
+        p.push(pass, op);
         y
+    }
+
+    /// The op of [`Self::forward`] into a given tensor.
+    pub fn op(&self, p: &Program, x: Tensor, y: Tensor, epilogue: Epilogue) -> Linear {
+        let sizes = self.sizes(p, "linear", x, y);
+        Linear { x, weight: self.weight.operand, bias: self.bias.map(|b| b.value), y, epilogue, sizes }
     }
 
     /// [`Self::forward`] on one token, for generation.

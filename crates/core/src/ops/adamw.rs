@@ -88,7 +88,7 @@ impl Op for AdamW {
             .bind("v", self.v)
             .bind("stats", self.stats)
             .bind("half_value", self.half)
-            .constant("HAS_HALF", f64::from(u8::from(self.half.is_some())))
+            .constant("HAS_HALF", self.half.is_some())
             .param("beta1", beta1)
             .param("beta2", beta2)
             .param("epsilon", epsilon)

@@ -81,7 +81,7 @@ impl Op for GradNorm {
                 .bind("partials", self.partials)
                 .bind("stats", self.stats)
                 .bind("scaler", self.scaler)
-                .constant("HAS_SCALER", f64::from(u8::from(self.scaler.is_some())))
+                .constant("HAS_SCALER", self.scaler.is_some())
                 .param("pieces", pieces)
                 .param("max_norm", self.max_norm),
         );

@@ -77,7 +77,7 @@ impl Op for RecordStep {
                 .bind("stats", self.stats)
                 .bind("scaler", self.scaler)
                 .bind("ring", self.ring)
-                .constant("HAS_SCALER", f64::from(u8::from(self.scaler.is_some()))),
+                .constant("HAS_SCALER", self.scaler.is_some()),
         );
     }
 }

@@ -10,7 +10,7 @@ use inkling_core::program::{DType, Field, Pass, Training};
 use inkling_core::step::{Mode, Step};
 use inkling_core::train::config::{Order, Protocol};
 use inkling_core::train::{Dataset, Split, StepReport, TrainConfig, Trainer, TrainingPrecision};
-use inkling_core::{Activation, Architecture, Device, Engine, Error, ModelConfig, Weights};
+use inkling_core::{Activation, Architecture, Device, Error, ModelConfig, Weights};
 
 use crate::{Tolerance, compare, device, ids, wait};
 
