@@ -341,6 +341,24 @@ impl Program {
         tensor
     }
 
+    /// `count` rows of a tensor from row `first` on, as a tensor: a view, the same when asked for again. All rows are the tensor itself.
+    ///
+    /// # Panics
+    /// When the tensor has fewer rows, or the first of them lies where a GPU cannot bind it; at a multiple of 128 it always can.
+    pub fn rows(&mut self, tensor: Tensor, first: usize, count: usize) -> Tensor {
+        let TensorInfo { name, shape, buffer, offset } = self.tensors[tensor.0 as usize].clone();
+        let end = first + count;
+        assert!(end <= shape[0], "{name} has {} rows, not {end}", shape[0]);
+        if count == shape[0] {
+            return tensor;
+        }
+        let offset = offset + first * shape[1..].iter().product::<usize>();
+        assert_eq!(offset % ALIGNMENT, 0, "row {first} of {name} is not aligned");
+        let name = format!("{name}[{first}..{end}]");
+        let shape = [&[count], &shape[1..]].concat();
+        self.find(&name).unwrap_or_else(|| self.add(TensorInfo { name, shape, buffer, offset }))
+    }
+
     /// The parameter of that name (its gradient is the value itself where the program does not train, and never used).
     ///
     /// # Panics

@@ -73,7 +73,7 @@ impl Reference {
         padded.resize(self.graph.context, 0);
         self.engine.write_ids(self.graph.tokens, &padded);
         self.engine.replay(Pass::Forward, &Step::default());
-        let logits = wait(self.engine.read(self.graph.logits)).unwrap();
+        let logits = wait(self.engine.read(self.graph.logits.unwrap())).unwrap();
         logits[(tokens.len() - 1) * self.vocab..tokens.len() * self.vocab].to_vec()
     }
 }

@@ -41,23 +41,6 @@ impl Projection {
             Epilogue::Residual { .. } => DType::F32,
             Epilogue::None | Epilogue::Activation { .. } => p.activations(),
         };
-        self.forward_as(p, pass, name, x, epilogue, dtype)
-    }
-
-    /// The layer as a head: its logits are float32 in any program.
-    pub fn logits(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor) -> Tensor {
-        self.forward_as(p, pass, name, x, Epilogue::None, DType::F32)
-    }
-
-    fn forward_as(
-        &self,
-        p: &mut Program,
-        pass: Pass,
-        name: &str,
-        x: Tensor,
-        epilogue: Epilogue,
-        dtype: DType,
-    ) -> Tensor {
         let (rows, _) = p.matrix(x);
         let y = p.tensor_of(dtype, name, &[rows, self.outputs(p)]);
         let op = self.op(p, x, y, epilogue);

@@ -11,6 +11,7 @@ pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod grad_norm;
+pub mod head;
 pub mod history;
 pub mod kv_cache;
 pub mod layernorm;
