@@ -117,8 +117,8 @@ fn data() -> Dataset {
 }
 
 fn settings() -> TrainConfig {
-    // The norm of these models' gradients is about 1: this clips.
-    TrainConfig { batch_size: BATCH, max_steps: 40, warmup_steps: 4, max_grad_norm: 0.3, ..TrainConfig::default() }
+    // Less than the norm of these models' gradients: this clips.
+    TrainConfig { batch_size: BATCH, max_steps: 40, warmup_steps: 4, max_grad_norm: 0.1, ..TrainConfig::default() }
 }
 
 fn cpu() -> Device {
@@ -192,7 +192,7 @@ fn ten_updates_and_an_evaluation_are_the_cpus() {
         let mut on_gpu = trainer(&model, &settings, Device::Gpu(device.clone()));
         let (expected, found) = (train(&mut on_cpu, 10), train(&mut on_gpu, 10));
         compare_reports(&what, &expected, &found, 1e-4);
-        assert!(settings.max_grad_norm == 0.0 || expected.iter().all(|report| report.grad_norm > 0.3), "{expected:?}");
+        assert!(settings.max_grad_norm == 0.0 || expected.iter().all(|report| report.grad_norm > 0.1), "{expected:?}");
         let [expected, found] = [&mut on_cpu, &mut on_gpu].map(|trainer| wait(trainer.evaluate(Split::Val)).unwrap());
         assert_eq!((expected.tokens, expected.protocol), (found.tokens, found.protocol));
         assert!((expected.loss - found.loss).abs() <= 1e-4 * expected.loss, "{what}: {expected:?}, {found:?}");
@@ -224,7 +224,7 @@ fn a_repeated_run_is_identical_however_it_is_watched() {
 #[test]
 fn more_updates_than_the_ring_holds_are_all_reported() {
     let Some(device) = device() else { return };
-    let settings = TrainConfig { max_steps: 150, ..settings() };
+    let settings = TrainConfig { max_steps: 150, learning_rate: 3e-2, max_grad_norm: 0.0, ..settings() };
     let mut trainer = trainer(&model("bigram"), &settings, Device::Gpu(device));
     let reports = train(&mut trainer, 150);
     assert!(reports.iter().map(|report| report.step).eq(1..=150));
