@@ -20,7 +20,7 @@ use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables};
 use inkling_core::ops::head::{Head, HeadBackward};
 use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward};
 use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
-use inkling_core::program::{Field, Pass, Program, Tensor, Training};
+use inkling_core::program::{DType, Field, Pass, Program, Tensor, Training};
 use inkling_core::rng::{Site, Stream};
 use inkling_core::step::{Mode, Step};
 use inkling_core::{Engine, ModelConfig};
@@ -343,7 +343,7 @@ fn head() {
 
 /// Every parameter of a whole model.
 fn check_model(config: &ModelConfig, batch: usize, context: usize) {
-    let recording = Recording { batch, context, training: Training::Yes, probs: Probs::Skip };
+    let recording = Recording { batch, context, training: Training::Yes, probs: Probs::Skip, activations: DType::F32 };
     let (program, graph) = recording.record(config).unwrap();
     let mut engine = Engine::cpu(program, Pool::new(2));
     engine.initialize(1);

@@ -8,9 +8,10 @@ use super::projection::Projection;
 use crate::config::{Architecture, ModelConfig};
 use crate::cpu::gemm::Beta;
 use crate::error::Result;
+use crate::ops::adamw::RoundMatrices;
 use crate::ops::dropout::DropoutSite;
 use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
-use crate::program::{Pass, Program, Tensor, Training};
+use crate::program::{Arena, DType, Field, Pass, Program, Tensor, Training};
 use crate::rng::Site;
 
 /// The tensors by which the outside talks to a recorded model.
@@ -43,6 +44,8 @@ pub struct Recording {
     pub training: Training,
     /// Whether attention weights can be read back.
     pub probs: Probs,
+    /// How a GPU stores activations and their gradients. Float16 makes the whole program one of mixed precision.
+    pub activations: DType,
 }
 
 impl Recording {
@@ -57,8 +60,13 @@ impl Recording {
     /// [`Self::record`] with at most so many bytes of logits at a time.
     pub(super) fn record_within(&self, config: &ModelConfig, max_logits_bytes: usize) -> Result<(Program, Graph)> {
         config.validate()?;
-        let mut program = Program::new(config.parameters(), self.training);
+        // A bigram has no matrix product that could gain from float16.
+        let activations = if config.architecture == Architecture::Bigram { DType::F32 } else { self.activations };
+        let mut program = Program::with_activations(config.parameters(), self.training, activations);
         let p = &mut program;
+        if let Some(half) = p.half() {
+            p.push(Pass::Load, RoundMatrices { value: p.arena(Arena::Matrices, Field::Value), half });
+        }
         let rows = self.batch * self.context;
         let tokens = p.tensor("tokens", &[rows]);
         let targets = p.tensor("targets", &[rows]);
@@ -79,7 +87,7 @@ impl Recording {
                 let saved = model.forward(p, tokens, self.probs);
                 let head = LossHead::forward(p, model.lm_head, saved.ln_f.y, loss, max_logits_bytes);
                 if self.training != Training::No {
-                    let dnorm = p.shared("d.norm", &[rows, config.n_embd]);
+                    let dnorm = p.shared_activation("d.norm", &[rows, config.n_embd]);
                     head.backward(p, dnorm);
                     model.backward(p, tokens, &saved, dnorm);
                 }

@@ -56,7 +56,7 @@ impl Loss {
     /// Records the gradient of logits and returns it, `[M, V]`.
     pub fn backward(&self, p: &mut Program, logits: Tensor) -> Tensor {
         let (rows, vocab) = p.matrix(logits);
-        let dlogits = p.tensor("d.logits", &[rows, vocab]);
+        let dlogits = p.activation("d.logits", &[rows, vocab]);
         let op = self.cross_entropy_backward(p, logits, dlogits, rows);
         p.push(Pass::Backward, op);
         dlogits
@@ -78,7 +78,7 @@ impl Loss {
     ) -> CrossEntropyBackward {
         let Self { targets, lse, .. } = *self;
         let (_, vocab) = p.matrix(logits);
-        CrossEntropyBackward { logits, targets, lse, dlogits, grad_scale: None, vocab, batch }
+        CrossEntropyBackward { logits, targets, lse, dlogits, grad_scale: p.loss_scaler(), vocab, batch }
     }
 
     fn mean(&self, p: &mut Program) {
@@ -132,7 +132,7 @@ impl LossHead {
         } else {
             let logits = p.tensor("logits", &[rows, vocab]);
             if vocab <= max_vocab() {
-                let dlogits = (p.training() != Training::No).then(|| p.tensor("d.logits", &[rows, vocab]));
+                let dlogits = (p.training() != Training::No).then(|| p.activation("d.logits", &[rows, vocab]));
                 let backward = |dlogits| loss.cross_entropy_backward(p, logits, dlogits, rows);
                 Logits::Fused(logits, dlogits.map(backward))
             } else {
@@ -174,7 +174,7 @@ impl LossHead {
             }
             Logits::Separate(logits) => {
                 let ((rows, _), (held, vocab)) = (p.matrix(self.x), p.matrix(logits));
-                let dlogits = p.tensor("d.logits", &[held, vocab]);
+                let dlogits = p.activation("d.logits", &[held, vocab]);
                 for chunk in self.chunks(p, logits) {
                     if held < rows {
                         self.push_logits(p, Pass::Backward, &chunk);
@@ -213,7 +213,7 @@ mod tests {
     use crate::engine::Engine;
     use crate::nn::Recording;
     use crate::nn::block::Probs;
-    use crate::program::Field;
+    use crate::program::{DType, Field};
     use crate::rng::{Site, Stream};
     use crate::step::{Mode, Step};
     use crate::weights::Weights;
@@ -225,7 +225,8 @@ mod tests {
 
     /// Graph, losses with their mean, and gradients of two micro-batches.
     fn train(config: &ModelConfig, max_logits_bytes: usize) -> (nn::Graph, Vec<f32>, Weights) {
-        let recording = Recording { batch: 3, context: 100, training: Training::Yes, probs: Probs::Skip };
+        let recording =
+            Recording { batch: 3, context: 100, training: Training::Yes, probs: Probs::Skip, activations: DType::F32 };
         let (program, graph) = recording.record_within(config, max_logits_bytes).unwrap();
         let mut engine = Engine::cpu(program, Pool::new(2));
         engine.initialize(4);

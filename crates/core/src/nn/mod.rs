@@ -6,6 +6,7 @@ pub mod bigram;
 pub mod block;
 pub mod generator;
 pub mod gpt;
+pub mod history;
 pub mod loss;
 pub mod norm;
 pub mod optimizer;
