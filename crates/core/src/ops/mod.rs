@@ -15,3 +15,4 @@ pub mod kv_cache;
 pub mod layernorm;
 pub mod linear;
 pub mod matvec;
+pub mod sample;
