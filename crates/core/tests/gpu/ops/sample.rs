@@ -66,8 +66,8 @@ fn plain(temperature: f32) -> SamplerConfig {
 
 #[test]
 fn every_setting_draws_what_the_cpu_draws() {
-    for vocab in [1, 2, 65, 255, 256, 257, 1025] {
-        let Some(mut twins) = Twins::new(vocab, 20) else { return };
+    for vocab in [1, 2, 65, 255, 256, 257] {
+        let Some(mut twins) = Twins::new(vocab, 10) else { return };
         let logits = spread(vocab, 3.0);
         for temperature in [0.0, f32::MIN_POSITIVE, 0.3, 1.0, 5.0, 1e30] {
             for top_k in [None, Some(1), Some(7), Some(256), Some(60_000)] {
