@@ -208,6 +208,23 @@ async fn a_lost_device_is_an_error_wherever_it_is_used_next() {
 }
 
 #[wasm_bindgen_test]
+async fn a_browser_without_webgpu_is_told_apart() {
+    // Tests run one after the other: none sees the worker without it.
+    js_sys::eval("Object.defineProperty(navigator, 'gpu', { value: undefined, configurable: true })").unwrap();
+    let result = GpuDevice::request().await;
+    js_sys::eval("delete navigator.gpu").unwrap();
+    assert!(matches!(result, Err(Error::Gpu(GpuError::NoAdapter(_)))), "{result:?}");
+    GpuDevice::request().await.expect("it is back");
+}
+
+#[wasm_bindgen_test]
+async fn ops_are_timed() {
+    let mut engine = Engine::gpu(dropout().0, &device().await).await.unwrap();
+    let seconds = engine.replay_timed(Pass::Forward, &Step::default()).await.unwrap();
+    assert!(matches!(seconds[..], [seconds] if (0.0..60.0).contains(&seconds)), "{seconds:?}");
+}
+
+#[wasm_bindgen_test]
 async fn a_tensor_beyond_the_limits_is_refused_with_its_name() {
     let mut program = Program::new(vec![], Training::No);
     // Address space only: nothing of it is allocated before it is refused.
