@@ -65,8 +65,9 @@ const SIZES: [Heads; 14] = [
 
 #[test]
 fn the_forward_pass_repeats_the_cpu() {
-    for (dtype, tolerance) in [(DType::F32, F32), (DType::F16, F16)] {
-        for sizes in SIZES {
+    // Float16 changes how memory is read, not what is done: every third size has it.
+    for (dtype, tolerance, every) in [(DType::F32, F32, 1), (DType::F16, F16, 3)] {
+        for sizes in SIZES.into_iter().step_by(every) {
             for mode in [Mode::Train, Mode::Eval] {
                 Layer::new(dtype, sizes, DROPOUT).case("attention", tolerance).step(step(mode)).check();
             }
@@ -108,8 +109,8 @@ const BACKWARD: Tolerance = Tolerance { relative: 6e-6, of_rms: 6e-6 };
 
 #[test]
 fn the_backward_pass_repeats_the_cpu() {
-    for (dtype, tolerance) in [(DType::F32, BACKWARD), (DType::F16, F16)] {
-        for sizes in SIZES {
+    for (dtype, tolerance, every) in [(DType::F32, BACKWARD, 1), (DType::F16, F16, 3)] {
+        for sizes in SIZES.into_iter().step_by(every) {
             for mode in [Mode::Train, Mode::Eval] {
                 let mut layer = Layer::new(dtype, sizes, DROPOUT);
                 let (qkv, lse) = (layer.qkv, layer.lse);
