@@ -15,7 +15,7 @@ use inkling_core::gpu::shader::{self, Shader};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
 use inkling_core::program::{DType, Pass, Precision, Program, Tensor, Training};
 use inkling_core::rng::Site;
-use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::step::{Mode, Step};
 use inkling_core::train::{Dataset, Split, TrainConfig, Trainer};
 use inkling_core::{Device, Engine, Error, ModelConfig, Weights, presets};
@@ -131,11 +131,10 @@ async fn trainer(device: Device) -> Trainer {
 }
 
 async fn losses(trainer: &mut Trainer) -> Vec<f64> {
-    let mut losses = Vec::new();
     while !trainer.is_finished() {
-        losses.push(trainer.step().await.unwrap().loss);
+        trainer.step().await.unwrap();
     }
-    losses
+    trainer.reports().await.unwrap().iter().map(|report| report.loss).collect()
 }
 
 fn close(what: &str, expected: f64, found: f64) {
@@ -158,17 +157,15 @@ async fn a_model_learns_as_on_the_cpu() {
     close("validation loss", cpu, gpu);
 }
 
-/// What a model writes, and the logits of each token.
-async fn text(weights: &Weights, precision: Precision, device: Device) -> (Vec<u32>, Vec<Vec<f32>>) {
+/// What a model writes, and its logits here and there.
+async fn text(weights: &Weights, precision: Precision, device: Device) -> (Vec<u32>, Vec<f32>) {
     let mut generator = Generator::new(&micro().0, weights, precision, device, PLENTY).await.unwrap();
-    let mut sampler = Sampler::new(SamplerConfig::default()).unwrap();
-    let (mut ids, mut logits) = (vec![1, 4, 9, 5, 3], Vec::new());
-    generator.start(&ids).await.unwrap();
+    generator.start(&[1, 4, 9, 5, 3]).unwrap();
+    let (mut ids, mut logits) = (Vec::new(), Vec::new());
     // More than the context of 8: prefills and single tokens.
-    while ids.len() < 20 {
-        logits.push(generator.logits().to_vec());
-        ids.push(sampler.sample(generator.logits(), generator.length()));
-        generator.push(ids[ids.len() - 1]).await.unwrap();
+    for count in [1, 4, 15] {
+        logits.extend_from_slice(generator.logits().await.unwrap());
+        ids.extend(generator.generate(&SamplerConfig::default(), count).await.unwrap());
     }
     (ids, logits)
 }
@@ -181,7 +178,7 @@ async fn a_model_writes_as_on_the_cpu() {
     for precision in [Precision::Full, Precision::Half] {
         let (expected, cpu_logits) = text(&weights, precision, cpu()).await;
         let (found, gpu_logits) = text(&weights, precision, Device::Gpu(device().await)).await;
-        for (cpu, gpu) in cpu_logits.iter().flatten().zip(gpu_logits.iter().flatten()) {
+        for (cpu, gpu) in cpu_logits.iter().zip(&gpu_logits) {
             close("logit", f64::from(*cpu), f64::from(*gpu));
         }
         assert_eq!(expected, found, "{precision:?}");
