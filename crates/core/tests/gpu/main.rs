@@ -10,6 +10,7 @@ mod lowering;
 mod model;
 mod ops;
 mod shaders;
+mod tuning;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
