@@ -474,7 +474,9 @@ async fn buffer(inner: &Inner, label: &str, size: u64, what: impl Fn() -> String
     ] {
         if size > have {
             let adapter = inner.report.name.clone();
-            return Err(GpuError::Limit { adapter, limit, what: what(), need: size, have }.into());
+            return Err(
+                GpuError::Limit { adapter: adapter.into(), limit, what: what().into(), need: size, have }.into()
+            );
         }
     }
     let scope = inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
