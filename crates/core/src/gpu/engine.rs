@@ -124,7 +124,8 @@ impl Gpu {
         device.check()?;
         let mut lowered = Lowered::new(&program, device);
         // Before anything is allocated: measuring needs memory of its own for a while.
-        if device.report().kind.is_hardware() && device.measure(&lowered.unmeasured).await? > 0 {
+        let measures = device.report().kind.is_hardware() && device.capabilities().timestamps;
+        if measures && device.measure(&lowered.unmeasured).await? > 0 {
             lowered = Lowered::new(&program, device);
         }
         let inner = &*device.0;
