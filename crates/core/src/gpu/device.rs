@@ -163,6 +163,10 @@ impl GpuDevice {
     ///
     /// # Errors
     /// When there is no adapter, or it gives no device.
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
+    )]
     pub async fn request() -> Result<Self> {
         let remedy = if cfg!(target_family = "wasm") {
             "this browser has no WebGPU here"

@@ -19,7 +19,7 @@ use inkling_core::cpu::gemm::{Beta, Mat, gemm};
 use inkling_core::presets::Preset;
 use inkling_core::program::Pass;
 use inkling_core::rng::{Site, Stream};
-use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::train::{Dataset, Trainer};
 use serde_json::json;
 
@@ -180,16 +180,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
 
 /// Median seconds of one text from one token to the full context.
 async fn sample_seconds(generator: &mut Generator, context: usize, budget: f64) -> Result<f64> {
-    let mut sampler = Sampler::new(SamplerConfig::default())?;
     let mut times = Repetitions::new(budget);
     while times.go_on() {
         let started = Instant::now();
-        generator.start(&[0]).await?;
-        for _ in 1..context {
-            let token = sampler.sample(generator.logits(), generator.length());
-            generator.push(token).await?;
-        }
-        sampler.sample(generator.logits(), generator.length());
+        generator.start(&[0])?;
+        generator.generate(&SamplerConfig::default(), context).await?;
         times.add(started);
     }
     Ok(times.median())

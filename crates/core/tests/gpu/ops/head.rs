@@ -5,7 +5,7 @@ use inkling_core::program::{DType, Pass, Program, Training};
 use inkling_core::step::Step;
 
 use super::cross_entropy::targets;
-use crate::{Case, F16, F32, Tolerance, noise};
+use crate::{Case, F16, F32, noise};
 
 struct Variant {
     bias: bool,
