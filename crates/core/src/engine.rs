@@ -123,12 +123,12 @@ impl Engine {
     pub async fn replay_timed(&mut self, pass: Pass, step: &Step) -> Result<Vec<f64>> {
         match self {
             Self::Cpu(cpu) => {
-                let time = |op: &Box<dyn Op>| {
+                let time = |op: &dyn Op| {
                     let started = Instant::now();
                     op.cpu(&cpu.memory, step);
                     started.elapsed().as_secs_f64()
                 };
-                Ok(cpu.program.ops(pass).iter().map(time).collect())
+                Ok(cpu.program.ops(pass).iter().map(|op| time(op.as_ref())).collect())
             }
             Self::Gpu(gpu) => gpu.0.replay_timed(pass, step).await,
         }
@@ -298,16 +298,13 @@ impl Engine {
     }
 
     /// Exchanges two fields of every parameter: values and their moving average, to evaluate the latter.
-    ///
-    /// # Errors
-    /// What went wrong on a GPU since the last read.
-    pub async fn swap(&mut self, a: Field, b: Field) -> Result<()> {
+    pub fn swap(&mut self, a: Field, b: Field) {
         for arena in [Arena::Matrices, Arena::Vectors] {
             let (a, b) = (self.program().arena(arena, a), self.program().arena(arena, b));
-            let (old_a, old_b) = (self.read(a).await?, self.read(b).await?);
-            self.write(a, &old_b);
-            self.write(b, &old_a);
+            match self {
+                Self::Cpu(cpu) => cpu.memory.write(a).swap_with_slice(&mut cpu.memory.write(b)),
+                Self::Gpu(gpu) => gpu.0.swap(a, b),
+            }
         }
-        Ok(())
     }
 }

@@ -2,12 +2,13 @@
 
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::cpu::Pool;
-use inkling_core::program::{Field, Precision};
+use inkling_core::program::{Field, Pass, Precision};
 use inkling_core::sample::{Generator, SamplerConfig};
+use inkling_core::step::Step;
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
-use inkling_core::train::{Dataset, Split, TrainConfig, Trainer};
-use inkling_core::{Device, Error, ModelConfig, Weights};
+use inkling_core::train::{Dataset, Split, TrainConfig, Trainer, TrainingPrecision};
+use inkling_core::{Device, Engine, Error, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -50,7 +51,8 @@ fn trainer(settings: &TrainConfig, threads: usize) -> Trainer {
 }
 
 fn losses(trainer: &mut Trainer, steps: usize) -> Vec<f64> {
-    (0..steps).map(|_| wait(trainer.step()).unwrap().loss).collect()
+    (0..steps).for_each(|_| wait(trainer.step()).unwrap());
+    wait(trainer.reports()).unwrap().iter().map(|report| report.loss).collect()
 }
 
 /// Variations that each keep state of their own.
@@ -86,7 +88,7 @@ fn another_seed_is_another_run() {
 }
 
 /// Saves to files and reads them back, as an interrupted process would.
-fn through_files(trainer: &Trainer) -> (Weights, TrainingState) {
+fn through_files(trainer: &mut Trainer) -> (Weights, TrainingState) {
     let checkpoint = Checkpoint {
         config: trainer.model().clone(),
         weights: wait(trainer.weights()).unwrap(),
@@ -108,7 +110,7 @@ fn an_interrupted_and_resumed_run_ends_identical() {
         let mut got = losses(&mut first, 7);
         let validation = wait(first.evaluate(Split::Val)).unwrap().loss;
         first.record_validation(validation);
-        let (weights, state) = through_files(&first);
+        let (weights, state) = through_files(&mut first);
         drop(first);
         let data = data(&text()).0;
         let model = model(data.vocab_size());
@@ -183,6 +185,83 @@ fn the_full_protocol_predicts_every_token_once() {
 }
 
 #[test]
+fn reports_come_in_order_and_each_once_whenever_they_are_asked_for() {
+    let settings = TrainConfig { max_steps: 150, gradient_accumulation_steps: 2, ..settings() };
+    let mut eager = trainer(&settings, 1);
+    let mut want = Vec::new();
+    for _ in 0..150 {
+        wait(eager.step()).unwrap();
+        want.extend(wait(eager.reports()).unwrap());
+    }
+    assert_eq!(want.iter().map(|report| report.step).collect::<Vec<_>>(), (1..=150).collect::<Vec<_>>());
+    // More than the ring holds, and other questions in between.
+    let mut lazy = trainer(&settings, 1);
+    for step in 0..150 {
+        wait(lazy.step()).unwrap();
+        match step {
+            20 => assert!(wait(lazy.evaluate(Split::Val)).unwrap().loss.is_finite()),
+            90 => assert_eq!(wait(lazy.training_state()).unwrap().step, 91),
+            _ => {}
+        }
+    }
+    assert!(wait(lazy.reports()).unwrap() == want);
+    assert!(wait(lazy.reports()).unwrap().is_empty());
+}
+
+#[test]
+fn the_processor_refuses_float16() {
+    let settings = TrainConfig { precision: TrainingPrecision::F16, ..settings() };
+    let (data, tokenizer) = data(&text());
+    let model = model(tokenizer.vocab_size());
+    let error = wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(1)), PLENTY)).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, Error::Training(problem) if problem.contains("f16")), "{error}");
+}
+
+#[test]
+fn mixed_precision_scales_the_loss_and_nothing_that_is_seen_of_it() {
+    // The CPU engine keeps float32, so that matrices rounded to 11 bits are the only difference.
+    let (vocab_size, rows) = (7, 6 * 24);
+    let model = ModelConfig { dropout: 0.0, ..model(vocab_size) };
+    let run = |precision, scale: f32| {
+        let settings = TrainConfig { precision, ..settings() };
+        let (program, graph, _) = inkling_core::train::record(&model, &settings).unwrap();
+        let scaler = program.loss_scaler();
+        assert_eq!(scaler.is_some(), precision == TrainingPrecision::F16);
+        let mut engine = Engine::cpu(program, Pool::new(1));
+        engine.initialize(3);
+        if let Some(scaler) = scaler {
+            engine.write(scaler, &[scale, 0.0]);
+        }
+        let step = Step { learning_rate: 1e-3, ..Step::default() };
+        engine.replay(Pass::Load, &step);
+        engine.write_ids(graph.tokens, &(0..rows).map(|i| i * i % 7).collect::<Vec<_>>());
+        engine.write_ids(graph.targets, &(0..rows).map(|i| i * i % 5).collect::<Vec<_>>());
+        for pass in [Pass::Forward, Pass::Backward, Pass::Update] {
+            engine.replay(pass, &step);
+        }
+        let read = |name| wait(engine.read_named(name)).unwrap().data;
+        (read("history")[..4].to_vec(), read("h.1.mlp.c_fc.weight"), scaler.map(|_| read("h.1.mlp.c_fc.weight.half")))
+    };
+    let (full, _, _) = run(TrainingPrecision::F32, 1.0);
+    let (unscaled, weight, _) = run(TrainingPrecision::F16, 1.0);
+    let (scaled, same_weight, half) = run(TrainingPrecision::F16, 1024.0);
+    for (full, mixed) in full.iter().zip(&unscaled) {
+        assert!((full - mixed).abs() <= 1e-3 * full, "{full} {mixed}");
+    }
+    // A power of two changes no digit.
+    assert_eq!((unscaled[0], unscaled[1], &weight), (scaled[0], scaled[1], &same_weight));
+    assert_eq!((unscaled[2], scaled[2]), (1.0, 1024.0));
+    for (value, half) in weight.iter().zip(half.unwrap()) {
+        // Half a unit of 11 bits, or of the smallest float16.
+        let allowed = (value.abs() / 2048.0).max(2.0_f32.powi(-25));
+        assert!((value - half).abs() <= allowed && half.to_bits().trailing_zeros() >= 13, "{value} {half}");
+    }
+    // What overflows is left out, and the scale is halved.
+    let (overflown, _, _) = run(TrainingPrecision::F16, f32::INFINITY);
+    assert_eq!(overflown[3], 1.0);
+}
+
+#[test]
 fn patience_ends_a_run_that_no_longer_improves() {
     let mut trainer = trainer(&TrainConfig { patience: 2, ..settings() }, 1);
     trainer.record_validation(1.0);
@@ -204,11 +283,14 @@ fn a_run_without_finite_gradients_is_given_up_and_spoils_nothing() {
         spoilt.get_mut("ln_f.bias").unwrap().data[0] = f32::INFINITY;
         trainer.engine_mut().load(Field::Value, &spoilt).unwrap();
         for _ in 0..9 {
-            assert!(wait(trainer.step()).unwrap().skipped);
+            wait(trainer.step()).unwrap();
         }
+        assert!(wait(trainer.reports()).unwrap().iter().all(|report| report.skipped));
         assert_eq!(trainer.state().skips, 9, "the count is part of the state, so that a resumed run goes on counting");
-        let error = wait(trainer.step()).unwrap_err();
+        wait(trainer.step()).unwrap();
+        let error = wait(trainer.reports()).unwrap_err();
         assert!(matches!(error, Error::Diverged { step: 10, .. }), "{error}");
+        assert_eq!(wait(trainer.reports()).unwrap().len(), 1, "what led there can still be told");
         let averaged = trainer.settings().ema_decay > 0.0;
         let want = if averaged { before } else { spoilt };
         assert!(wait(trainer.weights()).unwrap() == want, "a skipped update leaves weights and average alone");

@@ -138,7 +138,8 @@ impl<'a> Run<'a> {
         bar.println(self.terminal, report::TABLE_HEADER);
         while !self.trainer.is_finished() {
             let started = Instant::now();
-            let step = self.trainer.step().await?;
+            self.trainer.step().await?;
+            let step = self.trainer.reports().await?.pop().expect("a report of each step");
             self.take_note(&step, started.elapsed(), &bar)?;
             if step.step % self.trainer.settings().eval_steps == 0 || step.step == self.trainer.settings().max_steps {
                 bar.say("evaluating");

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::tuning::Tuning;
 use crate::error::{GpuError, Result};
 
 /// An adapter as the user may want to know it.
@@ -148,6 +149,8 @@ pub(super) struct Inner {
     pub failure: Arc<Mutex<Option<GpuError>>>,
     /// Measured seconds per unit of estimated work.
     pub pace: Arc<Mutex<f64>>,
+    /// The fastest way of each matrix product that was measured.
+    pub tuning: Mutex<Tuning>,
 }
 
 impl GpuDevice {
@@ -160,6 +163,10 @@ impl GpuDevice {
     ///
     /// # Errors
     /// When there is no adapter, or it gives no device.
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
+    )]
     pub async fn request() -> Result<Self> {
         let remedy = if cfg!(target_family = "wasm") {
             "this browser has no WebGPU here"
@@ -187,7 +194,8 @@ impl GpuDevice {
             note(&lost, GpuError::Lost(format!("{reason:?}: {message}").trim_end_matches([':', ' ']).into()));
         });
         let pace = Arc::new(Mutex::new(if report.kind.is_hardware() { 1e-12 } else { 2e-9 }));
-        Ok(Self(Arc::new(Inner { device, queue, report, failure, pace })))
+        let tuning = Mutex::new(Tuning::new(&report));
+        Ok(Self(Arc::new(Inner { device, queue, report, failure, pace, tuning })))
     }
 
     /// What the device was made of.

@@ -102,6 +102,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         while times.go_on() {
             let started = Instant::now();
             trainer.step().await?;
+            trainer.reports().await?;
             times.add(started);
         }
         times.median()
