@@ -24,7 +24,7 @@ struct Params {
 const WORKGROUP = 256u;
 const NO_TOKEN = 0xffffffffu;
 
-// Below this, and above its inverse squared, numbers decide as if they were 0 and infinite: quotients stay finite.
+// Bounds that keep l finite and change no draw: at either of them, a token that is not the likeliest has no chance.
 const SMALLEST_TEMPERATURE = 1e-18;
 const LARGEST_DIFFERENCE = 1e20;
 
@@ -193,7 +193,7 @@ fn gumbel(bits: u32) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn sample(@builtin(local_invocation_index) lane: u32) {
+fn draw(@builtin(local_invocation_index) lane: u32) {
     var best = vec2(0u);
     var not_finite = 0.0;
     for (var first = 4u * lane; first < params.vocab; first += 4u * WORKGROUP) {

@@ -9,8 +9,8 @@ use inkling_core::{Device, ModelConfig, Weights};
 
 use crate::error::{Error, Result};
 
-/// Tokens that a GPU draws between two reads, which cost about as much as a token each: enough that they do not count, few enough that a
-/// text still appears to flow. The CPU has nothing to read, and draws one by one.
+/// Tokens that a GPU draws between two reads: enough that waiting for a read hardly counts, few enough that the text still appears to
+/// flow. On the CPU there is nothing to wait for, and each is shown as it is drawn.
 const GPU_CHUNK: usize = 32;
 
 /// A text in the making.

@@ -57,7 +57,7 @@ impl Op for Sample {
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         kernels.push(
-            Dispatch::new(shader::SAMPLE, "sample")
+            Dispatch::new(shader::SAMPLE, "draw")
                 .bind("logits", self.logits)
                 .bind("token", self.token)
                 .bind("text", self.text)
