@@ -1,7 +1,8 @@
 //! Adapters and devices: what there is, what it can do, and what became of it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::timing::Pace;
 use super::tuning::Tuning;
 use crate::error::{GpuError, Result};
 
@@ -147,10 +148,16 @@ pub(super) struct Inner {
     pub report: AdapterReport,
     /// The first thing that went wrong.
     pub failure: Arc<Mutex<Option<GpuError>>>,
-    /// Measured seconds per unit of estimated work.
-    pub pace: Arc<Mutex<f64>>,
+    pace: Mutex<Pace>,
     /// The fastest way of each matrix product that was measured.
     pub tuning: Mutex<Tuning>,
+}
+
+impl Inner {
+    /// How fast the device is.
+    pub fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().expect("nobody panics while holding this")
+    }
 }
 
 impl GpuDevice {
@@ -193,7 +200,7 @@ impl GpuDevice {
         device.set_device_lost_callback(move |reason, message| {
             note(&lost, GpuError::Lost(format!("{reason:?}: {message}").trim_end_matches([':', ' ']).into()));
         });
-        let pace = Arc::new(Mutex::new(if report.kind.is_hardware() { 1e-12 } else { 2e-9 }));
+        let pace = Mutex::new(Pace::new(report.kind));
         let tuning = Mutex::new(Tuning::new(&report));
         Ok(Self(Arc::new(Inner { device, queue, report, failure, pace, tuning })))
     }

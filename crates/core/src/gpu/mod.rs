@@ -6,16 +6,20 @@
 //! product    the matrix products: tiles, and the dispatch of one
 //! tuning     which tile is fastest on this device
 //! device     adapters, limits, a device and what became of it
-//! engine     a loaded program: buffers, pipelines and bind groups made once, then replayed
+//! load       what ops ask for, as buffers, pipelines and bind groups
+//! engine     a loaded program, replayed
+//! timing     of ops, and of the device as a whole
 //! readback   staging buffers, and futures of mapped memory
 //! ```
 
 pub mod device;
 pub mod dispatch;
 mod engine;
+mod load;
 pub mod product;
 mod readback;
 pub mod shader;
+mod timing;
 pub mod tuning;
 
 pub use device::{AdapterReport, Capabilities, GpuDevice};

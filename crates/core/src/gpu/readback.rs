@@ -49,6 +49,7 @@ impl Pending {
             Err(error) => Err(GpuError::Lost(error.to_string())),
         };
         device.check()?;
+        device.0.pace().finished();
         mapped?.map_err(|error| GpuError::Validation(error.to_string()))?;
         // Mapped ranges are of whole words.
         let bytes = (len * dtype.bytes()).next_multiple_of(4) as u64;
