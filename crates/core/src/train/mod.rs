@@ -53,6 +53,7 @@ pub struct Trainer {
     batches: Batches,
     batch: Batch,
     state: RunState,
+    reports: Vec<StepReport>,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -131,6 +132,7 @@ impl Trainer {
             batches,
             batch: Batch::default(),
             state: RunState::default(),
+            reports: Vec::new(),
         })
     }
 
@@ -205,7 +207,17 @@ impl Trainer {
                 ),
             });
         }
-        Ok(StepReport { step: t, loss, grad_norm, learning_rate, skipped })
+        let report = StepReport { step: t, loss, grad_norm, learning_rate, skipped };
+        self.reports.push(report);
+        Ok(report)
+    }
+
+    /// The reports of all updates since the last call.
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn reports(&mut self) -> Result<Vec<StepReport>> {
+        Ok(std::mem::take(&mut self.reports))
     }
 
     /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).
