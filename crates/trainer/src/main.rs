@@ -51,7 +51,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Inspect(arguments) => commands::inspect::run(&arguments, terminal),
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
-        Command::Devices(arguments) => commands::devices::run(&arguments, terminal),
+        Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `trainer data fetch`, `trainer devices`, and what all commands have in common.
+//! `trainer data fetch`, and what all commands have in common.
 
 use std::process::Output;
 
@@ -115,17 +115,6 @@ fn a_machine_that_reaches_nothing_is_told_every_way_that_failed_and_what_to_do()
         assert!(stderr(&output).contains(text), "{text} in {}", stderr(&output));
     }
     assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn devices_lists_the_processor_alike_for_people_and_programs() {
-    let listed = object(&run(&["devices", "--json"]));
-    let cpu = &listed["devices"][0];
-    assert_eq!(cpu["device"], "cpu");
-    assert!(cpu["threads"].as_u64().unwrap() >= 1);
-    let output = run(&["devices"]);
-    let row = stdout(&output).lines().find(|line| line.starts_with("cpu ")).unwrap();
-    assert!(row.contains(cpu["name"].as_str().unwrap()) && row.contains(&cpu["threads"].to_string()), "{row}");
 }
 
 #[test]
