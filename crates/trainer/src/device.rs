@@ -156,10 +156,11 @@ async fn open_named(part: &str, terminal: &Terminal) -> Result<Processor> {
     }
 }
 
-/// The adapter of that number, or the first with `part` in its name or backend, in either case.
+/// The adapter of that number, or the first with `part` in its name or backend, in either case. 1 is a number, 4090 a name.
 fn named(adapters: &[AdapterReport], part: &str) -> Option<usize> {
-    if let Some(number) = part.parse().ok().filter(|&number: &usize| number < adapters.len()) {
-        return Some(number);
+    const MOST_ADAPTERS: usize = 100;
+    if let Some(number) = part.parse().ok().filter(|&number| number < MOST_ADAPTERS) {
+        return (number < adapters.len()).then_some(number);
     }
     let part = part.to_lowercase();
     adapters.iter().position(|adapter| format!("{} {}", adapter.name, adapter.backend).to_lowercase().contains(&part))

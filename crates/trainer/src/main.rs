@@ -3,6 +3,7 @@
 //! This crate owns paths, the network and the terminal; everything about models is in `inkling-core`.
 
 mod atomic_file;
+mod cache_folder;
 mod cli;
 mod commands;
 mod continuation;
@@ -10,6 +11,8 @@ mod corpus;
 mod device;
 mod error;
 mod format;
+#[cfg(test)] // nothing to keep before core measures
+mod gpu_tuning;
 mod interrupt;
 mod memory;
 mod model_source;
