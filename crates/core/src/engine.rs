@@ -298,16 +298,13 @@ impl Engine {
     }
 
     /// Exchanges two fields of every parameter: values and their moving average, to evaluate the latter.
-    ///
-    /// # Errors
-    /// What went wrong on a GPU since the last read.
-    pub async fn swap(&mut self, a: Field, b: Field) -> Result<()> {
+    pub fn swap(&mut self, a: Field, b: Field) {
         for arena in [Arena::Matrices, Arena::Vectors] {
             let (a, b) = (self.program().arena(arena, a), self.program().arena(arena, b));
-            let (old_a, old_b) = (self.read(a).await?, self.read(b).await?);
-            self.write(a, &old_b);
-            self.write(b, &old_a);
+            match self {
+                Self::Cpu(cpu) => cpu.memory.write(a).swap_with_slice(&mut cpu.memory.write(b)),
+                Self::Gpu(gpu) => gpu.0.swap(a, b),
+            }
         }
-        Ok(())
     }
 }

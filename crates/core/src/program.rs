@@ -22,6 +22,8 @@ pub struct Parameter {
     pub value: Tensor,
     /// `∂loss/∂value`, summed over the micro-batches since it was last zeroed.
     pub grad: Tensor,
+    /// What matrix products read: the value, or its float16 copy in a program of mixed precision.
+    pub operand: Tensor,
 }
 
 /// The lists of operations that can be replayed separately.
@@ -33,7 +35,7 @@ pub enum Pass {
     Backward,
     /// Clipping and AdamW, then gradients to zero.
     Update,
-    /// What decoding wants derived from the weights, once after they were loaded.
+    /// What is derived from the weights (float16 copies), once after they were loaded or exchanged.
     Load,
     /// A prompt of up to T tokens to logits and a filled KV cache.
     Prefill,
@@ -127,6 +129,8 @@ pub enum Field {
     V,
     /// Exponential moving average of the values.
     Ema,
+    /// The values as float16, for matrix products: of matrices only, in a program of mixed precision.
+    Half,
 }
 
 impl Field {
@@ -138,6 +142,7 @@ impl Field {
             Self::M => ".m",
             Self::V => ".v",
             Self::Ema => ".ema",
+            Self::Half => ".half",
         }
     }
 }
@@ -188,6 +193,8 @@ pub struct Program {
     pub(crate) parameters: Vec<RecordedParameter>,
     passes: [Vec<Box<dyn Op>>; PASSES],
     training: Training,
+    activations: DType,
+    loss_scaler: Option<Tensor>,
 }
 
 /// Offsets inside an arena are multiples of this many elements: 256 bytes of float16, which is what WebGPU asks of a buffer binding.
@@ -196,6 +203,12 @@ const ALIGNMENT: usize = 128;
 impl Program {
     /// A program with these parameters and no operations yet.
     pub fn new(specs: Vec<ParameterSpec>, training: Training) -> Self {
+        Self::with_activations(specs, training, DType::F32)
+    }
+
+    /// [`Self::new`], with activations of that type. Float16 makes a program of mixed precision: matrices have a float16
+    /// copy, and where it trains, the loss has a scale.
+    pub fn with_activations(specs: Vec<ParameterSpec>, training: Training, activations: DType) -> Self {
         let mut program = Self {
             tensors: Vec::new(),
             by_name: HashMap::new(),
@@ -203,6 +216,8 @@ impl Program {
             parameters: Vec::new(),
             passes: Default::default(),
             training,
+            activations,
+            loss_scaler: None,
         };
         let mut lengths = [0; 2];
         for spec in specs {
@@ -212,13 +227,14 @@ impl Program {
             program.parameters.push(RecordedParameter { spec, arena, offset });
         }
         for arena in [Arena::Matrices, Arena::Vectors] {
-            for field in program.fields() {
+            for field in program.fields(arena) {
                 let name = format!("{arena:?}.{field:?}").to_lowercase();
-                program.tensor(&name, &[lengths[arena as usize]]);
+                let dtype = if field == Field::Half { DType::F16 } else { DType::F32 };
+                program.tensor_of(dtype, &name, &[lengths[arena as usize]]);
             }
         }
         for p in program.parameters.clone() {
-            for field in program.fields() {
+            for field in program.fields(p.arena) {
                 let buffer = program.arena_buffer(p.arena, field);
                 program.add(TensorInfo {
                     name: format!("{}{}", p.spec.name, field.suffix()),
@@ -228,21 +244,31 @@ impl Program {
                 });
             }
         }
+        if activations == DType::F16 && training != Training::No {
+            program.loss_scaler = Some(program.tensor("loss_scaler", &[2]));
+        }
         program
     }
 
-    fn fields(&self) -> Vec<Field> {
-        match self.training {
+    fn fields(&self, arena: Arena) -> Vec<Field> {
+        let mut fields = match self.training {
             Training::No => vec![Field::Value],
             Training::Yes => vec![Field::Value, Field::Grad, Field::M, Field::V],
             Training::WithEma => vec![Field::Value, Field::Grad, Field::M, Field::V, Field::Ema],
+        };
+        if arena == Arena::Matrices && self.activations == DType::F16 {
+            fields.push(Field::Half);
         }
+        fields
     }
 
     fn arena_buffer(&self, arena: Arena, field: Field) -> usize {
-        let fields = self.fields();
-        let at = fields.iter().position(|&f| f == field).expect("the program was recorded without this field");
-        arena as usize * fields.len() + at
+        let at = self.fields(arena).iter().position(|&f| f == field);
+        let at = at.expect("the program was recorded without this field");
+        match arena {
+            Arena::Matrices => at,
+            Arena::Vectors => self.fields(Arena::Matrices).len() + at,
+        }
     }
 
     /// Whether the arenas have gradients and moments.
@@ -258,6 +284,22 @@ impl Program {
         Tensor(self.arena_buffer(arena, field) as u32)
     }
 
+    /// The float16 copy of all matrices, in a program of mixed precision.
+    pub fn half(&self) -> Option<Tensor> {
+        (self.activations == DType::F16).then(|| self.arena(Arena::Matrices, Field::Half))
+    }
+
+    /// How activations are stored.
+    pub fn activations(&self) -> DType {
+        self.activations
+    }
+
+    /// `[2]`, in a training program of mixed precision: the factor on the loss's gradient that keeps it within float16, and
+    /// the updates in a row that were clean with it.
+    pub fn loss_scaler(&self) -> Option<Tensor> {
+        self.loss_scaler
+    }
+
     /// A new tensor with a buffer of its own, zeroed when loaded.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Tensor {
         self.tensor_of(DType::F32, name, shape)
@@ -270,6 +312,11 @@ impl Program {
         self.add(TensorInfo { name: name.to_owned(), shape: shape.to_vec(), buffer, offset: 0 })
     }
 
+    /// A new tensor of activations, or of their gradient, in the program's type of these.
+    pub fn activation(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        self.tensor_of(self.activations, name, shape)
+    }
+
     fn add(&mut self, info: TensorInfo) -> Tensor {
         let index = self.tensors.len() as u32;
         let earlier = self.by_name.insert(info.name.clone(), index);
@@ -278,11 +325,38 @@ impl Program {
         Tensor(index)
     }
 
-    /// The tensor of that name, made on first use: gradients of activations that all layers share.
+    /// The tensor of that name, made on first use: scratch memory that all layers share.
     pub fn shared(&mut self, name: &str, shape: &[usize]) -> Tensor {
-        let tensor = self.find(name).unwrap_or_else(|| self.tensor(name, shape));
+        self.shared_of(DType::F32, name, shape)
+    }
+
+    /// [`Self::activation`], made on first use: gradients that all layers share.
+    pub fn shared_activation(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        self.shared_of(self.activations, name, shape)
+    }
+
+    fn shared_of(&mut self, dtype: DType, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name).unwrap_or_else(|| self.tensor_of(dtype, name, shape));
         assert_eq!(self.shape(tensor), shape, "shared tensor {name} has two shapes");
         tensor
+    }
+
+    /// `count` rows of a tensor from row `first` on, as a tensor: a view, the same when asked for again. All rows are the tensor itself.
+    ///
+    /// # Panics
+    /// When the tensor has fewer rows, or the first of them lies where a GPU cannot bind it; at a multiple of 128 it always can.
+    pub fn rows(&mut self, tensor: Tensor, first: usize, count: usize) -> Tensor {
+        let TensorInfo { name, shape, buffer, offset } = self.tensors[tensor.0 as usize].clone();
+        let end = first + count;
+        assert!(end <= shape[0], "{name} has {} rows, not {end}", shape[0]);
+        if count == shape[0] {
+            return tensor;
+        }
+        let offset = offset + first * shape[1..].iter().product::<usize>();
+        assert_eq!(offset % ALIGNMENT, 0, "row {first} of {name} is not aligned");
+        let name = format!("{name}[{first}..{end}]");
+        let shape = [&[count], &shape[1..]].concat();
+        self.find(&name).unwrap_or_else(|| self.add(TensorInfo { name, shape, buffer, offset }))
     }
 
     /// The parameter of that name (its gradient is the value itself where the program does not train, and never used).
@@ -292,7 +366,8 @@ impl Program {
     pub fn parameter(&self, name: &str) -> Parameter {
         let value = self.find(name).unwrap_or_else(|| panic!("no parameter named {name}"));
         let grad = if self.training == Training::No { value } else { Tensor(value.0 + 1) };
-        Parameter { value, grad }
+        let half = self.find(&format!("{name}{}", Field::Half.suffix()));
+        Parameter { value, grad, operand: half.unwrap_or(value) }
     }
 
     /// Looks a tensor up by name.

@@ -4,7 +4,7 @@ use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
-use inkling_core::program::{Field, Pass, Precision, Training};
+use inkling_core::program::{DType, Field, Pass, Precision, Training};
 use inkling_core::sample::Generator;
 use inkling_core::step::Step;
 use inkling_core::{Activation, Device, Engine, ModelConfig, Weights};
@@ -47,7 +47,13 @@ struct Reference {
 
 impl Reference {
     fn new(config: &ModelConfig) -> Self {
-        let recording = Recording { batch: 1, context: config.n_positions, training: Training::No, probs: Probs::Skip };
+        let recording = Recording {
+            batch: 1,
+            context: config.n_positions,
+            training: Training::No,
+            probs: Probs::Skip,
+            activations: DType::F32,
+        };
         let (program, graph) = recording.record(config).unwrap();
         let mut engine = Engine::cpu(program, Pool::new(1));
         engine.initialize(11);
@@ -67,7 +73,7 @@ impl Reference {
         padded.resize(self.graph.context, 0);
         self.engine.write_ids(self.graph.tokens, &padded);
         self.engine.replay(Pass::Forward, &Step::default());
-        let logits = wait(self.engine.read(self.graph.logits)).unwrap();
+        let logits = wait(self.engine.read(self.graph.logits.unwrap())).unwrap();
         logits[(tokens.len() - 1) * self.vocab..tokens.len() * self.vocab].to_vec()
     }
 }

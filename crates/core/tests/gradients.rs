@@ -14,12 +14,13 @@ use inkling_core::cpu::gemm::Beta;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
 use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
-use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
+use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward, MeanLoss};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
 use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use inkling_core::ops::head::{Head, HeadBackward};
 use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward};
 use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
-use inkling_core::program::{Field, Pass, Program, Tensor, Training};
+use inkling_core::program::{DType, Field, Pass, Program, Tensor, Training};
 use inkling_core::rng::{Site, Stream};
 use inkling_core::step::{Mode, Step};
 use inkling_core::{Engine, ModelConfig};
@@ -290,8 +291,10 @@ fn cross_entropy() {
         let targets = p.tensor("targets", &[rows]);
         let [losses, lse] = ["losses", "lse"].map(|name| p.tensor(name, &[rows]));
         let loss = p.tensor("loss", &[1]);
-        p.push(Pass::Forward, CrossEntropy { logits, targets, losses, lse, loss, vocab });
-        p.push(Pass::Backward, CrossEntropyBackward { logits, targets, lse, dlogits, vocab });
+        p.push(Pass::Forward, CrossEntropy { logits, targets, losses, lse, vocab });
+        p.push(Pass::Forward, MeanLoss { losses, loss });
+        let backward = CrossEntropyBackward { logits, targets, lse, dlogits, grad_scale: None, vocab, batch: rows };
+        p.push(Pass::Backward, backward);
         OpCase {
             name: format!("cross-entropy [{rows}, {vocab}]"),
             program: p,
@@ -305,9 +308,42 @@ fn cross_entropy() {
     }
 }
 
+#[test]
+fn head() {
+    for (rows, vocab, channels) in [(1, 2, 1), (7, 65, 9), (40, 128, 17)] {
+        let mut p = program();
+        let sizes = Sizes { rows, outputs: vocab, inputs: channels };
+        let (x, dx) = pair(&mut p, "x", &[rows, channels]);
+        let (weight, dweight) = pair(&mut p, "weight", &[vocab, channels]);
+        let (bias, dbias) = pair(&mut p, "bias", &[vocab]);
+        let (logits, dlogits) = pair(&mut p, "logits", &[rows, vocab]);
+        let targets = p.tensor("targets", &[rows]);
+        let [losses, lse] = ["losses", "lse"].map(|name| p.tensor(name, &[rows]));
+        let loss = p.tensor("loss", &[1]);
+        let linear = Linear { x, weight, bias: Some(bias), y: logits, epilogue: Epilogue::None, sizes };
+        let cross_entropy = CrossEntropy { logits, targets, losses, lse, vocab };
+        let backward = CrossEntropyBackward { logits, targets, lse, dlogits, grad_scale: None, vocab, batch: rows };
+        p.push(Pass::Forward, Head { linear, cross_entropy, backward: Some(backward) });
+        p.push(Pass::Forward, MeanLoss { losses, loss });
+        p.push(Pass::Backward, HeadBackward(backward));
+        p.push(Pass::Backward, LinearBackwardWeight { dy: dlogits, x, dweight, dbias: Some(dbias), sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy: dlogits, weight, dx, slope: None, sizes });
+        OpCase {
+            name: format!("head {sizes:?}"),
+            program: p,
+            inputs: vec![(x, dx), (weight, dweight), (bias, dbias)],
+            output: loss,
+            doutput: None,
+            constants: Vec::new(),
+            ids: vec![(targets, (0..rows as u32).map(|i| i * 31 % vocab as u32).collect())],
+        }
+        .check();
+    }
+}
+
 /// Every parameter of a whole model.
 fn check_model(config: &ModelConfig, batch: usize, context: usize) {
-    let recording = Recording { batch, context, training: Training::Yes, probs: Probs::Skip };
+    let recording = Recording { batch, context, training: Training::Yes, probs: Probs::Skip, activations: DType::F32 };
     let (program, graph) = recording.record(config).unwrap();
     let mut engine = Engine::cpu(program, Pool::new(2));
     engine.initialize(1);

@@ -6,7 +6,7 @@ use inkling_core::program::{Field, Precision};
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
-use inkling_core::train::{Dataset, Split, TrainConfig, Trainer};
+use inkling_core::train::{Dataset, Split, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{Device, Error, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
@@ -50,7 +50,8 @@ fn trainer(settings: &TrainConfig, threads: usize) -> Trainer {
 }
 
 fn losses(trainer: &mut Trainer, steps: usize) -> Vec<f64> {
-    (0..steps).map(|_| wait(trainer.step()).unwrap().loss).collect()
+    (0..steps).for_each(|_| wait(trainer.step()).unwrap());
+    wait(trainer.reports()).unwrap().iter().map(|report| report.loss).collect()
 }
 
 /// Variations that each keep state of their own.
@@ -86,7 +87,7 @@ fn another_seed_is_another_run() {
 }
 
 /// Saves to files and reads them back, as an interrupted process would.
-fn through_files(trainer: &Trainer) -> (Weights, TrainingState) {
+fn through_files(trainer: &mut Trainer) -> (Weights, TrainingState) {
     let checkpoint = Checkpoint {
         config: trainer.model().clone(),
         weights: wait(trainer.weights()).unwrap(),
@@ -108,7 +109,7 @@ fn an_interrupted_and_resumed_run_ends_identical() {
         let mut got = losses(&mut first, 7);
         let validation = wait(first.evaluate(Split::Val)).unwrap().loss;
         first.record_validation(validation);
-        let (weights, state) = through_files(&first);
+        let (weights, state) = through_files(&mut first);
         drop(first);
         let data = data(&text()).0;
         let model = model(data.vocab_size());
@@ -187,6 +188,39 @@ fn the_full_protocol_predicts_every_token_once() {
 }
 
 #[test]
+fn reports_come_in_order_and_each_once_whenever_they_are_asked_for() {
+    let settings = TrainConfig { max_steps: 150, gradient_accumulation_steps: 2, ..settings() };
+    let mut eager = trainer(&settings, 1);
+    let mut want = Vec::new();
+    for _ in 0..150 {
+        wait(eager.step()).unwrap();
+        want.extend(wait(eager.reports()).unwrap());
+    }
+    assert_eq!(want.iter().map(|report| report.step).collect::<Vec<_>>(), (1..=150).collect::<Vec<_>>());
+    // More than the ring holds, and other questions in between.
+    let mut lazy = trainer(&settings, 1);
+    for step in 0..150 {
+        wait(lazy.step()).unwrap();
+        match step {
+            20 => assert!(wait(lazy.evaluate(Split::Val)).unwrap().loss.is_finite()),
+            90 => assert_eq!(wait(lazy.training_state()).unwrap().step, 91),
+            _ => {}
+        }
+    }
+    assert!(wait(lazy.reports()).unwrap() == want);
+    assert!(wait(lazy.reports()).unwrap().is_empty());
+}
+
+#[test]
+fn the_processor_refuses_float16() {
+    let settings = TrainConfig { precision: TrainingPrecision::F16, ..settings() };
+    let (data, tokenizer) = data(&text());
+    let model = model(tokenizer.vocab_size());
+    let error = wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(1)), PLENTY)).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, Error::Training(problem) if problem.contains("f16")), "{error}");
+}
+
+#[test]
 fn patience_ends_a_run_that_no_longer_improves() {
     let mut trainer = trainer(&TrainConfig { patience: 2, ..settings() }, 1);
     trainer.record_validation(1.0);
@@ -208,11 +242,14 @@ fn a_run_without_finite_gradients_is_given_up_and_spoils_nothing() {
         spoilt.get_mut("ln_f.bias").unwrap().data[0] = f32::INFINITY;
         trainer.engine_mut().load(Field::Value, &spoilt).unwrap();
         for _ in 0..9 {
-            assert!(wait(trainer.step()).unwrap().skipped);
+            wait(trainer.step()).unwrap();
         }
+        assert!(wait(trainer.reports()).unwrap().iter().all(|report| report.skipped));
         assert_eq!(trainer.state().skips, 9, "the count is part of the state, so that a resumed run goes on counting");
-        let error = wait(trainer.step()).unwrap_err();
+        wait(trainer.step()).unwrap();
+        let error = wait(trainer.reports()).unwrap_err();
         assert!(matches!(error, Error::Diverged { step: 10, .. }), "{error}");
+        assert_eq!(wait(trainer.reports()).unwrap().len(), 1, "what led there can still be told");
         let averaged = trainer.settings().ema_decay > 0.0;
         let want = if averaged { before } else { spoilt };
         assert!(wait(trainer.weights()).unwrap() == want, "a skipped update leaves weights and average alone");

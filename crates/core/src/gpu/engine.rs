@@ -37,6 +37,8 @@ pub(crate) struct Gpu {
     queue: RefCell<Vec<Item>>,
     queued_steps: Cell<usize>,
     staging: Staging,
+    /// What [`Self::swap`] goes through, made when it is first needed.
+    exchange: RefCell<Option<wgpu::Buffer>>,
     submits: Cell<u64>,
 }
 
@@ -150,6 +152,7 @@ impl Gpu {
             queue: RefCell::default(),
             queued_steps: Cell::new(0),
             staging: Staging::default(),
+            exchange: RefCell::default(),
             submits: Cell::new(0),
             program,
         })
@@ -280,8 +283,31 @@ impl Gpu {
     /// Copies a tensor over another of the same size, on the device.
     pub fn copy(&self, from: Tensor, to: Tensor) {
         let ((from, at, bytes), (to, to_at, _)) = (self.place(from), self.place(to));
-        let (from, to) = (from.clone(), to.clone());
-        self.queue.borrow_mut().push(Item::Copy { from, at, to, to_at, bytes: bytes.next_multiple_of(4) });
+        self.queue_copy((from, at), (to, to_at), bytes);
+    }
+
+    fn queue_copy(&self, (from, at): (&wgpu::Buffer, u64), (to, to_at): (&wgpu::Buffer, u64), bytes: u64) {
+        let (from, to, bytes) = (from.clone(), to.clone(), bytes.next_multiple_of(4));
+        self.queue.borrow_mut().push(Item::Copy { from, at, to, to_at, bytes });
+    }
+
+    /// Exchanges two tensors of the same size, on the device.
+    pub fn swap(&self, a: Tensor, b: Tensor) {
+        let ((a, a_at, bytes), (b, b_at, _)) = (self.place(a), self.place(b));
+        let mut exchange = self.exchange.borrow_mut();
+        let between = match exchange.take() {
+            Some(buffer) if buffer.size() >= padded(bytes) => buffer,
+            _ => self.device.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("exchange"),
+                size: padded(bytes),
+                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            }),
+        };
+        self.queue_copy((a, a_at), (&between, 0), bytes);
+        self.queue_copy((b, b_at), (a, a_at), bytes);
+        self.queue_copy((&between, 0), (b, b_at), bytes);
+        *exchange = Some(between);
     }
 
     /// Seconds of each op of a pass, bytes that it moves, and its dispatches: on the device's own clock where it has one.

@@ -82,7 +82,7 @@ impl Block {
         let (pass, name, heads) = (Pass::Forward, format!("h.{}", self.layer), self.heads);
         let ln_1 = self.ln_1.forward(p, pass, &format!("{name}.ln_1"), x);
         let qkv = self.c_attn.forward(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None);
-        let attended = p.tensor(&format!("{name}.attn.out"), &[heads.batch * heads.context, heads.channels()]);
+        let attended = p.activation(&format!("{name}.attn.out"), &[heads.batch * heads.context, heads.channels()]);
         let lse = p.tensor(&format!("{name}.attn.lse"), &[heads.batch, heads.heads, heads.context]);
         p.push(pass, Attention { qkv, out: attended, lse, heads, dropout: self.dropout(0) });
         if probs == Probs::Keep {
@@ -95,7 +95,7 @@ impl Block {
         let (rows, _) = p.matrix(x);
         let hidden_size = self.c_fc.outputs(p);
         let slope =
-            (p.training() != Training::No).then(|| p.tensor(&format!("{name}.mlp.slope"), &[rows, hidden_size]));
+            (p.training() != Training::No).then(|| p.activation(&format!("{name}.mlp.slope"), &[rows, hidden_size]));
         let gelu = Epilogue::Activation { kind: self.activation, slope };
         let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, gelu);
         let out = self.mlp_proj.forward(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2));
@@ -107,15 +107,15 @@ impl Block {
         let (rows, channels) = p.matrix(dx);
         let dbranch = self.branch_gradient(p, dx, 2);
         let (_, hidden) = p.matrix(saved.hidden);
-        let dpre = p.shared("d.mlp.pre", &[rows, hidden]);
-        let dnorm = p.shared("d.norm", &[rows, channels]);
+        let dpre = p.shared_activation("d.mlp.pre", &[rows, hidden]);
+        let dnorm = p.shared_activation("d.norm", &[rows, channels]);
         self.mlp_proj.backward(p, dbranch, saved.hidden, dpre, saved.slope);
         self.c_fc.backward(p, dpre, saved.ln_2.y, dnorm, None);
         self.ln_2.backward(p, &saved.ln_2, dnorm, dx, Beta::Accumulate);
 
         let dbranch = self.branch_gradient(p, dx, 1);
-        let dattended = p.shared("d.attn.out", &[rows, channels]);
-        let dqkv = p.shared("d.attn.qkv", &[rows, 3 * channels]);
+        let dattended = p.shared_activation("d.attn.out", &[rows, channels]);
+        let dqkv = p.shared_activation("d.attn.qkv", &[rows, 3 * channels]);
         self.attn_proj.backward(p, dbranch, saved.attended, dattended, None);
         p.push(
             Pass::Backward,
@@ -139,7 +139,7 @@ impl Block {
             return dx;
         }
         let (rows, channels) = p.matrix(dx);
-        let dbranch = p.shared("d.branch", &[rows, channels]);
+        let dbranch = p.shared_activation("d.branch", &[rows, channels]);
         p.push(Pass::Backward, DropoutBackward { dy: dx, dx: dbranch, width: channels, dropout: self.dropout(which) });
         dbranch
     }

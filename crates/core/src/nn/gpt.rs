@@ -1,17 +1,17 @@
-//! A whole model over whole sequences: embedding, blocks, final norm, head and loss, forward and backward.
+//! A whole model over whole sequences: embedding, blocks and final norm, forward and backward, and the loss at its end.
 
 use super::bigram::Bigram;
 use super::block::{Block, BlockSaved, Probs};
+use super::loss::{Loss, LossHead, MAX_LOGITS_BYTES};
 use super::norm::{Norm, NormSaved};
 use super::projection::Projection;
 use crate::config::{Architecture, ModelConfig};
 use crate::cpu::gemm::Beta;
 use crate::error::Result;
-use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
+use crate::ops::adamw::RoundMatrices;
 use crate::ops::dropout::DropoutSite;
 use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
-use crate::ops::linear::Epilogue;
-use crate::program::{Pass, Program, Tensor, Training};
+use crate::program::{Arena, DType, Field, Pass, Program, Tensor, Training};
 use crate::rng::Site;
 
 /// The tensors by which the outside talks to a recorded model.
@@ -21,8 +21,8 @@ pub struct Graph {
     pub tokens: Tensor,
     /// Ids, `[M]`: the tokens one position on; written before a forward pass.
     pub targets: Tensor,
-    /// `[M, V]`.
-    pub logits: Tensor,
+    /// `[M, V]`; `None` where they would be more than [`MAX_LOGITS_BYTES`], and are never all there.
+    pub logits: Option<Tensor>,
     /// Nats per token, `[M]`.
     pub losses: Tensor,
     /// Their mean, `[1]`.
@@ -44,6 +44,8 @@ pub struct Recording {
     pub training: Training,
     /// Whether attention weights can be read back.
     pub probs: Probs,
+    /// How a GPU stores activations and their gradients. Float16 makes the whole program one of mixed precision.
+    pub activations: DType,
 }
 
 impl Recording {
@@ -52,67 +54,49 @@ impl Recording {
     /// # Errors
     /// When the configuration is invalid.
     pub fn record(&self, config: &ModelConfig) -> Result<(Program, Graph)> {
+        self.record_within(config, MAX_LOGITS_BYTES)
+    }
+
+    /// [`Self::record`] with at most so many bytes of logits at a time.
+    pub(super) fn record_within(&self, config: &ModelConfig, max_logits_bytes: usize) -> Result<(Program, Graph)> {
         config.validate()?;
-        let mut program = Program::new(config.parameters(), self.training);
+        // A bigram has no matrix product that could gain from float16.
+        let activations = if config.architecture == Architecture::Bigram { DType::F32 } else { self.activations };
+        let mut program = Program::with_activations(config.parameters(), self.training, activations);
         let p = &mut program;
+        if let Some(half) = p.half() {
+            p.push(Pass::Load, RoundMatrices { value: p.arena(Arena::Matrices, Field::Value), half });
+        }
         let rows = self.batch * self.context;
         let tokens = p.tensor("tokens", &[rows]);
         let targets = p.tensor("targets", &[rows]);
-        let loss = |p: &mut Program, logits| Loss::forward(p, logits, targets, config.vocab_size);
-        let loss = match config.architecture {
+        let loss = Loss::new(p, targets);
+        let logits = match config.architecture {
             Architecture::Bigram => {
                 let model = Bigram::new(p);
                 let logits = model.forward(p, Pass::Forward, "logits", tokens);
-                let loss = loss(p, logits);
+                loss.forward(p, logits);
                 if self.training != Training::No {
-                    let dlogits = loss.backward(p);
+                    let dlogits = loss.backward(p, logits);
                     model.backward(p, tokens, dlogits);
                 }
-                loss
+                Some(logits)
             }
             Architecture::Gpt => {
                 let model = Gpt::new(p, config, self.batch, self.context);
                 let saved = model.forward(p, tokens, self.probs);
-                let loss = loss(p, saved.logits);
+                let head = LossHead::forward(p, model.lm_head, saved.ln_f.y, loss, max_logits_bytes);
                 if self.training != Training::No {
-                    let dlogits = loss.backward(p);
-                    model.backward(p, tokens, &saved, dlogits);
+                    let dnorm = p.shared_activation("d.norm", &[rows, config.n_embd]);
+                    head.backward(p, dnorm);
+                    model.backward(p, tokens, &saved, dnorm);
                 }
-                loss
+                head.logits(p)
             }
         };
-        let Loss { logits, losses, loss, .. } = loss;
+        let Loss { losses, loss, .. } = loss;
         let graph = Graph { tokens, targets, logits, losses, loss, batch: self.batch, context: self.context };
         Ok((program, graph))
-    }
-}
-
-/// The mean cross-entropy of logits.
-struct Loss {
-    logits: Tensor,
-    targets: Tensor,
-    losses: Tensor,
-    lse: Tensor,
-    loss: Tensor,
-    vocab: usize,
-}
-
-impl Loss {
-    fn forward(p: &mut Program, logits: Tensor, targets: Tensor, vocab: usize) -> Self {
-        let (rows, _) = p.matrix(logits);
-        let losses = p.tensor("losses", &[rows]);
-        let lse = p.tensor("losses.lse", &[rows]);
-        let loss = p.tensor("loss", &[1]);
-        p.push(Pass::Forward, CrossEntropy { logits, targets, losses, lse, loss, vocab });
-        Self { logits, targets, losses, lse, loss, vocab }
-    }
-
-    fn backward(&self, p: &mut Program) -> Tensor {
-        let (rows, vocab) = p.matrix(self.logits);
-        let dlogits = p.tensor("d.logits", &[rows, vocab]);
-        let Self { logits, targets, lse, .. } = *self;
-        p.push(Pass::Backward, CrossEntropyBackward { logits, targets, lse, dlogits, vocab: self.vocab });
-        dlogits
     }
 }
 
@@ -133,7 +117,6 @@ pub(crate) struct Gpt {
 struct GptSaved {
     blocks: Vec<BlockSaved>,
     ln_f: NormSaved,
-    logits: Tensor,
 }
 
 impl Gpt {
@@ -172,14 +155,12 @@ impl Gpt {
             blocks.push(saved);
         }
         let ln_f = self.ln_f.forward(p, Pass::Forward, "ln_f", x);
-        let logits = self.lm_head.forward(p, Pass::Forward, "logits", ln_f.y, Epilogue::None);
-        GptSaved { blocks, ln_f, logits }
+        GptSaved { blocks, ln_f }
     }
 
-    fn backward(&self, p: &mut Program, tokens: Tensor, saved: &GptSaved, dlogits: Tensor) {
-        let (rows, _) = p.matrix(dlogits);
-        let dnorm = p.shared("d.norm", &[rows, self.channels]);
-        self.lm_head.backward(p, dlogits, saved.ln_f.y, dnorm, None);
+    /// From the gradient of the final norm's output.
+    fn backward(&self, p: &mut Program, tokens: Tensor, saved: &GptSaved, dnorm: Tensor) {
+        let (rows, _) = p.matrix(dnorm);
         // The residual stream's gradient: started by the last norm, added to by every branch.
         let dx = p.tensor("d.residual", &[rows, self.channels]);
         self.ln_f.backward(p, &saved.ln_f, dnorm, dx, Beta::Assign);

@@ -6,6 +6,8 @@ pub mod bigram;
 pub mod block;
 pub mod generator;
 pub mod gpt;
+pub mod history;
+pub mod loss;
 pub mod norm;
 pub mod optimizer;
 pub mod projection;

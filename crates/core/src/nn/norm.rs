@@ -31,7 +31,7 @@ impl Norm {
     pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor) -> NormSaved {
         let (rows, channels) = p.matrix(x);
         p.expect("layernorm", self.weight.value, &[channels]);
-        let y = p.tensor(name, &[rows, channels]);
+        let y = p.activation(name, &[rows, channels]);
         let stats = p.tensor(&format!("{name}.stats"), &[rows, 2]);
         p.push(
             pass,

@@ -1,9 +1,10 @@
-//! The update pass: gradient norm, clipping, AdamW on both arenas, moving average.
+//! The update pass: gradient norm, clipping, AdamW on both arenas, moving average, scale of the loss.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ops::adamw::{AdamW, Constants, Ema};
 use crate::ops::grad_norm::GradNorm;
+use crate::ops::loss_scaler::UpdateLossScale;
 use crate::program::{Arena, Field, Pass, Program, Tensor, Training};
 
 /// Which parameters decay.
@@ -38,18 +39,22 @@ impl Optimizer {
         let lengths = grads.map(|g| p.shape(g)[0]);
         let partials = p.tensor("grad_norm.partials", &[GradNorm::partials(lengths)]);
         let stats = p.tensor("grad_norm", &[2]);
-        p.push(Pass::Update, GradNorm { grads, partials, stats, max_norm: self.max_norm });
+        p.push(Pass::Update, GradNorm { grads, partials, stats, scaler: p.loss_scaler(), max_norm: self.max_norm });
         for arena in arenas {
             let mut constants = self.constants;
             if arena == Arena::Vectors && self.decay == Decay::Matrices {
                 constants.weight_decay = 0.0;
             }
             let [value, grad, m, v] = [Field::Value, Field::Grad, Field::M, Field::V].map(|f| p.arena(arena, f));
-            p.push(Pass::Update, AdamW { value, grad, m, v, stats, constants });
+            let half = p.half().filter(|_| arena == Arena::Matrices);
+            p.push(Pass::Update, AdamW { value, grad, m, v, stats, half, constants });
             if let (Some(decay), Training::WithEma) = (self.ema_decay, p.training()) {
                 let ema = p.arena(arena, Field::Ema);
                 p.push(Pass::Update, Ema { value, ema, stats, decay });
             }
+        }
+        if let Some(scaler) = p.loss_scaler() {
+            p.push(Pass::Update, UpdateLossScale { scaler, stats });
         }
         stats
     }

@@ -2,7 +2,7 @@
 
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
 use crate::ops::matvec::{Matvec, StoredWeight, ToHalf};
-use crate::program::{Parameter, Pass, Precision, Program, Tensor};
+use crate::program::{DType, Parameter, Pass, Precision, Program, Tensor};
 
 /// `y = x Wᵀ + b`, `W` `[N, K]`.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +35,23 @@ impl Projection {
         Sizes { rows, outputs, inputs }
     }
 
-    /// A new tensor `name` of `x`'s rows.
+    /// A new tensor `name` of `x`'s rows: an activation, or the residual stream, which float32 alone sums up well.
     pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor, epilogue: Epilogue) -> Tensor {
+        let dtype = match epilogue {
+            Epilogue::Residual { .. } => DType::F32,
+            Epilogue::None | Epilogue::Activation { .. } => p.activations(),
+        };
         let (rows, _) = p.matrix(x);
-        let y = p.tensor(name, &[rows, self.outputs(p)]);
-        let sizes = self.sizes(p, "linear", x, y);
-        let bias = self.bias.map(|b| b.value);
-        p.push(pass, Linear { x, weight: self.weight.value, bias, y, epilogue, sizes });
+        let y = p.tensor_of(dtype, name, &[rows, self.outputs(p)]);
+        let op = self.op(p, x, y, epilogue);
+        p.push(pass, op);
         y
+    }
+
+    /// The op of [`Self::forward`] into a given tensor.
+    pub fn op(&self, p: &Program, x: Tensor, y: Tensor, epilogue: Epilogue) -> Linear {
+        let sizes = self.sizes(p, "linear", x, y);
+        Linear { x, weight: self.weight.operand, bias: self.bias.map(|b| b.value), y, epilogue, sizes }
     }
 
     /// [`Self::forward`] on one token, for generation.
@@ -85,6 +94,6 @@ impl Projection {
             Pass::Backward,
             LinearBackwardWeight { dy, x, dweight: self.weight.grad, dbias: self.bias.map(|b| b.grad), sizes },
         );
-        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.value, dx, slope, sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.operand, dx, slope, sizes });
     }
 }

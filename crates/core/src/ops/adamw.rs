@@ -8,11 +8,16 @@
 //! grad = 0
 //! ```
 //!
-//! A step whose gradient norm is not finite changes nothing but the gradients, which go to zero. It still counts as one of the `t` updates, so
-//! that `t` is the run's step.
+//! A step whose gradient norm is not finite (its clip factor is 0) changes nothing but the gradients, which go to zero. It still counts as one of
+//! the `t` updates, so that `t` is the run's step.
+//!
+//! In mixed precision the values are the master weights, and the update leaves a float16 copy of the matrices for their products.
+
+use half::f16;
 
 use crate::cpu::Pool;
 use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
@@ -42,8 +47,10 @@ pub struct AdamW {
     pub m: Tensor,
     /// Second moment.
     pub v: Tensor,
-    /// `[2]`: gradient norm, clip factor.
+    /// `[2]`: gradient norm, clip factor; where the latter is 0 the update is left out.
     pub stats: Tensor,
+    /// Float16 copy of the values; assigned.
+    pub half: Option<Tensor>,
     /// Constants.
     pub constants: Constants,
 }
@@ -56,7 +63,7 @@ impl Op for AdamW {
     fn cpu(&self, mem: &Memory, step: &Step) {
         let stats = mem.read(self.stats);
         let mut grad = mem.write(self.grad);
-        if !stats[0].is_finite() {
+        if stats[1] == 0.0 {
             grad.fill(0.0);
             return;
         }
@@ -67,7 +74,34 @@ impl Op for AdamW {
             self.constants,
             step,
         );
+        if let Some(half) = self.half {
+            round(&mem.read(self.value), &mut mem.write(half));
+        }
     }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let Constants { beta1, beta2, epsilon, weight_decay } = self.constants;
+        let dispatch = Dispatch::new(shader::ADAMW, "update")
+            .bind("value", self.value)
+            .bind("grad", self.grad)
+            .bind("m", self.m)
+            .bind("v", self.v)
+            .bind("stats", self.stats)
+            .bind("half_value", self.half)
+            .constant("HAS_HALF", self.half.is_some())
+            .param("beta1", beta1)
+            .param("beta2", beta2)
+            .param("epsilon", epsilon)
+            .param("weight_decay", weight_decay);
+        push_vectors(kernels, dispatch, self.value);
+    }
+}
+
+/// One invocation per four elements of `tensor`: arenas are padded to whole vectors.
+fn push_vectors(kernels: &mut Kernels<'_>, dispatch: Dispatch, tensor: Tensor) {
+    let vectors = kernels.len(tensor).div_ceil(4);
+    let workgroups = vectors.div_ceil(shader::ADAMW.constant("WORKGROUP"));
+    kernels.push(dispatch.param("vectors", vectors).linear(workgroups));
 }
 
 /// Elements per task, a multiple of every vector length.
@@ -126,7 +160,7 @@ pub struct Ema {
     pub value: Tensor,
     /// The average.
     pub ema: Tensor,
-    /// `[2]`: gradient norm, clip factor; a skipped update leaves the average alone.
+    /// `[2]`: gradient norm, clip factor; an update that is left out leaves the average alone.
     pub stats: Tensor,
     /// Share of the old average.
     pub decay: f32,
@@ -138,7 +172,7 @@ impl Op for Ema {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
-        if !mem.read(self.stats)[0].is_finite() {
+        if mem.read(self.stats)[1] == 0.0 {
             return;
         }
         let value = mem.read(self.value);
@@ -147,6 +181,15 @@ impl Op for Ema {
         mem.pool.pieces([(&mut mem.write(self.ema), PIECE)], |i, [ema]| {
             average(ema, &value[i * PIECE..][..ema.len()], decay);
         });
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let dispatch = Dispatch::new(shader::ADAMW, "average")
+            .bind("value", self.value)
+            .bind("ema", self.ema)
+            .bind("stats", self.stats)
+            .param("decay", self.decay);
+        push_vectors(kernels, dispatch, self.value);
     }
 }
 
@@ -163,4 +206,37 @@ fn average_imp<S: Simd>(s: S, ema: &mut [f32], value: &[f32], decay: f32) {
         #[inline(always)]
         |ema, value| s.mul_add(ema, decay, s.mul(value, rest)),
     );
+}
+
+/// The float16 copy of the matrices, made anew: once after the values were loaded or exchanged.
+#[derive(Debug)]
+pub struct RoundMatrices {
+    /// Values.
+    pub value: Tensor,
+    /// Their float16 copy; assigned.
+    pub half: Tensor,
+}
+
+impl Op for RoundMatrices {
+    fn name(&self) -> &'static str {
+        "matrices to float16"
+    }
+
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        round(&mem.read(self.value), &mut mem.write(self.half));
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let dispatch =
+            Dispatch::new(shader::ADAMW, "round_matrices").bind("value", self.value).bind("half_value", self.half);
+        push_vectors(kernels, dispatch, self.value);
+    }
+}
+
+/// Rounds to the nearest float16, kept as float32; values beyond its range become its largest.
+fn round(value: &[f32], half: &mut [f32]) {
+    let largest = f16::MAX.to_f32();
+    for (half, value) in half.iter_mut().zip(value) {
+        *half = f16::from_f32(value.clamp(-largest, largest)).to_f32();
+    }
 }

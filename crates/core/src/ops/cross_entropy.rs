@@ -4,17 +4,20 @@
 //! lse[m] = log Σ_v exp(logits[m, v])       losses[m] = lse[m] - logits[m, target[m]]
 //! loss = mean of losses                     dlogits = (softmax(logits) - onehot(target)) · loss_scale / M
 //! ```
+//!
+//! The ops take some or all rows of a batch; the mean is an op of its own, over all.
 
 use crate::cpu::Pool;
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
     /// `[M, V]`.
     pub logits: Tensor,
@@ -24,8 +27,6 @@ pub struct CrossEntropy {
     pub losses: Tensor,
     /// `[M]`, assigned.
     pub lse: Tensor,
-    /// Mean of `losses`, `[1]`, assigned.
-    pub loss: Tensor,
     /// `V`.
     pub vocab: usize,
 }
@@ -36,16 +37,61 @@ impl Op for CrossEntropy {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
-        let mut losses = mem.write(self.losses);
         forward(
             &mem.pool,
             &mem.read(self.logits),
             &mem.read_ids(self.targets),
-            &mut losses,
+            &mut mem.write(self.losses),
             &mut mem.write(self.lse),
             self.vocab,
         );
-        mem.write(self.loss)[0] = mean(&losses) as f32;
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let rows = kernels.len(self.targets);
+        let dispatch = by_rows("forward", rows, self.vocab)
+            .bind("logits", self.logits)
+            .bind("targets", self.targets)
+            .bind("losses", self.losses)
+            .bind("lse", self.lse);
+        kernels.push(dispatch);
+    }
+}
+
+/// A dispatch with as many lanes to a row as have about four logits each to read, and so many rows to a workgroup.
+fn by_rows(entry: &'static str, rows: usize, vocab: usize) -> Dispatch {
+    let row_lanes = (vocab / 4).next_power_of_two().clamp(8, 256);
+    Dispatch::new(shader::CROSS_ENTROPY, entry)
+        .constant("ROW_LANES", row_lanes as f64)
+        .param("rows", rows)
+        .param("vocab", vocab)
+        .linear(rows.div_ceil(shader::CROSS_ENTROPY.constant("WORKGROUP") / row_lanes))
+}
+
+/// The mean of all losses of a batch.
+#[derive(Debug)]
+pub struct MeanLoss {
+    /// `[M]`.
+    pub losses: Tensor,
+    /// `[1]`, assigned.
+    pub loss: Tensor,
+}
+
+impl Op for MeanLoss {
+    fn name(&self) -> &'static str {
+        "mean loss"
+    }
+
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        mem.write(self.loss)[0] = mean(&mem.read(self.losses)) as f32;
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let dispatch = Dispatch::new(shader::CROSS_ENTROPY, "mean")
+            .bind("all_losses", self.losses)
+            .bind("loss", self.loss)
+            .param("rows", kernels.len(self.losses));
+        kernels.push(dispatch);
     }
 }
 
@@ -89,7 +135,7 @@ fn log_sum_exp_imp<S: Simd>(s: S, logits: &[f32], lse: &mut [f32], vocab: usize)
 }
 
 /// The backward pass.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CrossEntropyBackward {
     /// `[M, V]`.
     pub logits: Tensor,
@@ -99,8 +145,19 @@ pub struct CrossEntropyBackward {
     pub lse: Tensor,
     /// `[M, V]`, assigned.
     pub dlogits: Tensor,
+    /// Where gradients are float16: its first element multiplies `dlogits`, so that they are not too small for it.
+    pub grad_scale: Option<Tensor>,
     /// `V`.
     pub vocab: usize,
+    /// Rows of the whole batch, of which this may be a part.
+    pub batch: usize,
+}
+
+impl CrossEntropyBackward {
+    /// The factor of `softmax - onehot`.
+    fn scale(&self, mem: &Memory, step: &Step) -> f32 {
+        step.loss_scale / self.batch as f32 * self.grad_scale.map_or(1.0, |scale| mem.read(scale)[0])
+    }
 }
 
 impl Op for CrossEntropyBackward {
@@ -116,12 +173,25 @@ impl Op for CrossEntropyBackward {
             &mem.read(self.lse),
             &mut mem.write(self.dlogits),
             self.vocab,
-            step.loss_scale,
+            self.scale(mem, step),
         );
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let rows = kernels.len(self.targets);
+        let dispatch = by_rows("backward", rows, self.vocab)
+            .constant("HAS_GRAD_SCALE", self.grad_scale.is_some())
+            .bind("logits", self.logits)
+            .bind("targets", self.targets)
+            .bind("lse", self.lse)
+            .bind("dlogits", self.dlogits)
+            .bind("grad_scale", self.grad_scale)
+            .param("batch", self.batch);
+        kernels.push(dispatch);
     }
 }
 
-/// See the module.
+/// `(softmax(logits) - onehot(target)) · scale`.
 pub fn backward(
     pool: &Pool,
     logits: &[f32],
@@ -129,9 +199,8 @@ pub fn backward(
     lse: &[f32],
     dlogits: &mut [f32],
     vocab: usize,
-    loss_scale: f32,
+    scale: f32,
 ) {
-    let scale = loss_scale / targets.len() as f32;
     pool.rows([(dlogits, vocab)], pool.share(targets.len(), 4).max(16), |rows, [dlogits]| {
         softmax(&logits[rows.start * vocab..rows.end * vocab], &lse[rows.clone()], dlogits, vocab, scale);
         for (i, m) in rows.enumerate() {

@@ -1,6 +1,7 @@
 //! Token and position embedding: `x[b,t] = wte[token[b,t]] + wpe[t]`, then dropout. A bigram's logits are the same without positions.
 
 use crate::cpu::Pool;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::dropout::{DropoutSite, drop_slice};
 use crate::ops::elementwise::add;
@@ -53,6 +54,23 @@ impl Op for Embedding {
             self.dropout.mask(step),
         );
     }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let (rows, len) = (kernels.len(self.tokens), kernels.len(self.x));
+        let dispatch = Dispatch::new(shader::EMBEDDING, "forward")
+            .constant("HAS_POSITIONS", self.tables.wpe.is_some())
+            .bind("tokens", self.tokens)
+            .bind("wte", self.tables.wte)
+            .bind("wpe", self.tables.wpe)
+            .bind("x", self.x);
+        let dispatch = sizes(dispatch, rows, self.channels, self.context, self.dropout);
+        kernels.push(dispatch.linear(len.div_ceil(shader::EMBEDDING.constant("WORKGROUP"))));
+    }
+}
+
+/// The parameters that all entry points of the shader share.
+fn sizes(dispatch: Dispatch, rows: usize, channels: usize, context: usize, dropout: DropoutSite) -> Dispatch {
+    dropout.params(dispatch.param("rows", rows).param("channels", channels).param("context", context))
 }
 
 /// How rows map to positions.
@@ -96,7 +114,7 @@ pub fn forward(
 pub struct EmbeddingBackward {
     /// Ids, `[M]`.
     pub tokens: Tensor,
-    /// Gradient of the sum, `[M, C]`; left masked by the dropout.
+    /// Gradient of the sum, `[M, C]`; unspecified afterwards.
     pub dx: Tensor,
     /// Gradients of the tables, accumulated.
     pub dtables: Tables,
@@ -123,6 +141,26 @@ impl Op for EmbeddingBackward {
         scatter(&dx, &mut mem.write(self.dtables.wte), self.channels, |m| tokens[m] as usize);
         if let Some(dwpe) = self.dtables.wpe {
             scatter(&dx, &mut mem.write(dwpe), self.channels, |m| m % self.context);
+        }
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let Self { tokens, dx, dtables, channels, context, dropout } = *self;
+        let shader = shader::EMBEDDING;
+        let [sort_rows, lanes, chunk] = ["SORT_ROWS", "LANES", "CHUNK"].map(|name| shader.constant(name));
+        let rows = kernels.len(tokens);
+        let chunks = rows.div_ceil(chunk);
+        let sorted = kernels.scratch(2 * rows);
+        let carried = kernels.scratch(chunks * channels);
+        let entry = |name| sizes(Dispatch::new(shader, name), rows, channels, context, dropout);
+        kernels.push(entry("sort").bind("tokens", tokens).bind("sorted", sorted).linear(rows.div_ceil(sort_rows)));
+        let groups = chunks * channels.div_ceil(lanes);
+        let sums = |name| entry(name).bind("sorted", sorted).bind("carried", carried).bind("dwte", dtables.wte);
+        kernels.push(sums("sum_chunks").bind("dx", dx).linear(groups));
+        kernels.push(sums("add_carried").linear(groups));
+        if let Some(dwpe) = dtables.wpe {
+            let groups = (context * channels).div_ceil(lanes);
+            kernels.push(entry("positions").bind("dx", dx).bind("dwpe", dwpe).linear(groups));
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Global gradient norm and the factor that clips it (PyTorch's `clip_grad_norm_`):
 //!
 //! ```text
-//! norm = √(Σ g²)  over all parameters        factor = min(1, max_norm / (norm + 1e-6))
+//! norm = √(Σ g²) / scale  over all parameters        factor = min(1, max_norm / (norm + 1e-6)) / scale
 //! ```
+//!
+//! `scale` is that of the loss in mixed precision (see [`loss_scaler`](super::loss_scaler)), 1 otherwise. Where the norm is not finite, the
+//! factor is 0: the update is left out.
 
 use crate::cpu::Pool;
 use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
@@ -23,6 +27,8 @@ pub struct GradNorm {
     pub partials: Tensor,
     /// `[2]`: norm, factor; assigned.
     pub stats: Tensor,
+    /// `[2]`, its first the scale of the loss that the gradients carry.
+    pub scaler: Option<Tensor>,
     /// Largest norm; 0 clips nothing.
     pub max_norm: f32,
 }
@@ -48,16 +54,45 @@ impl Op for GradNorm {
             sums_of_squares(&mem.pool, &grad, part);
             rest = tail;
         }
-        let norm = partials.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt();
-        mem.write(self.stats).copy_from_slice(&[norm as f32, clip_factor(norm, f64::from(self.max_norm))]);
+        let scale = self.scaler.map_or(1.0, |scaler| f64::from(mem.read(scaler)[0]));
+        let norm = partials.iter().map(|&x| f64::from(x)).sum::<f64>().sqrt() / scale;
+        let factor = clip_factor(norm, f64::from(self.max_norm)) / scale;
+        mem.write(self.stats).copy_from_slice(&[norm as f32, factor as f32]);
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let mut pieces = 0;
+        for grad in self.grads {
+            let vectors = kernels.len(grad).div_ceil(4);
+            let count = vectors.div_ceil(shader::GRAD_NORM.constant("VECTORS_PER_PIECE"));
+            // A bigram has no vectors.
+            if count > 0 {
+                let dispatch = Dispatch::new(shader::GRAD_NORM, "partial_sums")
+                    .bind("g", grad)
+                    .bind("partials", self.partials)
+                    .param("vectors", vectors)
+                    .param("first_piece", pieces);
+                kernels.push(dispatch.linear(count));
+                pieces += count;
+            }
+        }
+        kernels.push(
+            Dispatch::new(shader::GRAD_NORM, "finish")
+                .bind("partials", self.partials)
+                .bind("stats", self.stats)
+                .bind("scaler", self.scaler)
+                .constant("HAS_SCALER", self.scaler.is_some())
+                .param("pieces", pieces)
+                .param("max_norm", self.max_norm),
+        );
     }
 }
 
-/// `min(1, max_norm / (norm + 1e-6))`; NaN where the norm is not finite, so that nobody uses it by mistake.
-pub fn clip_factor(norm: f64, max_norm: f64) -> f32 {
+/// `min(1, max_norm / (norm + 1e-6))`; 0 where the norm is not finite.
+pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     match norm {
-        _ if !norm.is_finite() => f32::NAN,
-        _ if max_norm > 0.0 => (max_norm / (norm + 1e-6)).min(1.0) as f32,
+        _ if !norm.is_finite() => 0.0,
+        _ if max_norm > 0.0 => (max_norm / (norm + 1e-6)).min(1.0),
         _ => 1.0,
     }
 }

@@ -9,6 +9,7 @@
 use crate::cpu::Pool;
 use crate::cpu::gemm::Beta;
 use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::elementwise::add;
 use crate::program::{Op, Tensor};
@@ -17,6 +18,10 @@ use crate::step::Step;
 
 /// Rows whose `dweight` and `dbias` are summed together before the sums are added up: fixed, so that the result does not depend on the number of threads.
 pub const ROWS_PER_PARTIAL: usize = 64;
+
+/// GPU invocations that share a row's sums in the backward pass: they read 64 bytes side by side, and a block takes four rounds of
+/// barriers, where a whole workgroup to a row would take 64.
+const BACKWARD_ROW_LANES: u8 = 16;
 
 /// The forward pass.
 #[derive(Debug)]
@@ -50,6 +55,24 @@ impl Op for LayerNorm {
             &mut mem.write(self.stats),
             self.epsilon,
         );
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let channels = kernels.len(self.weight);
+        let rows = kernels.len(self.x) / channels;
+        // About eight channels a lane: enough lanes when there is one row, enough rows when rows are short.
+        let row_lanes = (channels / 8).next_power_of_two().clamp(16, 256);
+        let dispatch = Dispatch::new(shader::LAYERNORM, "forward")
+            .constant("ROW_LANES", row_lanes as f64)
+            .bind("x", self.x)
+            .bind("weight", self.weight)
+            .bind("bias", self.bias)
+            .bind("y", self.y)
+            .bind("stats", self.stats)
+            .param("rows", rows)
+            .param("channels", channels)
+            .param("epsilon", self.epsilon);
+        kernels.push(dispatch.linear(rows.div_ceil(shader::LAYERNORM.constant("WORKGROUP") / row_lanes)));
     }
 }
 
@@ -148,6 +171,27 @@ impl Op for LayerNormBackward {
         );
         add_partials(&partials, &mut mem.write(self.dweight), 0);
         add_partials(&partials, &mut mem.write(self.dbias), 1);
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let shader = shader::LAYERNORM;
+        assert_eq!(shader.constant("BLOCK"), ROWS_PER_PARTIAL, "layernorm.wgsl and layernorm.rs share `partials`");
+        let channels = kernels.len(self.weight);
+        let rows = kernels.len(self.x) / channels;
+        let entry = |name| Dispatch::new(shader, name).param("rows", rows).param("channels", channels);
+        let dispatch = entry("backward")
+            .constant("ROW_LANES", BACKWARD_ROW_LANES)
+            .constant("ACCUMULATE", self.beta == Beta::Accumulate)
+            .bind("x", self.x)
+            .bind("weight", self.weight)
+            .bind("stats", self.stats)
+            .bind("dy", self.dy)
+            .bind("dx", self.dx)
+            .bind("partials", self.partials);
+        kernels.push(dispatch.linear(rows.div_ceil(ROWS_PER_PARTIAL)));
+        let dispatch =
+            entry("reduce").bind("partials", self.partials).bind("dweight", self.dweight).bind("dbias", self.dbias);
+        kernels.push(dispatch.grid((2 * channels).div_ceil(shader.constant("REDUCE_COLUMNS")), 1, 1));
     }
 }
 

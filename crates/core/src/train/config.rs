@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::nn::optimizer::{Decay, Optimizer};
 use crate::ops::adamw::Constants;
+use crate::program::DType;
 
 /// How the learning rate moves after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,28 @@ pub enum Protocol {
     Sampled,
 }
 
+/// In what a run computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainingPrecision {
+    /// Float32 everywhere.
+    #[default]
+    F32,
+    /// Mixed, on a GPU: activations, their gradients and the operands of matrix products are float16; weights, sums, the residual
+    /// stream and the optimizer stay float32, and the loss is scaled.
+    F16,
+}
+
+impl TrainingPrecision {
+    /// How activations are stored.
+    pub fn activations(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
 /// Settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +96,8 @@ pub struct TrainConfig {
     pub max_grad_norm: f32,
     /// Share of the old moving average of the weights at each update; 0 keeps none.
     pub ema_decay: f32,
+    /// In what the run computes.
+    pub precision: TrainingPrecision,
     /// Seed of all randomness.
     pub seed: u64,
     /// How windows are drawn.
@@ -105,6 +130,7 @@ impl Default for TrainConfig {
             decay: Decay::Matrices,
             max_grad_norm: 1.0,
             ema_decay: 0.0,
+            precision: TrainingPrecision::F32,
             seed: 1337,
             order: Order::Random,
             eval_steps: 250,

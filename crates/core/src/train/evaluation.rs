@@ -6,6 +6,7 @@ use super::config::Protocol;
 use super::dataset::{Batch, Batches, Dataset, Split};
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::gpu::Pending;
 use crate::nn::Graph;
 use crate::program::Pass;
 use crate::step::Step;
@@ -75,9 +76,10 @@ impl Evaluator {
                 ids.resize(batch * context, 0);
                 ids
             };
-            self.forward(engine, &Batch { tokens: padded(start), targets: padded(start + 1) }, count, sum).await?;
+            let batch = Batch { tokens: padded(start), targets: padded(start + 1) };
+            self.forward(engine, &batch, count, sum).await?;
         }
-        Ok(())
+        sum.finish(engine).await
     }
 
     async fn sampled(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) -> Result<()> {
@@ -90,22 +92,39 @@ impl Evaluator {
             draw.fill(tokens, i as u32, &mut window);
             self.forward(engine, &window, batch * context, sum).await?;
         }
-        Ok(())
+        sum.finish(engine).await
     }
 
     async fn forward(&self, engine: &mut Engine, batch: &Batch, count: usize, sum: &mut Sum) -> Result<()> {
         engine.write_ids(self.graph.tokens, &batch.tokens);
         engine.write_ids(self.graph.targets, &batch.targets);
         engine.replay(Pass::Forward, &Step::default());
-        let losses = engine.read(self.graph.losses).await?;
-        sum.nats += losses[..count].iter().map(|&l| f64::from(l)).sum::<f64>();
-        sum.tokens += count as u64;
+        sum.pending.push((engine.start_read(self.graph.losses), count));
+        if sum.pending.len() == READS_IN_FLIGHT {
+            sum.finish(engine).await?;
+        }
         Ok(())
     }
 }
+
+/// Batches that a GPU may be behind: waiting for one costs as much as computing it where the model is small.
+const READS_IN_FLIGHT: usize = 64;
 
 #[derive(Default)]
 struct Sum {
     nats: f64,
     tokens: u64,
+    /// Losses of batches that were not added yet, and how many of each count.
+    pending: Vec<(Pending, usize)>,
+}
+
+impl Sum {
+    async fn finish(&mut self, engine: &Engine) -> Result<()> {
+        for (pending, count) in self.pending.drain(..) {
+            let losses = engine.finish_read(pending).await?;
+            self.nats += losses[..count].iter().map(|&l| f64::from(l)).sum::<f64>();
+            self.tokens += count as u64;
+        }
+        Ok(())
+    }
 }

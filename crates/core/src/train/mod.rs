@@ -6,26 +6,26 @@
 pub mod config;
 pub mod dataset;
 pub mod evaluation;
+mod reports;
 pub mod state;
 
-pub use config::TrainConfig;
+pub use config::{TrainConfig, TrainingPrecision};
 pub use dataset::{Dataset, Split};
 pub use evaluation::{Evaluation, Evaluator};
-pub use state::{Best, RunState};
+pub use state::{Best, LossScale, RunState};
 
 use crate::checkpoint::TrainingState;
 use crate::config::ModelConfig;
 use crate::engine::{Device, Engine};
-use crate::error::{Error, Result, check_memory};
+use crate::error::{Error, GpuError, Result, check_memory};
 use crate::nn::block::Probs;
+use crate::nn::history::History;
 use crate::nn::{Graph, Recording};
-use crate::program::{Field, Pass, Program, Tensor, Training};
+use crate::program::{Field, Pass, Program, Training};
 use crate::step::{Mode, Step};
 use crate::weights::Weights;
 use dataset::{Batch, Batches};
-
-/// Updates in a row whose gradient was not finite before a run is given up.
-const MAX_SKIPS: u64 = 10;
+use reports::Reports;
 
 /// What one update did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,14 +46,13 @@ pub struct StepReport {
 pub struct Trainer {
     engine: Engine,
     graph: Graph,
-    grad_norm: Tensor,
+    reports: Reports,
     model: ModelConfig,
     settings: TrainConfig,
     data: Dataset,
     batches: Batches,
     batch: Batch,
     state: RunState,
-    reports: Vec<StepReport>,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -62,16 +61,39 @@ impl std::fmt::Debug for Trainer {
     }
 }
 
-/// Records the training program of a model; also returns the tensor of gradient norm and clip factor.
+/// Records the training program of a model, and the ring of what its updates did.
 ///
 /// # Errors
 /// When the configuration is invalid.
-pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, Tensor)> {
+pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, History)> {
     let training = if settings.ema_decay > 0.0 { Training::WithEma } else { Training::Yes };
-    let recording = Recording { batch: settings.batch_size, context: model.n_positions, training, probs: Probs::Skip };
+    let recording = Recording {
+        batch: settings.batch_size,
+        context: model.n_positions,
+        training,
+        probs: Probs::Skip,
+        activations: settings.precision.activations(),
+    };
     let (mut program, graph) = recording.record(model)?;
-    let grad_norm = settings.optimizer().record(&mut program);
-    Ok((program, graph, grad_norm))
+    let stats = settings.optimizer().record(&mut program);
+    let history = History::record(&mut program, graph.loss, stats);
+    Ok((program, graph, history))
+}
+
+/// Fails when a device cannot compute in the precision that was asked for.
+fn check_precision(precision: TrainingPrecision, device: &Device) -> Result<()> {
+    match (precision, device) {
+        (TrainingPrecision::F16, Device::Cpu(_)) => Err(Error::Training(
+            "precision f16 is for GPUs, the CPU computes in float32: use precision f32 or --device gpu".into(),
+        )),
+        (TrainingPrecision::F16, Device::Gpu(gpu)) if !gpu.capabilities().shader_f16 => Err(GpuError::Feature {
+            adapter: gpu.report().name.clone(),
+            feature: "shader-f16",
+            remedy: "use precision f32",
+        }
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// A lower bound of the bytes that training takes, from the sizes alone: absurd configurations are refused before they are recorded.
@@ -85,7 +107,8 @@ impl Trainer {
     /// A new run from initial weights. `memory` is how many bytes may be allocated.
     ///
     /// # Errors
-    /// Settings out of range, data too short for the context, a vocabulary that is not the model's, too little memory.
+    /// Settings out of range, data too short for the context, a vocabulary that is not the model's, too little memory, a device without the
+    /// precision that the settings call for.
     pub async fn new(
         model: ModelConfig,
         settings: TrainConfig,
@@ -98,6 +121,7 @@ impl Trainer {
         if trainer.settings.ema_decay > 0.0 {
             trainer.engine.copy(Field::Value, Field::Ema);
         }
+        trainer.prepare();
         Ok(trainer)
     }
 
@@ -110,6 +134,7 @@ impl Trainer {
     ) -> Result<Self> {
         model.validate()?;
         settings.validate()?;
+        check_precision(settings.precision, &device)?;
         data.check_context(model.n_positions)?;
         if data.vocab_size() != model.vocab_size {
             return Err(Error::Data(format!(
@@ -119,20 +144,19 @@ impl Trainer {
             )));
         }
         check_memory(least_memory(&model, &settings), memory)?;
-        let (program, graph, grad_norm) = record(&model, &settings)?;
+        let (program, graph, history) = record(&model, &settings)?;
         program.check_memory(memory)?;
         let batches = Batches::new(settings.seed, settings.order, settings.batch_size, model.n_positions);
         Ok(Self {
             engine: device.load(program).await?,
             graph,
-            grad_norm,
+            reports: Reports::new(history),
             model,
             settings,
             data,
             batches,
             batch: Batch::default(),
             state: RunState::default(),
-            reports: Vec::new(),
         })
     }
 
@@ -162,14 +186,26 @@ impl Trainer {
             trainer.engine.load(Field::Value, weights)?;
         }
         trainer.state = state;
+        trainer.prepare();
         Ok(trainer)
     }
 
-    /// Does one update.
+    /// Brings to the device what follows from weights and state.
+    fn prepare(&mut self) {
+        if let Some(scaler) = self.engine.program().loss_scaler() {
+            self.engine.write(scaler, &self.state.loss_scale.unwrap_or_default().to_device());
+        }
+        self.engine.replay(Pass::Load, &Step::DEFAULT);
+    }
+
+    /// Does one update; a GPU is only told to, and [`Self::reports`] tells what became of it.
     ///
     /// # Errors
-    /// [`Error::Diverged`] after ten updates in a row without a finite gradient.
-    pub async fn step(&mut self) -> Result<StepReport> {
+    /// As [`Self::reports`], where so many updates are under way that the first have to be waited for.
+    pub async fn step(&mut self) -> Result<()> {
+        if self.reports.is_full() {
+            self.drain().await?;
+        }
         let accumulation = self.settings.gradient_accumulation_steps as u64;
         let done = self.state.step;
         let learning_rate = self.settings.learning_rate_at(done);
@@ -182,9 +218,9 @@ impl Trainer {
             learning_rate,
             bias_correction1: correction(self.settings.adam_beta1),
             bias_correction2: correction(self.settings.adam_beta2),
+            slot: History::slot(done),
             ..Step::default()
         };
-        let mut loss = 0.0;
         for micro in 0..accumulation {
             step.counter = (done * accumulation + micro) as u32;
             self.batches.fill(self.data.split(Split::Train), step.counter, &mut self.batch);
@@ -192,39 +228,34 @@ impl Trainer {
             self.engine.write_ids(self.graph.targets, &self.batch.targets);
             self.engine.replay(Pass::Forward, &step);
             self.engine.replay(Pass::Backward, &step);
-            loss += f64::from(self.engine.read(self.graph.loss).await?[0]) / accumulation as f64;
         }
         self.engine.replay(Pass::Update, &step);
-        let grad_norm = self.engine.read(self.grad_norm).await?[0];
-        let skipped = !grad_norm.is_finite();
-        self.state.skips = if skipped { self.state.skips + 1 } else { 0 };
+        self.engine.submit();
+        self.reports.expect(done, learning_rate);
         self.state.step = t;
-        if self.state.skips >= MAX_SKIPS {
-            return Err(Error::Diverged {
-                step: t,
-                problem: format!(
-                    "the gradient was not finite for {MAX_SKIPS} updates in a row (loss {loss}); lower the learning rate"
-                ),
-            });
-        }
-        let report = StepReport { step: t, loss, grad_norm, learning_rate, skipped };
-        self.reports.push(report);
-        Ok(report)
+        Ok(())
     }
 
-    /// The reports of all updates since the last call.
+    /// Waits for all updates that were begun, and reports those since the last call, in order.
     ///
     /// # Errors
-    /// What went wrong on a GPU.
+    /// [`Error::Diverged`] after ten updates in a row without a finite gradient (another call has the reports up to there); what went wrong
+    /// on a GPU.
     pub async fn reports(&mut self) -> Result<Vec<StepReport>> {
-        Ok(std::mem::take(&mut self.reports))
+        self.drain().await?;
+        Ok(self.reports.take())
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        self.reports.drain(&self.engine, &mut self.state.skips).await
     }
 
     /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).
     ///
     /// # Errors
-    /// What went wrong on a GPU.
+    /// As [`Self::reports`], which keeps what is ready for its next call.
     pub async fn evaluate(&mut self, split: Split) -> Result<Evaluation> {
+        self.drain().await?;
         let evaluator = Evaluator {
             graph: self.graph,
             protocol: self.settings.eval_protocol,
@@ -233,13 +264,18 @@ impl Trainer {
         };
         let averaged = self.settings.ema_decay > 0.0;
         if averaged {
-            self.engine.swap(Field::Value, Field::Ema).await?;
+            self.swap_average();
         }
         let result = evaluator.run(&mut self.engine, &self.data, split).await;
         if averaged {
-            self.engine.swap(Field::Value, Field::Ema).await?;
+            self.swap_average();
         }
         result
+    }
+
+    fn swap_average(&mut self) {
+        self.engine.swap(Field::Value, Field::Ema);
+        self.engine.replay(Pass::Load, &Step::DEFAULT);
     }
 
     /// Takes note of a validation loss; whether it is the best so far.
@@ -268,8 +304,9 @@ impl Trainer {
     /// What a checkpoint needs beyond [`Self::weights`] for the run to go on.
     ///
     /// # Errors
-    /// When the state cannot be written as JSON.
-    pub async fn training_state(&self) -> Result<TrainingState> {
+    /// As [`Self::reports`], which keeps what is ready for its next call; when the state cannot be written as JSON.
+    pub async fn training_state(&mut self) -> Result<TrainingState> {
+        self.drain().await?;
         let mut optimizer = std::collections::BTreeMap::new();
         let mut fields = vec![("m", Field::M), ("v", Field::V)];
         if self.settings.ema_decay > 0.0 {
@@ -281,10 +318,14 @@ impl Trainer {
         }
         let mut state = self.state.clone();
         state.settings = self.settings.clone();
+        state.loss_scale = match self.engine.program().loss_scaler() {
+            Some(scaler) => Some(LossScale::from_device(&self.engine.read(scaler).await?)),
+            None => None,
+        };
         Ok(TrainingState { step: state.step, state: state.to_json()?, optimizer })
     }
 
-    /// Where the run stands.
+    /// Where the run stands; `skips` and `loss_scale` as of the last [`Self::reports`] and [`Self::training_state`].
     pub fn state(&self) -> &RunState {
         &self.state
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::config::TrainConfig;
 use crate::checkpoint::STATE_FILE;
 use crate::error::{Error, Result};
+use crate::ops::loss_scaler::{GROWTH_INTERVAL, INITIAL_SCALE, LARGEST_SCALE, LEAST_SCALE};
 use crate::weights::{HostTensor, Weights};
 
 /// The best validation loss so far.
@@ -18,6 +19,37 @@ pub struct Best {
     pub loss: f64,
 }
 
+/// The scale of the loss in mixed precision.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossScale {
+    /// Factor on the loss's gradient, a power of two.
+    pub scale: f32,
+    /// Updates in a row that were clean with it.
+    pub clean_steps: u32,
+}
+
+impl Default for LossScale {
+    fn default() -> Self {
+        Self { scale: INITIAL_SCALE, clean_steps: 0 }
+    }
+}
+
+impl LossScale {
+    pub(super) fn from_device(scaler: &[f32]) -> Self {
+        Self { scale: scaler[0], clean_steps: scaler[1] as u32 }
+    }
+
+    pub(super) fn to_device(self) -> [f32; 2] {
+        [self.scale, self.clean_steps as f32]
+    }
+
+    fn is_possible(self) -> bool {
+        (LEAST_SCALE..=LARGEST_SCALE).contains(&self.scale)
+            && self.scale.to_bits().trailing_zeros() >= f32::MANTISSA_DIGITS - 1
+            && (self.clean_steps as f32) < GROWTH_INTERVAL
+    }
+}
+
 /// Everything about a run that is not a tensor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
@@ -27,9 +59,12 @@ pub struct RunState {
     pub best: Option<Best>,
     /// Evaluations since then.
     pub evaluations_since_best: u64,
-    /// Updates in a row, up to now, whose gradient was not finite.
+    /// Updates in a row, up to now, whose gradient was not finite and that no smaller scale of the loss explains.
     #[serde(default)]
     pub skips: u64,
+    /// The scale of the loss, in mixed precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Seconds of training so far.
     pub elapsed_s: f64,
     /// Name of the data.
@@ -49,6 +84,12 @@ impl RunState {
         state.settings.validate().map_err(|e| damaged(e.to_string()))?;
         if !(0.0..1e12).contains(&state.elapsed_s) {
             return Err(damaged(format!("elapsed_s is {}; it must be a number of seconds", state.elapsed_s)));
+        }
+        if let Some(loss_scale) = state.loss_scale.filter(|loss_scale| !loss_scale.is_possible()) {
+            return Err(damaged(format!(
+                "loss_scale is {loss_scale:?}; the scale is a power of two from {LEAST_SCALE} to {LARGEST_SCALE}, \
+                 with fewer than {GROWTH_INTERVAL} clean steps"
+            )));
         }
         Ok(state)
     }
@@ -105,6 +146,7 @@ mod tests {
         let state = RunState {
             step: 3,
             best: Some(Best { step: 2, loss: 1.0 / 3.0 }),
+            loss_scale: Some(LossScale { scale: 32_768.0, clean_steps: 199 }),
             settings: TrainConfig { learning_rate: 0.1 + 0.2, ..TrainConfig::default() },
             ..RunState::default()
         };
@@ -116,6 +158,11 @@ mod tests {
     fn a_state_of_another_kind_is_refused() {
         let negative = RunState { elapsed_s: -1.0, ..RunState::default() }.to_json().unwrap();
         assert!(RunState::from_json(&negative).unwrap_err().to_string().contains("elapsed_s"));
+        for (scale, clean_steps) in [(0.0, 0), (0.5, 0), (3.0, 0), (1e30, 0), (2.0, 200)] {
+            let state = RunState { loss_scale: Some(LossScale { scale, clean_steps }), ..RunState::default() };
+            let error = RunState::from_json(&state.to_json().unwrap()).unwrap_err().to_string();
+            assert!(error.contains("loss_scale"), "{error}");
+        }
         let error = RunState::from_json(&serde_json::json!({"step": "three"})).unwrap_err().to_string();
         assert!(error.contains("trainer_state.json"), "{error}");
     }

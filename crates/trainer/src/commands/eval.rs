@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use inkling_core::Error as Core;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
-use inkling_core::program::{Field, Training};
+use inkling_core::program::{DType, Field, Training};
 use inkling_core::train::config::{Protocol, TrainConfig};
 use inkling_core::train::{Evaluator, Split};
 use serde_json::json;
@@ -115,8 +115,13 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         });
     }
 
-    let recording =
-        Recording { batch: arguments.batch_size as usize, context, training: Training::No, probs: Probs::Skip };
+    let recording = Recording {
+        batch: arguments.batch_size as usize,
+        context,
+        training: Training::No,
+        probs: Probs::Skip,
+        activations: DType::F32,
+    };
     let (program, graph) = recording.record(&model.config)?;
     program.check_memory(processor.tensor_memory())?;
     let mut engine = processor.device().load(program).await?;

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use inkling_core::nn::block::Probs;
-use inkling_core::nn::{Generation, Recording};
+use inkling_core::nn::Generation;
 use inkling_core::parameters::ParameterSpec;
 use inkling_core::presets::Preset;
-use inkling_core::program::{Pass, Precision, Program, Training};
+use inkling_core::program::{Pass, Precision, Program};
 use inkling_core::train::TrainConfig;
 use inkling_core::{Architecture, ModelConfig};
 use serde_json::json;
@@ -158,9 +157,6 @@ impl Costs {
 
 /// The program that training would load.
 fn training_program(model: &ModelConfig, train: &TrainConfig) -> Result<Program> {
-    let training = if train.ema_decay > 0.0 { Training::WithEma } else { Training::Yes };
-    let recording = Recording { batch: train.batch_size, context: model.n_positions, training, probs: Probs::Skip };
-    let (mut program, _) = recording.record(model)?;
-    train.optimizer().record(&mut program);
+    let (program, ..) = inkling_core::train::record(model, train)?;
     Ok(program)
 }
