@@ -64,3 +64,59 @@ fn random_bits(stream: Stream, index: u32) -> u32 {
 fn dropout_factor(stream: Stream, index: u32, threshold: u32, scale: f32) -> f32 {
     return select(0.0, scale, random_bits(stream, index) >= threshold);
 }
+
+// Activations, each with its derivative: vec2(f(x), f'(x)), because they share the exponential. Who wants only f pays only for f: the
+// call is inlined and what nobody reads is dropped. Formulas and their sources: cpu/math.rs.
+const RELU = 1u;
+const GELU = 2u;
+const GELU_NEW = 3u;
+
+fn activation(kind: u32, x: f32) -> vec2<f32> {
+    switch kind {
+        case RELU: { return relu(x); }
+        case GELU: { return gelu(x); }
+        case GELU_NEW: { return gelu_new(x); }
+        default: { return vec2<f32>(x, 1.0); }
+    }
+}
+
+// The derivative at 0 is 0, as in PyTorch. Written so that NaN stays NaN: a diverged run must not look healthy.
+fn relu(x: f32) -> vec2<f32> {
+    return select(vec2<f32>(x, 1.0), vec2<f32>(0.0), x <= 0.0);
+}
+
+// x Φ(x) = max(x, 0) - |x| q and Φ(x) + x φ(x), where q = 1 - Φ(|x|) = erfc(|x|/√2) / 2.
+fn gelu(x: f32) -> vec2<f32> {
+    let z = abs(x) * 0.70710678;
+    let t = 1.0 / (1.0 + 0.5 * z);
+    var p = 0.17087277;
+    p = p * t - 0.82215223;
+    p = p * t + 1.48851587;
+    p = p * t - 1.13520398;
+    p = p * t + 0.27886807;
+    p = p * t - 0.18628806;
+    p = p * t + 0.09678418;
+    p = p * t + 0.37409196;
+    p = p * t + 1.00002368;
+    p = p * t - 1.26551223;
+    let q = 0.5 * t * bounded_exp(p - z * z);
+    let cdf = select(1.0 - q, q, x < 0.0);
+    return vec2<f32>(max(x, 0.0) - abs(x) * q, cdf + x * 0.39894228 * bounded_exp(-0.5 * x * x));
+}
+
+// GPT-2's x/2 (1 + tanh u) = x σ(2u), u = √(2/π) (x + 0.044715 x³), and σ + x σ (1 - σ) 2u'. The sigmoid stays accurate where
+// 1 + tanh u cancels, and needs no tanh, which some drivers let overflow.
+fn gelu_new(x: f32) -> vec2<f32> {
+    let two_u = 1.5957691 * x * (1.0 + 0.044715 * x * x);
+    let two_du = 1.5957691 * (1.0 + 0.134145 * x * x);
+    let e = bounded_exp(-two_u);
+    let sigma = 1.0 / (1.0 + e);
+    let y = x * sigma;
+    // 1 - σ = e σ, without the cancellation.
+    return vec2<f32>(y, sigma + y * (e * sigma) * two_du);
+}
+
+// eˣ that is neither 0 nor infinite.
+fn bounded_exp(x: f32) -> f32 {
+    return exp(clamp(x, -87.0, 87.0));
+}

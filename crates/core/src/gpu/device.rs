@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::tuning::Tuning;
 use crate::error::{GpuError, Result};
 
 /// An adapter as the user may want to know it.
@@ -154,6 +155,8 @@ pub(super) struct Inner {
     pub failure: Arc<Mutex<Option<GpuError>>>,
     /// Measured seconds per unit of estimated work.
     pub pace: Arc<Mutex<f64>>,
+    /// The fastest way of each matrix product that was measured.
+    pub tuning: Mutex<Tuning>,
 }
 
 impl GpuDevice {
@@ -206,7 +209,8 @@ impl GpuDevice {
             note(&lost, GpuError::Lost(format!("{reason:?}: {message}").trim_end_matches([':', ' ']).into()));
         });
         let pace = Arc::new(Mutex::new(if report.kind.is_hardware() { 1e-12 } else { 2e-9 }));
-        Ok(Self(Arc::new(Inner { device, queue, report, failure, pace })))
+        let tuning = Mutex::new(Tuning::new(&report));
+        Ok(Self(Arc::new(Inner { device, queue, report, failure, pace, tuning })))
     }
 
     /// What the device was made of.

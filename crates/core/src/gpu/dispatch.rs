@@ -1,7 +1,9 @@
 //! What an op asks a GPU to do, as plain data: the engine turns it into pipelines and bind groups when a program is loaded.
 
 use super::device::Capabilities;
+use super::product::{Choice, Product};
 use super::shader::Shader;
+use super::tuning::Tuning;
 use crate::program::{DType, Program, Tensor};
 
 /// Where a binding's memory comes from.
@@ -135,14 +137,45 @@ pub const MAX_WORKGROUPS: usize = 65_535;
 pub struct Kernels<'a> {
     program: &'a Program,
     capabilities: &'a Capabilities,
+    tuning: Option<&'a Tuning>,
+    forced: Option<Choice>,
+    /// Products that were asked for and have not been measured.
+    pub(crate) unmeasured: Vec<Product>,
     pub(crate) dispatches: Vec<Dispatch>,
     pub(crate) scratch: usize,
 }
 
 impl<'a> Kernels<'a> {
-    /// No dispatches yet.
+    /// No dispatches yet. Matrix products are run in their default ways.
     pub fn new(program: &'a Program, capabilities: &'a Capabilities) -> Self {
-        Self { program, capabilities, dispatches: Vec::new(), scratch: 0 }
+        Self {
+            program,
+            capabilities,
+            tuning: None,
+            forced: None,
+            unmeasured: Vec::new(),
+            dispatches: Vec::new(),
+            scratch: 0,
+        }
+    }
+
+    /// Runs matrix products as they were measured to be fastest.
+    pub fn tuned(self, tuning: &'a Tuning) -> Self {
+        Self { tuning: Some(tuning), ..self }
+    }
+
+    /// Runs matrix products in this way.
+    pub fn force(&mut self, choice: Choice) {
+        self.forced = Some(choice);
+    }
+
+    /// How to run a product.
+    pub fn choose(&mut self, product: &Product) -> Choice {
+        if let Some(choice) = self.forced.or_else(|| self.tuning?.get(product)) {
+            return choice;
+        }
+        self.unmeasured.push(*product);
+        product.default_choice()
     }
 
     /// The recorded program, for shapes and element types.

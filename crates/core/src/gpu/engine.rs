@@ -12,6 +12,7 @@ use web_time::Instant;
 
 use super::device::{GpuDevice, Inner, classify};
 use super::dispatch::{Dispatch, Kernels, Param, Source};
+use super::product::Product;
 use super::readback::{Kind, Pending, Staging, staging_buffer};
 use super::shader::{Access, Interface, ParamType, Shader};
 use crate::error::{GpuError, Result};
@@ -67,6 +68,45 @@ type ModuleKey = (Shader, Vec<(String, DType)>);
 /// What makes two pipelines the same: module, entry point, constants (as bits) and bindings.
 type PipelineKey = (ModuleKey, &'static str, Vec<(&'static str, u64)>, Vec<(u32, Access)>);
 
+/// What the ops of a program ask for.
+#[derive(Default)]
+struct Lowered {
+    /// Floating-point operations and dispatches of each op.
+    passes: Vec<Vec<(u64, Vec<Dispatch>)>>,
+    /// Lengths of the scratch memories.
+    scratch: Vec<usize>,
+    /// Products whose fastest way is not known.
+    unmeasured: Vec<Product>,
+}
+
+impl Lowered {
+    fn new(program: &Program, device: &GpuDevice) -> Self {
+        let tuning = device.tuning();
+        let mut lowered = Self::default();
+        for pass in Pass::ALL {
+            let mut ops = Vec::new();
+            for op in program.ops(pass) {
+                let mut kernels = Kernels::new(program, device.capabilities()).tuned(&tuning);
+                op.gpu(&mut kernels);
+                for (_, source) in kernels.dispatches.iter().flat_map(|d| &d.bindings) {
+                    if let &Source::Scratch { slot, len } = source {
+                        lowered.scratch.resize(lowered.scratch.len().max(slot + 1), 0);
+                        lowered.scratch[slot] = lowered.scratch[slot].max(len);
+                    }
+                }
+                for product in kernels.unmeasured {
+                    if !lowered.unmeasured.contains(&product) {
+                        lowered.unmeasured.push(product);
+                    }
+                }
+                ops.push((op.flops(), kernels.dispatches));
+            }
+            lowered.passes.push(ops);
+        }
+        lowered
+    }
+}
+
 /// Makes pipelines, each once.
 struct Loader<'a> {
     inner: &'a Inner,
@@ -82,33 +122,24 @@ type ScopeFuture = std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 impl Gpu {
     pub async fn load(program: Program, device: &GpuDevice) -> Result<Self> {
         device.check()?;
+        let mut lowered = Lowered::new(&program, device);
+        // Before anything is allocated: measuring needs memory of its own for a while.
+        if device.report().kind.is_hardware() && device.measure(&lowered.unmeasured).await? > 0 {
+            lowered = Lowered::new(&program, device);
+        }
         let inner = &*device.0;
         let buffers = allocate(inner, &program).await?;
-        let capabilities = device.capabilities();
-        let mut lowered = Vec::new();
-        let mut scratch_len: Vec<usize> = Vec::new();
-        for pass in Pass::ALL {
-            let mut ops = Vec::new();
-            for op in program.ops(pass) {
-                let mut kernels = Kernels::new(&program, capabilities);
-                op.gpu(&mut kernels);
-                for (_, source) in kernels.dispatches.iter().flat_map(|d| &d.bindings) {
-                    if let &Source::Scratch { slot, len } = source {
-                        scratch_len.resize(scratch_len.len().max(slot + 1), 0);
-                        scratch_len[slot] = scratch_len[slot].max(len);
-                    }
-                }
-                ops.push((op.flops(), kernels.dispatches));
-            }
-            lowered.push(ops);
-        }
         let mut scratch = Vec::new();
-        for len in scratch_len {
+        for len in lowered.scratch {
             let what = || "scratch memory of a kernel".to_owned();
             scratch.push(buffer(inner, "scratch", padded(4 * len as u64), what).await?);
         }
-        // One place per binding number, so that no two writable bindings overlap.
-        let nothing = buffer(inner, "nothing", 16 * 256, || "an absent tensor".into()).await?;
+        // A dispatch may not read and write the same buffer, not even in different places: one for each.
+        let mut nothing = Vec::new();
+        for _ in [Access::Read, Access::ReadWrite] {
+            // One place per binding number, so that no two writable bindings overlap.
+            nothing.push(buffer(inner, "nothing", 16 * 256, || "an absent tensor".into()).await?);
+        }
         let steps = inner.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size: STEPS as u64 * STEP_STRIDE,
@@ -125,7 +156,7 @@ impl Gpu {
             scopes: Vec::new(),
         };
         let mut passes = Vec::new();
-        for ops in lowered {
+        for ops in lowered.passes {
             let mut loaded = Vec::new();
             for (flops, dispatches) in ops {
                 let bytes = dispatches.iter().map(|d| traffic(&memory, d)).sum();
@@ -464,7 +495,8 @@ struct BoundMemory<'a> {
     program: &'a Program,
     buffers: &'a [wgpu::Buffer],
     scratch: &'a [wgpu::Buffer],
-    nothing: &'a wgpu::Buffer,
+    /// By access.
+    nothing: &'a [wgpu::Buffer],
     steps: &'a wgpu::Buffer,
 }
 
@@ -473,7 +505,7 @@ impl BoundMemory<'_> {
         if let Source::Tensor(tensor) = source { self.program.dtype(tensor) } else { DType::F32 }
     }
 
-    fn binding(&self, source: Source, number: u32) -> wgpu::BufferBinding<'_> {
+    fn binding(&self, source: Source, number: u32, access: Access) -> wgpu::BufferBinding<'_> {
         let (buffer, offset, size) = match source {
             Source::Tensor(tensor) => {
                 let info = &self.program.tensors[tensor.0 as usize];
@@ -481,7 +513,7 @@ impl BoundMemory<'_> {
                 (&self.buffers[info.buffer], info.offset as u64 * bytes, padded(info.numel() as u64 * bytes))
             }
             Source::Scratch { slot, len } => (&self.scratch[slot], 0, padded(4 * len as u64)),
-            Source::Nothing => (self.nothing, 256 * u64::from(number), 16),
+            Source::Nothing => (&self.nothing[access as usize], 256 * u64::from(number), 16),
         };
         wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) }
     }
@@ -555,9 +587,9 @@ impl Loader<'_> {
             wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(step) },
             wgpu::BindGroupEntry { binding: 1, resource: params_buffer.as_entire_binding() },
         ];
-        entries.extend(bindings.iter().map(|&(number, _, source)| wgpu::BindGroupEntry {
+        entries.extend(bindings.iter().map(|&(number, access, source)| wgpu::BindGroupEntry {
             binding: number,
-            resource: wgpu::BindingResource::Buffer(memory.binding(source, number)),
+            resource: wgpu::BindingResource::Buffer(memory.binding(source, number, access)),
         }));
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&kernel), layout: &layout, entries: &entries };
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -10,6 +10,9 @@ use std::ops::Range;
 
 use crate::config::Activation;
 use crate::cpu::gemm::{Beta, Mat, gemm, gemm_with_row_sums};
+use crate::gpu::dispatch::Source;
+use crate::gpu::product::{Layout, Product};
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::activation::{activate, activate_with_slope};
 use crate::ops::dropout::{DropoutSite, drop_slice};
@@ -55,6 +58,23 @@ pub enum Epilogue {
         /// Applied to the branch.
         dropout: DropoutSite,
     },
+}
+
+impl Epilogue {
+    /// The parts that a shader may have to do without, as the constants and bindings that all share.
+    pub(crate) fn bind(self, dispatch: Dispatch) -> Dispatch {
+        let kind = match self {
+            Self::Activation { kind, .. } => match kind {
+                // The numbers of common.wgsl.
+                Activation::Relu => 1,
+                Activation::Gelu => 2,
+                Activation::GeluNew => 3,
+            },
+            _ => 0,
+        };
+        let residual = if let Self::Residual { residual, .. } = self { Some(residual) } else { None };
+        dispatch.constant("ACTIVATION", kind).constant("HAS_RESIDUAL", residual.is_some()).bind("residual", residual)
+    }
 }
 
 /// The forward pass.
@@ -119,6 +139,35 @@ impl Op for Linear {
             }
         }
     }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let product = product(kernels, Layout::Forward, self.sizes, [self.x, self.weight, self.y]);
+        let (mut dispatch, _) = product.dispatch(kernels.choose(&product));
+        let (mut kept, mut drops) = (None, false);
+        match self.epilogue {
+            Epilogue::None => {}
+            Epilogue::Activation { slope, .. } => kept = slope,
+            Epilogue::Residual { dropout, .. } => {
+                drops = dropout.p > 0.0;
+                dispatch = dropout.params(dispatch);
+            }
+        }
+        dispatch = dispatch
+            .bind("a", self.x)
+            .bind("b", self.weight)
+            .bind("bias", self.bias)
+            .constant("HAS_BIAS", self.bias.is_some())
+            .constant("KEEPS_SLOPE", kept.is_some())
+            .constant("DROPS", drops);
+        dispatch = product.bind_output(dispatch, ["c", "c_scalars"], self.y);
+        dispatch = product.bind_output(dispatch, ["slope", "slope_scalars"], kept);
+        kernels.push(self.epilogue.bind(dispatch));
+    }
+}
+
+/// The product of a layer of these sizes, with the tensors' element types.
+fn product(kernels: &Kernels<'_>, layout: Layout, sizes: Sizes, tensors: [Tensor; 3]) -> Product {
+    Product { layout, sizes, types: tensors.map(|tensor| kernels.dtype(tensor)) }
 }
 
 /// `y[m] += bias`.
@@ -171,6 +220,17 @@ impl Op for LinearBackwardInput {
             }
         });
     }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let product = product(kernels, Layout::BackwardInput, self.sizes, [self.dy, self.weight, self.dx]);
+        let (dispatch, _) = product.dispatch(kernels.choose(&product));
+        let dispatch = dispatch
+            .bind("a", self.dy)
+            .bind("b", self.weight)
+            .bind("factor", self.slope)
+            .constant("HAS_FACTOR", self.slope.is_some());
+        kernels.push(product.bind_output(dispatch, ["c", "c_scalars"], self.dx));
+    }
 }
 
 /// `dW += dYᵀ X` and `db += Σ_rows dY`.
@@ -206,5 +266,31 @@ impl Op for LinearBackwardWeight {
             Some(dbias) => gemm_with_row_sums(&mem.pool, a, b, &mut dweight, &mut mem.write(dbias)),
             None => gemm(&mem.pool, a, b, Beta::Accumulate, [(&mut dweight, k)], |_, _| {}),
         }
+    }
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let Sizes { outputs: n, inputs: k, .. } = self.sizes;
+        let product = product(kernels, Layout::BackwardWeight, self.sizes, [self.dy, self.x, self.dweight]);
+        let (dispatch, splits) = product.dispatch(kernels.choose(&product));
+        let dispatch = dispatch.bind("a", self.dy).bind("b", self.x).constant("SUMS_ROWS", self.dbias.is_some());
+        if splits == 1 {
+            let dispatch = dispatch.constant("ACCUMULATES", true).bind("dbias", self.dbias);
+            kernels.push(product.bind_output(dispatch, ["c", "c_scalars"], self.dweight));
+            return;
+        }
+        let partial = kernels.scratch(splits * n * k);
+        let partial_dbias = if self.dbias.is_some() { kernels.scratch(splits * n) } else { Source::Nothing };
+        let dispatch = dispatch.constant("ACCUMULATES", false).bind("dbias", partial_dbias);
+        kernels.push(product.bind_output(dispatch, ["c", "c_scalars"], partial));
+        let reduce = Dispatch::new(shader::LINEAR, "reduce")
+            .bind("partial", partial)
+            .bind("partial_dbias", partial_dbias)
+            .bind("c_scalars", self.dweight)
+            .bind("dbias", self.dbias)
+            .constant("SUMS_ROWS", self.dbias.is_some())
+            .param("rows", n)
+            .param("cols", k)
+            .param("splits", splits)
+            .linear((n * k + n).div_ceil(shader::LINEAR.constant("REDUCE_WORKGROUP")));
+        kernels.push(reduce);
     }
 }

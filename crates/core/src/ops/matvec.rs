@@ -2,6 +2,8 @@
 //! them: stored as float16 they take half of it (and a 0.8M model fits a level 2 cache). Sums are float32 either way.
 
 use crate::cpu::matvec::{matvec, matvec_half, to_half};
+use crate::gpu::dispatch::Source;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::activation::activate;
 use crate::ops::elementwise::add;
@@ -62,6 +64,31 @@ impl Op for Matvec {
             Epilogue::Residual { residual, .. } => add(&mut y, &mem.read(residual)),
         }
     }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let (inputs, outputs) = (kernels.len(self.x), kernels.len(self.y));
+        let workgroup = shader::MATVEC.constant("WORKGROUP");
+        // As many threads as a row has quads, as far as they go.
+        let lanes = inputs.div_ceil(4).next_power_of_two().clamp(8, workgroup);
+        let (full, half) = match self.weight {
+            StoredWeight::Full(weight) => (weight.into(), Source::Nothing),
+            StoredWeight::Half(weight) => (Source::Nothing, weight.into()),
+        };
+        let dispatch = Dispatch::new(shader::MATVEC, "matvec")
+            .bind("x", self.x)
+            .bind("weight", full)
+            .bind("halves", half)
+            .bind("bias", self.bias)
+            .bind("y", self.y)
+            .constant("LANES", lanes as f64)
+            .constant("HALF", full == Source::Nothing)
+            .constant("ALIGNED", inputs.is_multiple_of(4))
+            .constant("HAS_BIAS", self.bias.is_some())
+            .param("outputs", outputs)
+            .param("inputs", inputs)
+            .linear(outputs.div_ceil(shader::MATVEC.constant("ROWS") * (workgroup / lanes)));
+        kernels.push(self.epilogue.bind(dispatch));
+    }
 }
 
 /// Rounds a weight to float16, once after it was loaded.
@@ -80,5 +107,12 @@ impl Op for ToHalf {
 
     fn cpu(&self, mem: &Memory, _: &Step) {
         to_half(&mem.read(self.weight), &mut mem.write_halves(self.half));
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let len = kernels.len(self.weight);
+        let dispatch = Dispatch::new(shader::MATVEC, "to_half").bind("weight", self.weight).bind("words", self.half);
+        let words = len.div_ceil(2);
+        kernels.push(dispatch.param("len", len).linear(words.div_ceil(shader::MATVEC.constant("WORKGROUP"))));
     }
 }

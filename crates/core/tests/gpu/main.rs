@@ -8,6 +8,7 @@
 mod model;
 mod ops;
 mod shaders;
+mod tuning;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

@@ -8,7 +8,8 @@ fn parse(shader: &Shader, types: &[(String, DType)]) -> naga::Module {
     let source = shader.module(types);
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{}.wgsl:\n{}", shader.name, e.emit_to_string(&source)));
-    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16;
+    // The second is core WebGPU: float16 packed into words.
+    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16 | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}.wgsl:\n{}", shader.name, e.emit_to_string(&source)));
