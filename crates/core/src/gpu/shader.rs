@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `X`, `X2` and `X4` are aliases that the preamble makes: of `f32`, or of `f16` where the tensor is stored so. Binding 0 is the replay's
-//! [`Step`](crate::step::Step), declared in `common.wgsl`. There is no other preprocessing: what varies is an `override` constant.
+//! [`Step`](crate::step::Step), declared in `common.wgsl`. A shader may have a file of functions put in front of it that it shares with
+//! another. There is no other preprocessing: what varies is an `override` constant.
 
 use std::fmt::Write as _;
 
@@ -24,10 +25,13 @@ pub struct Shader {
 }
 
 macro_rules! shaders {
-    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal $(after $shared:literal)?;)*) => {
         $($(#[$doc])* pub const $constant: Shader = Shader {
             name: $name,
-            source: include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
+            source: concat!(
+                $(include_str!(concat!("../../../../shaders/", $shared, ".wgsl")),)?
+                include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
+            ),
         };)*
         /// Every shader but `common`.
         pub const ALL: &[Shader] = &[$($constant),*];
@@ -37,8 +41,10 @@ macro_rules! shaders {
 shaders! {
     /// AdamW and the moving average.
     ADAMW = "adamw";
-    /// Attention, forward and backward, and its weights for showing.
-    ATTENTION = "attention";
+    /// Attention, and its weights for showing.
+    ATTENTION = "attention" after "attention_tiles";
+    /// Attention's backward pass.
+    ATTENTION_BACKWARD = "attention_backward" after "attention_tiles";
     /// Cross-entropy of given logits, forward and backward.
     CROSS_ENTROPY = "cross_entropy";
     /// `dx = dy · mask / (1 - p)`.

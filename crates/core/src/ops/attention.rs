@@ -16,6 +16,8 @@ use crate::cpu::aligned::AlignedVec;
 use crate::cpu::gemm::{Beta, Mat, PackedMat, gemm_packed, gemm_serial};
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
+use crate::gpu::shader::{self, Shader};
+use crate::gpu::{Dispatch, Kernels};
 use crate::memory::Memory;
 use crate::ops::dropout::{DropoutSite, drop_slice};
 use crate::program::{Op, Tensor};
@@ -64,6 +66,23 @@ impl Heads {
     fn part(self, qkv: &[f32], part: usize, h: usize, rows: usize) -> Mat<'_> {
         let c = self.channels();
         Mat::strided(&qkv[part * c + h * self.head_dim..], rows, self.head_dim, 3 * c)
+    }
+
+    /// A kernel with what it has to know of the layer.
+    fn dispatch(self, shader: Shader, entry: &'static str) -> Dispatch {
+        Dispatch::new(shader, entry)
+            .constant("HEAD_DIM", self.head_dim as u32)
+            .param("batch_heads", self.batch * self.heads)
+            .param("heads", self.heads)
+            .param("context", self.context)
+            .param("score_scale", self.scale())
+    }
+
+    /// A kernel that makes sums over keys or queries: 64 rows and 64 channels of a head to a workgroup.
+    fn sums(self, shader: Shader, entry: &'static str) -> Dispatch {
+        let tiles = |n: usize| n.div_ceil(shader.constant("TILE"));
+        let workgroups = self.batch * self.heads * tiles(self.context) * tiles(self.head_dim);
+        self.dispatch(shader, entry).linear(workgroups)
     }
 
     /// A head's channels of a sequence's `[T, C]`.
@@ -122,6 +141,12 @@ impl Op for Attention {
             self.heads,
             self.dropout.mask(step),
         );
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let dispatch = self.heads.sums(shader::ATTENTION, "forward");
+        let dispatch = dispatch.bind("qkv", self.qkv).bind("out", self.out).bind("lse", self.lse);
+        kernels.push(self.dropout.params(dispatch));
     }
 }
 
@@ -236,6 +261,19 @@ impl Op for AttentionBackward {
             self.heads,
             self.dropout.mask(step),
         );
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let shader = shader::ATTENTION_BACKWARD;
+        let rows = self.heads.batch * self.heads.heads * self.heads.context;
+        let delta = kernels.scratch(rows);
+        let dot_rows = self.heads.dispatch(shader, "dot_rows").linear(rows.div_ceil(shader.constant("TILE")));
+        kernels.push(dot_rows.bind("dout", self.dout).bind("out", self.out).bind("delta", delta));
+        for entry in ["keys_values", "queries"] {
+            let dispatch = self.heads.sums(shader, entry).bind("qkv", self.qkv).bind("dout", self.dout);
+            let dispatch = dispatch.bind("lse", self.lse).bind("delta", delta).bind("dqkv", self.dqkv);
+            kernels.push(self.dropout.params(dispatch));
+        }
     }
 }
 
@@ -366,5 +404,12 @@ impl Op for AttentionProbs {
             gemm_serial(heads.part(qkv, 0, h, t), heads.part(qkv, 1, h, t).t(), Beta::Assign, probs, t);
             weights_again(probs, 0, t, heads.scale(), &lse[i * t..(i + 1) * t]);
         });
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let Heads { batch, context, heads, .. } = self.heads;
+        let tiles = context.div_ceil(shader::ATTENTION.constant("TILE"));
+        let dispatch = self.heads.dispatch(shader::ATTENTION, "weights").linear(batch * heads * tiles * tiles);
+        kernels.push(dispatch.bind("qkv", self.qkv).bind("lse", self.lse).bind("probs", self.probs));
     }
 }

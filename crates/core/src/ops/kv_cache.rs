@@ -6,6 +6,7 @@
 
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
@@ -46,6 +47,14 @@ impl Op for FillCache {
             value[t * c..][..c].copy_from_slice(&row[2 * c..]);
         }
     }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let (context, channels) = kernels.program().matrix(self.cache.key);
+        let dispatch = Dispatch::new(shader::KV_CACHE, "fill").bind("qkv", self.qkv);
+        let dispatch = dispatch.bind("key_cache", self.cache.key).bind("value_cache", self.cache.value);
+        let dispatch = dispatch.param("context", context).param("channels", channels);
+        kernels.push(dispatch.linear((context * channels).div_ceil(shader::KV_CACHE.constant("WORKGROUP"))));
+    }
 }
 
 /// Copies row `position`: the last token of a prompt, the only one whose logits matter.
@@ -67,6 +76,12 @@ impl Op for TakeRow {
     fn cpu(&self, mem: &Memory, step: &Step) {
         let from = step.position as usize * self.channels;
         mem.write(self.y).copy_from_slice(&mem.read(self.x)[from..from + self.channels]);
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let dispatch = Dispatch::new(shader::KV_CACHE, "take_row").bind("x", self.x).bind("y", self.y);
+        let workgroups = self.channels.div_ceil(shader::KV_CACHE.constant("WORKGROUP"));
+        kernels.push(dispatch.param("channels", self.channels).linear(workgroups));
     }
 }
 
@@ -112,6 +127,16 @@ impl Op for DecodeAttention {
                 attend(query, key, value, out, &mut scores[..keys], (first + h) * d);
             }
         });
+    }
+
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let (context, channels) = kernels.program().matrix(self.cache.key);
+        let head_dim = channels / self.heads;
+        let dispatch = Dispatch::new(shader::KV_CACHE, "attend").bind("qkv", self.qkv).bind("out", self.out);
+        let dispatch = dispatch.bind("key_cache", self.cache.key).bind("value_cache", self.cache.value);
+        let dispatch = dispatch.bind("scores", self.scores).param("context", context).param("channels", channels);
+        let dispatch = dispatch.param("head_dim", head_dim).param("score_scale", 1.0 / (head_dim as f32).sqrt());
+        kernels.push(dispatch.linear(self.heads));
     }
 }
 
