@@ -41,12 +41,14 @@ pub enum Pass {
     Prefill,
     /// One token and the KV cache to the next logits.
     Decode,
+    /// Those logits to the next token, which stays where `Decode` reads it.
+    Sample,
 }
 
 impl Pass {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; PASSES] =
-        [Self::Forward, Self::Backward, Self::Update, Self::Load, Self::Prefill, Self::Decode];
+        [Self::Forward, Self::Backward, Self::Update, Self::Load, Self::Prefill, Self::Decode, Self::Sample];
 }
 
 /// How decoding stores matrices.
@@ -60,7 +62,7 @@ pub enum Precision {
 }
 
 /// Number of passes.
-const PASSES: usize = 6;
+const PASSES: usize = 7;
 
 /// One operation, recorded with its tensors; forward and backward of an op are two of these side by side in one file.
 pub trait Op: std::fmt::Debug + Send {

@@ -1,13 +1,13 @@
-//! Cached decoding against the plain forward pass.
+//! Cached decoding against the plain forward pass, and drawing on the device against drawing from logits that were read.
 
 use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
 use inkling_core::program::{DType, Field, Pass, Precision, Training};
-use inkling_core::sample::Generator;
+use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::step::Step;
-use inkling_core::{Activation, Device, Engine, ModelConfig, Weights};
+use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -78,6 +78,10 @@ impl Reference {
     }
 }
 
+fn generator(config: &ModelConfig, weights: &Weights, precision: Precision) -> Generator {
+    wait(Generator::new(config, weights, precision, Device::Cpu(Pool::new(2)), PLENTY)).unwrap()
+}
+
 fn close(a: &[f32], b: &[f32]) {
     for (a, b) in a.iter().zip(b) {
         assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{a} {b}");
@@ -88,18 +92,16 @@ fn close(a: &[f32], b: &[f32]) {
 fn every_cached_step_gives_the_logits_of_a_full_pass() {
     for config in configs() {
         let mut reference = Reference::new(&config);
-        let mut generator =
-            wait(Generator::new(&config, &reference.weights(), Precision::Full, Device::Cpu(Pool::new(2)), PLENTY))
-                .unwrap();
+        let mut generator = generator(&config, &reference.weights(), Precision::Full);
         for prompt in [1, 4, 10] {
             let mut tokens: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
-            wait(generator.start(&tokens)).unwrap();
-            close(generator.logits(), &reference.logits(&tokens));
+            generator.start(&tokens).unwrap();
+            close(wait(generator.logits()).unwrap(), &reference.logits(&tokens));
             while tokens.len() < config.n_positions {
                 let token = tokens.len() as u32 * 7 % 13;
                 tokens.push(token);
-                wait(generator.push(token)).unwrap();
-                close(generator.logits(), &reference.logits(&tokens));
+                generator.push(token);
+                close(wait(generator.logits()).unwrap(), &reference.logits(&tokens));
             }
         }
     }
@@ -112,20 +114,19 @@ fn half_weights_round_and_change_nothing_else() {
         let mut weights = reference.weights();
         let follow = |reference: &mut Reference, generator: &mut Generator, tolerance: f32| {
             let mut tokens = vec![3, 1, 4];
-            wait(generator.start(&tokens)).unwrap();
+            generator.start(&tokens).unwrap();
             while tokens.len() < config.n_positions {
                 let token = tokens.len() as u32 * 7 % 13;
                 tokens.push(token);
-                wait(generator.push(token)).unwrap();
+                generator.push(token);
                 let want = reference.logits(&tokens);
                 let largest = want.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
-                for (a, b) in generator.logits().iter().zip(want) {
+                for (a, b) in wait(generator.logits()).unwrap().iter().zip(want) {
                     assert!((a - b).abs() <= tolerance * largest, "{a} {b}");
                 }
             }
         };
-        let mut half =
-            wait(Generator::new(&config, &weights, Precision::Half, Device::Cpu(Pool::new(1)), PLENTY)).unwrap();
+        let mut half = generator(&config, &weights, Precision::Half);
         follow(&mut reference, &mut half, 5e-3);
         // Weights that float16 can hold lose nothing: clear the 13 bits that it lacks.
         for tensor in weights.values_mut() {
@@ -141,21 +142,19 @@ fn half_weights_round_and_change_nothing_else() {
 fn texts_longer_than_the_context_go_on_from_its_last_half() {
     for config in configs() {
         let mut reference = Reference::new(&config);
-        let mut generator =
-            wait(Generator::new(&config, &reference.weights(), Precision::Full, Device::Cpu(Pool::new(1)), PLENTY))
-                .unwrap();
+        let mut generator = generator(&config, &reference.weights(), Precision::Full);
         let tokens: Vec<u32> = (0..100).map(|i| i * i % 13).collect();
         // Of a longer prompt, the last T tokens are read.
-        wait(generator.start(&tokens[..25])).unwrap();
-        close(generator.logits(), &reference.logits(&tokens[15..25]));
+        generator.start(&tokens[..25]).unwrap();
+        close(wait(generator.logits()).unwrap(), &reference.logits(&tokens[15..25]));
         let mut start = 15;
         for end in 26..=100 {
-            wait(generator.push(tokens[end - 1])).unwrap();
+            generator.push(tokens[end - 1]);
             if end - start > 10 {
                 // The cache was full: the last five tokens and the new one are in view.
                 start = end - 6;
             }
-            close(generator.logits(), &reference.logits(&tokens[start..end]));
+            close(wait(generator.logits()).unwrap(), &reference.logits(&tokens[start..end]));
         }
         assert_eq!(generator.length(), 100);
     }
@@ -165,13 +164,11 @@ fn texts_longer_than_the_context_go_on_from_its_last_half() {
 fn a_context_of_one_token_works() {
     let config = ModelConfig { n_positions: 1, ..configs()[0].clone() };
     let mut reference = Reference::new(&config);
-    let mut generator =
-        wait(Generator::new(&config, &reference.weights(), Precision::Full, Device::Cpu(Pool::new(1)), PLENTY))
-            .unwrap();
-    wait(generator.start(&[3])).unwrap();
+    let mut generator = generator(&config, &reference.weights(), Precision::Full);
+    generator.start(&[3]).unwrap();
     for token in [1, 2, 12] {
-        wait(generator.push(token)).unwrap();
-        close(generator.logits(), &reference.logits(&[token]));
+        generator.push(token);
+        close(wait(generator.logits()).unwrap(), &reference.logits(&[token]));
     }
 }
 
@@ -179,10 +176,112 @@ fn a_context_of_one_token_works() {
 fn prompts_that_cannot_be_read_are_refused() {
     let config = &configs()[0];
     let weights = Reference::new(config).weights();
-    let mut generator =
-        wait(Generator::new(config, &weights, Precision::Full, Device::Cpu(Pool::new(1)), PLENTY)).unwrap();
-    assert!(wait(generator.start(&[])).unwrap_err().to_string().contains("empty"));
-    assert!(wait(generator.start(&[13])).unwrap_err().to_string().contains("13"));
+    let mut generator = generator(config, &weights, Precision::Full);
+    assert!(generator.start(&[]).unwrap_err().to_string().contains("empty"));
+    assert!(generator.start(&[13]).unwrap_err().to_string().contains("13"));
     assert!(wait(Generator::new(config, &weights, Precision::Full, Device::Cpu(Pool::new(1)), 1000)).is_err());
     assert!(wait(Generator::new(config, &Weights::new(), Precision::Full, Device::Cpu(Pool::new(1)), PLENTY)).is_err());
+}
+
+/// Ways to draw, each with all that it needs.
+fn samplings() -> [SamplerConfig; 5] {
+    let base = SamplerConfig { temperature: 0.9, top_k: None, top_p: None, seed: 5 };
+    [
+        base,
+        SamplerConfig { temperature: 0.0, ..base },
+        SamplerConfig { top_k: Some(3), ..base },
+        SamplerConfig { top_p: Some(0.7), ..base },
+        SamplerConfig { top_k: Some(8), top_p: Some(0.9), seed: u64::MAX, ..base },
+    ]
+}
+
+/// A text drawn from logits that are read, and read again after every token.
+fn step_by_step(generator: &mut Generator, prompt: &[u32], sampling: SamplerConfig, count: usize) -> Vec<u32> {
+    let mut sampler = Sampler::new(sampling).unwrap();
+    generator.start(prompt).unwrap();
+    let mut text = Vec::new();
+    for _ in 0..count {
+        let position = generator.length();
+        let token = sampler.sample(wait(generator.logits()).unwrap(), position).unwrap();
+        generator.push(token);
+        text.push(token);
+    }
+    text
+}
+
+#[test]
+fn generated_texts_are_those_drawn_step_by_step_whatever_the_chunks() {
+    const COUNT: usize = 40;
+    for config in configs() {
+        let weights = Reference::new(&config).weights();
+        for precision in [Precision::Full, Precision::Half] {
+            let mut generator = generator(&config, &weights, precision);
+            let mut texts = Vec::new();
+            // One token, one that is read token by token, nearly and just a full context, a longer one.
+            for (prompt, sampling) in [1, 2, 9, 10, 25].into_iter().zip(samplings()) {
+                let prompt: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
+                let text = step_by_step(&mut generator, &prompt, sampling, COUNT);
+                let logits = wait(generator.logits()).unwrap().to_vec();
+                for chunk in [1, 2, 3, 7, 11, COUNT] {
+                    generator.start(&prompt).unwrap();
+                    let mut generated = Vec::new();
+                    while generated.len() < COUNT {
+                        let count = chunk.min(COUNT - generated.len());
+                        generated.extend(wait(generator.generate(&sampling, count)).unwrap());
+                    }
+                    assert_eq!(generated, text, "{sampling:?} in chunks of {chunk}");
+                    assert_eq!(generator.length() as usize, prompt.len() + COUNT);
+                    assert_eq!(wait(generator.logits()).unwrap(), logits, "logits after chunks of {chunk}");
+                }
+                texts.push(text);
+            }
+            assert!(texts.iter().any(|text| text.iter().any(|token| *token != text[0])), "{texts:?}");
+        }
+    }
+}
+
+#[test]
+fn pushing_and_generating_take_turns() {
+    let config = &configs()[0];
+    let mut generator = generator(config, &Reference::new(config).weights(), Precision::Full);
+    let sampling = samplings()[0];
+    generator.start(&[3, 1, 4]).unwrap();
+    let mut text = wait(generator.generate(&sampling, 5)).unwrap();
+    generator.push(2);
+    text.push(2);
+    assert!(wait(generator.generate(&sampling, 0)).unwrap().is_empty());
+    text.extend(wait(generator.generate(&sampling, 9)).unwrap());
+    let next = wait(generator.logits()).unwrap().to_vec();
+    // The same text, given.
+    generator.start(&[3, 1, 4]).unwrap();
+    text.iter().for_each(|&token| generator.push(token));
+    assert_eq!(wait(generator.logits()).unwrap(), next);
+}
+
+#[test]
+fn a_context_of_one_token_generates() {
+    let config = ModelConfig { n_positions: 1, ..configs()[0].clone() };
+    let mut generator = generator(&config, &Reference::new(&config).weights(), Precision::Full);
+    let text = step_by_step(&mut generator, &[3], samplings()[0], 12);
+    generator.start(&[3]).unwrap();
+    assert_eq!(wait(generator.generate(&samplings()[0], 12)).unwrap(), text);
+}
+
+#[test]
+fn logits_that_are_not_finite_are_an_error_and_the_next_text_is_unharmed() {
+    let config = &configs()[0];
+    let good = Reference::new(config).weights();
+    let mut bad = good.clone();
+    bad.values_mut().for_each(|tensor| tensor.data.fill(3e38));
+    let mut generator = generator(config, &bad, Precision::Full);
+    for sampling in samplings() {
+        generator.start(&[1]).unwrap();
+        assert!(matches!(wait(generator.generate(&sampling, 20)), Err(Error::NonFiniteLogits)));
+    }
+    generator.load(&good).unwrap();
+    let text = step_by_step(&mut generator, &[1], samplings()[0], 20);
+    generator.start(&[1]).unwrap();
+    assert_eq!(wait(generator.generate(&samplings()[0], 20)).unwrap(), text);
+    let hot = SamplerConfig { temperature: f32::NAN, ..samplings()[0] };
+    assert!(wait(generator.generate(&hot, 1)).unwrap_err().to_string().contains("temperature"));
 }

@@ -3,7 +3,7 @@
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::cpu::Pool;
 use inkling_core::program::{Field, Precision};
-use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
 use inkling_core::train::{Dataset, Split, TrainConfig, Trainer, TrainingPrecision};
@@ -163,14 +163,10 @@ fn training_learns_and_the_sample_reads_like_the_text() {
         PLENTY,
     ))
     .unwrap();
-    let mut sampler = Sampler::new(SamplerConfig { temperature: 0.5, ..SamplerConfig::default() }).unwrap();
+    let sampling = SamplerConfig { temperature: 0.5, ..SamplerConfig::default() };
     let mut ids = tokenizer.encode("one ").unwrap();
-    wait(generator.start(&ids)).unwrap();
-    for _ in 0..200 {
-        let token = sampler.sample(generator.logits(), generator.length());
-        ids.push(token);
-        wait(generator.push(token)).unwrap();
-    }
+    generator.start(&ids).unwrap();
+    ids.extend(wait(generator.generate(&sampling, 200)).unwrap());
     let sample = tokenizer.decode(&ids).unwrap();
     let words: Vec<&str> = sample.split(' ').collect();
     let known = words.iter().filter(|w| ["one", "two", "three"].contains(w)).count();

@@ -19,6 +19,7 @@ use inkling_core::program::Precision;
 
 use crate::error::{Error, Result};
 use crate::format;
+use crate::gpu_tuning::TuningFile;
 use crate::memory;
 use crate::terminal::Terminal;
 
@@ -95,10 +96,10 @@ impl Compute {
             }),
             (Device::Cpu, None) => Ok(cpu),
             (_, Some(part)) => open_named(part, terminal).await,
-            (Device::Gpu, None) => open(GpuDevice::request_adapter(|_| Some(0)).await?, terminal),
+            (Device::Gpu, None) => Ok(open(GpuDevice::request_adapter(|_| Some(0)).await?, terminal)),
             (Device::Auto, None) if !hardware_is_possible(Path::new("/dev")) => Ok(cpu),
             (Device::Auto, None) => match GpuDevice::request_adapter(automatic).await {
-                Ok(gpu) => open(gpu, terminal),
+                Ok(gpu) => Ok(open(gpu, terminal)),
                 Err(GpuError::NoAdapter(_)) => Ok(cpu),
                 Err(problem) => {
                     terminal.warn(&format!("{problem}; computing on the CPU"));
@@ -127,13 +128,18 @@ fn hardware_is_possible(devices: &Path) -> bool {
     }
 }
 
-fn open(gpu: GpuDevice, terminal: &Terminal) -> Result<Processor> {
+fn open(gpu: GpuDevice, terminal: &Terminal) -> Processor {
     let report = gpu.report();
     if !report.kind.is_hardware() {
         let name = &report.name;
         terminal.warn(&format!("{name} is a software adapter: hundreds of times slower than --device cpu"));
     }
-    Ok(Processor::Gpu(gpu))
+    // Without a cache folder everything is measured again.
+    if let Some(tuning) = TuningFile::locate().ok().and_then(|file| file.load(&label(report), terminal)) {
+        // Not of this driver or these kernels any more: core leaves it alone.
+        gpu.set_tuning(tuning);
+    }
+    Processor::Gpu(gpu)
 }
 
 async fn open_named(part: &str, terminal: &Terminal) -> Result<Processor> {
@@ -152,7 +158,7 @@ async fn open_named(part: &str, terminal: &Terminal) -> Result<Processor> {
     });
     match (found.await, refusal) {
         (_, Some(refusal)) => Err(refusal),
-        (found, None) => open(found?, terminal),
+        (found, None) => Ok(open(found?, terminal)),
     }
 }
 
@@ -197,6 +203,15 @@ impl Processor {
         match self {
             Self::Cpu { .. } => None,
             Self::Gpu(gpu) => Some(gpu),
+        }
+    }
+
+    /// Keeps what the programs that were loaded so far made core measure, for the next time.
+    pub fn keep_tuning(&self, terminal: &Terminal) {
+        let Some(gpu) = self.gpu().filter(|gpu| !gpu.tuning().is_empty()) else { return };
+        let saved = TuningFile::locate().and_then(|file| file.save(&label(gpu.report()), &gpu.tuning()));
+        if let Err(problem) = saved {
+            terminal.note(&format!("{problem}; kernels are measured again next time"));
         }
     }
 

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::atomic_file;
+use crate::cache_folder;
 use crate::error::Result;
 use crate::terminal::Terminal;
 
@@ -29,7 +30,11 @@ pub struct TuningFile {
 
 impl TuningFile {
     /// In the cache folder.
-    pub fn in_folder(cache: &Path) -> Self {
+    pub fn locate() -> Result<Self> {
+        Ok(Self::in_folder(&cache_folder::locate()?))
+    }
+
+    fn in_folder(cache: &Path) -> Self {
         Self { path: cache.join(FILE) }
     }
 
@@ -42,13 +47,17 @@ impl TuningFile {
         serde_json::from_value(entry).map_err(|problem| ignore(problem.to_string())).ok()
     }
 
-    /// Keeps what is known of an adapter, beside what is known of others.
+    /// Keeps what is known of an adapter, beside what is known of others; writes nothing where that is no news.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, adapter: &str, tuning: &impl Serialize) -> Result<()> {
         let mut entries = self.entries().unwrap_or_default();
-        entries.insert(adapter.into(), serde_json::to_value(tuning).expect("measurements are plain data"));
+        let tuning = serde_json::to_value(tuning).expect("measurements are plain data");
+        if entries.get(adapter) == Some(&tuning) {
+            return Ok(());
+        }
+        entries.insert(adapter.into(), tuning);
         let text = serde_json::to_string_pretty(&entries).expect("an object of plain data");
         atomic_file::write(&self.path, (text + "\n").as_bytes())
     }

@@ -11,7 +11,6 @@ mod corpus;
 mod device;
 mod error;
 mod format;
-#[cfg(test)] // nothing to keep before core measures
 mod gpu_tuning;
 mod interrupt;
 mod memory;

@@ -124,6 +124,7 @@ impl<'a> Run<'a> {
             u64::MAX,
         )
         .await?;
+        processor.keep_tuning(session.terminal);
         let now = Instant::now();
         let group = Group::new(trainer.state().step, processor.gpu().is_some());
         Ok(Self {
@@ -184,8 +185,15 @@ impl<'a> Run<'a> {
 
     /// Waits for the updates that were begun, and takes note of each.
     async fn take_reports(&mut self, bar: &TrainingBar) -> Result<()> {
-        let reports = self.trainer.reports().await?;
-        let (Some(last), seconds) = (reports.last(), self.group.end(self.trainer.state().step)) else { return Ok(()) };
+        let (reports, outcome) = match self.trainer.reports().await {
+            Ok(reports) => (reports, Ok(())),
+            // The updates before are reported by another call.
+            Err(diverged @ inkling_core::Error::Diverged { .. }) => (self.trainer.reports().await?, Err(diverged)),
+            Err(other) => return Err(other.into()),
+        };
+        let (Some(last), seconds) = (reports.last(), self.group.end(self.trainer.state().step)) else {
+            return Ok(outcome?);
+        };
         let tokens = self.trainer.tokens_per_step() * reports.len() as u64;
         let tokens_per_s = tokens as f64 / seconds;
         self.speed.add(tokens, seconds);
@@ -193,7 +201,7 @@ impl<'a> Run<'a> {
             self.take_note(report, tokens_per_s, bar)?;
         }
         bar.update(last.step, last.loss as f32, self.speed.recent);
-        Ok(())
+        Ok(outcome?)
     }
 
     fn take_note(&mut self, step: &StepReport, tokens_per_s: f64, bar: &TrainingBar) -> Result<()> {

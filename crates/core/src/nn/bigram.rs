@@ -22,10 +22,10 @@ impl Bigram {
         Self { table, vocab: p.matrix(table.value).0 }
     }
 
-    /// `[M, V]` logits.
+    /// `[M, V]` logits, in the tensor `name`, which may be one that there is.
     pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, tokens: Tensor) -> Tensor {
         let rows = p.shape(tokens)[0];
-        let x = p.tensor(name, &[rows, self.vocab]);
+        let x = p.shared(name, &[rows, self.vocab]);
         let tables = Tables { wte: self.table.value, wpe: None };
         p.push(pass, Embedding { tokens, tables, x, channels: self.vocab, context: rows, dropout: NO_DROPOUT });
         x

@@ -1,4 +1,5 @@
 //! A model for generation: one sequence, a prompt at once (`Pass::Prefill`), then one token at a time (`Pass::Decode`).
+//! Both write the same logits, from which `Pass::Sample` draws the token that the next `Pass::Decode` reads.
 
 use super::bigram::Bigram;
 use super::gpt::Gpt;
@@ -6,6 +7,7 @@ use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
 use crate::ops::kv_cache::{KvCache, TakeRow};
 use crate::ops::linear::Epilogue;
+use crate::ops::sample::Sample;
 use crate::program::{Pass, Precision, Program, Tensor, Training};
 
 /// The tensors by which the outside talks to a recorded generator.
@@ -15,14 +17,14 @@ pub struct Generation {
     pub prompt: Tensor,
     /// The newest token, `[1]`.
     pub token: Tensor,
-    /// `[1, V]` after a prefill: of the prompt's last token, whose index is the step's position.
-    pub prompt_logits: Tensor,
-    /// `[1, V]` after a decoding step.
+    /// `[1, V]`: of the token that was decoded, or of the prompt's last, whose index is the step's position.
     pub logits: Tensor,
+    /// Ids, `[T]`: tokens drawn, each at its step's slot.
+    pub text: Tensor,
 }
 
 impl Generation {
-    /// Records both passes of a model with its whole context, and `Pass::Load` to go before them.
+    /// Records the passes of a model with its whole context, and `Pass::Load` to go before them.
     ///
     /// # Errors
     /// When the configuration is invalid.
@@ -33,12 +35,12 @@ impl Generation {
         let context = config.n_positions;
         let prompt = p.tensor("prompt", &[context]);
         let token = p.tensor("token", &[1]);
-        let [prompt_logits, logits] = match config.architecture {
+        let logits = match config.architecture {
             Architecture::Bigram => {
                 let model = Bigram::new(p);
                 let all = model.forward(p, Pass::Prefill, "prefill.logits", prompt);
-                let last = take_row(p, all, "prompt.logits");
-                [last, model.forward(p, Pass::Decode, "logits", token)]
+                take_row(p, all, LOGITS);
+                model.forward(p, Pass::Decode, LOGITS, token)
             }
             Architecture::Gpt => {
                 let (prefill, decode) = (Gpt::new(p, config, 1, context), Gpt::new(p, config, 1, 1));
@@ -51,15 +53,22 @@ impl Generation {
                     y = b.decode(p, y, cache, precision);
                 }
                 let last = take_row(p, x, "prefill.last");
-                [(Pass::Prefill, "prompt", last), (Pass::Decode, "decode", y)].map(|(pass, name, x)| {
-                    let norm = prefill.ln_f.forward(p, pass, &format!("{name}.ln_f"), x);
-                    prefill.lm_head.decode(p, pass, &format!("{name}.logits"), norm.y, Epilogue::None, precision)
-                })
+                let mut head = |pass, name, x| {
+                    let norm = prefill.ln_f.forward(p, pass, name, x);
+                    prefill.lm_head.decode(p, pass, LOGITS, norm.y, Epilogue::None, precision)
+                };
+                head(Pass::Prefill, "prompt.ln_f", last);
+                head(Pass::Decode, "decode.ln_f", y)
             }
         };
-        Ok((program, Self { prompt, token, prompt_logits, logits }))
+        let text = p.tensor("text", &[context]);
+        p.push(Pass::Sample, Sample::new(logits, token, text));
+        Ok((program, Self { prompt, token, logits, text }))
     }
 }
+
+/// The tensor that both passes write.
+const LOGITS: &str = "logits";
 
 fn take_row(p: &mut Program, x: Tensor, name: &str) -> Tensor {
     let (_, channels) = p.matrix(x);

@@ -54,7 +54,7 @@ impl Projection {
         Linear { x, weight: self.weight.operand, bias: self.bias.map(|b| b.value), y, epilogue, sizes }
     }
 
-    /// [`Self::forward`] on one token, for generation.
+    /// [`Self::forward`] on one token, for generation; `name` may be a tensor that there is, for passes that write the same one.
     pub fn decode(
         &self,
         p: &mut Program,
@@ -64,7 +64,7 @@ impl Projection {
         epilogue: Epilogue,
         precision: Precision,
     ) -> Tensor {
-        let y = p.tensor(name, &[1, self.outputs(p)]);
+        let y = p.shared(name, &[1, self.outputs(p)]);
         let Sizes { outputs, inputs, .. } = self.sizes(p, "matrix-vector", x, y);
         let weight = match precision {
             Precision::Full => StoredWeight::Full(self.weight.value),

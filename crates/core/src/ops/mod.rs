@@ -18,3 +18,4 @@ pub mod layernorm;
 pub mod linear;
 pub mod loss_scaler;
 pub mod matvec;
+pub mod sample;

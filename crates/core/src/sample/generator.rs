@@ -1,13 +1,18 @@
 //! A model that continues a text. Prompts and outputs may be longer than the context.
 //!
+//! Drawn tokens stay on the device: steps of drawing and decoding are queued one after the other, and the tokens are read back together.
+//! The newest token of a text is decoded only when something is wanted that depends on it, so the last one never costs a step.
+//!
 //! Learned positions end at `T`. When the cache is full, the last `T/2` tokens are read again as a new prompt, at positions
 //! from 0: between `T/2` and `T` tokens are always in view, and the cost per token stays that of one cached step plus one share of a
 //! prefill. (Reading again at every token, as nanoGPT does, would cost `T` times as much.)
 
+use super::SamplerConfig;
 use crate::config::ModelConfig;
 use crate::engine::{Device, Engine};
 use crate::error::{Error, Result};
 use crate::nn::Generation;
+use crate::ops::sample::NO_TOKEN;
 use crate::program::{Field, Pass, Precision};
 use crate::step::Step;
 use crate::weights::Weights;
@@ -24,9 +29,13 @@ pub struct Generator {
     vocab: usize,
     /// Tokens in the cache, oldest first; never more than `context`.
     window: Vec<u32>,
+    /// The newest token, where it is not in the cache yet. The device has it.
+    undecoded: Option<u32>,
     /// Tokens of the text so far, those that left the window included.
     length: u32,
     logits: Vec<f32>,
+    /// Drawn tokens as they are read back.
+    drawn: Vec<f32>,
 }
 
 impl std::fmt::Debug for Generator {
@@ -58,12 +67,14 @@ impl Generator {
             context: config.n_positions,
             vocab: config.vocab_size,
             window: Vec::new(),
+            undecoded: None,
             length: 0,
             logits: Vec::new(),
+            drawn: Vec::new(),
         })
     }
 
-    /// Exchanges the weights, for a sample of each stage of a training run.
+    /// Exchanges the weights, for a sample of each stage of a training run. The text has to be started anew.
     ///
     /// # Errors
     /// When they are not the model's.
@@ -73,44 +84,28 @@ impl Generator {
         Ok(())
     }
 
-    /// Starts a new text with a prompt, of which the last `T` tokens are read. Then [`Self::logits`] are those of the next token.
+    /// Starts a new text with a prompt, of which the last `T` tokens are read.
     ///
     /// # Errors
     /// An empty prompt, or a token that the model does not have.
-    pub async fn start(&mut self, prompt: &[u32]) -> Result<()> {
+    pub fn start(&mut self, prompt: &[u32]) -> Result<()> {
         if prompt.is_empty() {
             return Err(Error::Sampling("the prompt is empty: give at least one token, a line break say".into()));
         }
         if let Some(id) = prompt.iter().find(|&&id| id as usize >= self.vocab) {
             return Err(Error::Sampling(format!("token {id} is not among the model's {} tokens", self.vocab)));
         }
-        self.length = prompt.len() as u32;
-        let read = &prompt[prompt.len().saturating_sub(self.context)..];
         self.window.clear();
+        self.undecoded = None;
+        let read = &prompt[prompt.len().saturating_sub(self.context)..];
         if read.len() * SHORT_PROMPT <= self.context {
-            for &token in read {
-                self.decode(token).await?;
-            }
+            read.iter().for_each(|&token| self.append(token));
         } else {
             self.window.extend_from_slice(read);
-            self.prefill().await?;
+            self.prefill();
         }
+        self.length = prompt.len() as u32;
         Ok(())
-    }
-
-    /// Reads the window at once.
-    async fn prefill(&mut self) -> Result<()> {
-        let mut padded = self.window.clone();
-        padded.resize(self.context, 0);
-        self.engine.write_ids(self.generation.prompt, &padded);
-        let position = self.window.len() as u32 - 1;
-        self.engine.replay(Pass::Prefill, &Step { position, ..Step::default() });
-        self.engine.read_into(self.generation.prompt_logits, &mut self.logits).await
-    }
-
-    /// Logits of the next token, `[V]`.
-    pub fn logits(&self) -> &[f32] {
-        &self.logits
     }
 
     /// Tokens of the text so far: the next token's position.
@@ -120,28 +115,93 @@ impl Generator {
 
     /// Appends a token.
     ///
-    /// # Errors
-    /// What went wrong on a GPU.
-    ///
     /// # Panics
     /// Before [`Self::start`], or when the model does not have the token.
-    pub async fn push(&mut self, token: u32) -> Result<()> {
-        assert!(!self.window.is_empty() && (token as usize) < self.vocab, "push({token}) on {self:?}");
+    pub fn push(&mut self, token: u32) {
+        assert!(self.length > 0 && (token as usize) < self.vocab, "push({token}) on {self:?}");
+        self.append(token);
         self.length += 1;
-        if self.window.len() == self.context {
-            self.window.drain(..self.context - self.context / 2);
-            self.window.push(token);
-            return self.prefill().await;
-        }
-        self.decode(token).await
     }
 
-    /// Reads one token into a window that has room.
-    async fn decode(&mut self, token: u32) -> Result<()> {
-        let position = self.window.len() as u32;
-        self.window.push(token);
+    fn append(&mut self, token: u32) {
+        self.decode();
         self.engine.write_ids(self.generation.token, &[token]);
-        self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
-        self.engine.read_into(self.generation.logits, &mut self.logits).await
+        self.undecoded = Some(token);
+    }
+
+    /// Draws `count` tokens and appends them to the text.
+    ///
+    /// # Errors
+    /// Settings out of range, logits that are not finite (the text is to be started anew then), what went wrong on a GPU.
+    ///
+    /// # Panics
+    /// Before [`Self::start`].
+    pub async fn generate(&mut self, sampling: &SamplerConfig, count: usize) -> Result<Vec<u32>> {
+        sampling.validate()?;
+        assert!(self.length > 0, "generate on {self:?}");
+        let mut tokens = Vec::with_capacity(count);
+        while tokens.len() < count {
+            self.decode();
+            let room = self.context - self.window.len();
+            let steps = (count - tokens.len()).min(room + 1);
+            self.draw(sampling, steps).await?;
+            let drawn = self.drawn[..steps].iter().map(|token| token.to_bits());
+            if drawn.clone().any(|token| token == NO_TOKEN) {
+                self.length = 0;
+                return Err(Error::NonFiniteLogits);
+            }
+            tokens.extend(drawn.clone());
+            self.window.extend(drawn);
+            self.undecoded = self.window.pop();
+            self.length += steps as u32;
+        }
+        Ok(tokens)
+    }
+
+    /// Draws so many tokens and decodes all but the last.
+    async fn draw(&mut self, sampling: &SamplerConfig, steps: usize) -> Result<()> {
+        for i in 0..steps as u32 {
+            if i > 0 {
+                let position = self.window.len() as u32 + i - 1;
+                self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
+            }
+            self.engine.replay(Pass::Sample, &Step { slot: i, ..sampling.step(self.length + i) });
+        }
+        self.engine.read_into(self.generation.text, &mut self.drawn).await
+    }
+
+    /// Logits of the next token, `[V]`.
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn logits(&mut self) -> Result<&[f32]> {
+        self.decode();
+        self.engine.read_into(self.generation.logits, &mut self.logits).await?;
+        Ok(&self.logits)
+    }
+
+    /// Decodes the newest token, unless it has been: the device's logits are the next token's then.
+    fn decode(&mut self) {
+        let Some(token) = self.undecoded.take() else { return };
+        let full = self.window.len() == self.context;
+        if full {
+            self.window.drain(..self.context - self.context / 2);
+        }
+        self.window.push(token);
+        if full {
+            self.prefill();
+        } else {
+            let position = self.window.len() as u32 - 1;
+            self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
+        }
+    }
+
+    /// Reads the window at once.
+    fn prefill(&mut self) {
+        let mut padded = self.window.clone();
+        padded.resize(self.context, 0);
+        self.engine.write_ids(self.generation.prompt, &padded);
+        let position = self.window.len() as u32 - 1;
+        self.engine.replay(Pass::Prefill, &Step { position, ..Step::default() });
     }
 }

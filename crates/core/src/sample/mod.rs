@@ -1,4 +1,4 @@
-//! Sampling: logits to a token, and a model to logits, one token at a time.
+//! Sampling: settings, and a model that continues a text.
 
 pub mod generator;
 pub mod sampler;

@@ -1,17 +1,10 @@
-//! From logits to a token:
-//!
-//! ```text
-//! l = (logits - max) / temperature         keep the top_k largest, then the fewest whose probability reaches top_p
-//! token = argmax (l + g),  g = -log(-log u)        Gumbel noise: this draws from softmax(l) over what was kept
-//! ```
-//!
-//! The noise of a token id depends on seed, position and id alone, so that changing the temperature changes only what it
-//! should (Gumbel-max trick; Maddison et al. 2014).
+//! Settings of sampling, and draws from logits that are at hand: [`crate::ops::sample`] has the rule.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rng::{Site, Stream};
+use crate::ops::sample::{Candidate, argmax, draw, keep, weight};
+use crate::step::Step;
 
 /// Settings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,14 +42,26 @@ impl SamplerConfig {
         }
         Ok(())
     }
+
+    /// The replay that draws the token at `position` of the text.
+    pub fn step(&self, position: u32) -> Step {
+        Step {
+            seed: self.seed,
+            counter: position,
+            temperature: self.temperature,
+            // Whoever keeps more than 2³² tokens keeps all.
+            top_k: self.top_k.map_or(0, |k| u32::try_from(k).unwrap_or(0)),
+            top_p: self.top_p.unwrap_or(1.0),
+            ..Step::DEFAULT
+        }
+    }
 }
 
 /// Draws tokens; keeps its buffers.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     config: SamplerConfig,
-    /// Ids with scaled logits, most probable first once sorted.
-    kept: Vec<(u32, f32)>,
+    candidates: Vec<Candidate>,
 }
 
 impl Sampler {
@@ -66,34 +71,7 @@ impl Sampler {
     /// Settings out of range.
     pub fn new(config: SamplerConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config, kept: Vec::new() })
-    }
-
-    /// Ids that can be drawn, with logits divided by the temperature: unsorted when nothing was cut off.
-    fn keep(&mut self, logits: &[f32]) {
-        let SamplerConfig { temperature, top_k, top_p, .. } = self.config;
-        // The largest becomes 0: however small the temperature, nothing overflows upwards.
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        self.kept.clear();
-        self.kept.extend((0..).zip(logits.iter().map(|&l| (l - max) / temperature)));
-        let top_k = top_k.unwrap_or(logits.len()).min(logits.len());
-        let top_p = top_p.unwrap_or(1.0);
-        if top_k == logits.len() && top_p == 1.0 {
-            return;
-        }
-        // Equal logits keep the order of their ids, so that the cut is the same everywhere.
-        self.kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        self.kept.truncate(top_k);
-        if top_p < 1.0 {
-            let weight = |l: f32| libm::exp(f64::from(l));
-            let total: f64 = self.kept.iter().map(|&(_, l)| weight(l)).sum();
-            let mut sum = 0.0;
-            let enough = self.kept.iter().position(|&(_, l)| {
-                sum += weight(l) / total;
-                sum >= f64::from(top_p)
-            });
-            self.kept.truncate(enough.map_or(self.kept.len(), |last| last + 1));
-        }
+        Ok(Self { config, candidates: Vec::new() })
     }
 
     /// The probability of each token id under these settings; cut-off ids have exactly 0.
@@ -103,43 +81,21 @@ impl Sampler {
             probabilities[argmax(logits) as usize] = 1.0;
             return probabilities;
         }
-        self.keep(logits);
-        let total: f64 = self.kept.iter().map(|&(_, l)| libm::exp(f64::from(l))).sum();
-        for &(id, l) in &self.kept {
-            probabilities[id as usize] = (libm::exp(f64::from(l)) / total) as f32;
+        keep(logits, &self.config.step(0), &mut self.candidates);
+        let total: f64 = self.candidates.iter().map(|&(_, l)| weight(l)).sum();
+        for &(id, l) in &self.candidates {
+            probabilities[id as usize] = (weight(l) / total) as f32;
         }
         probabilities
     }
 
     /// The token at `position` of the text.
-    pub fn sample(&mut self, logits: &[f32], position: u32) -> u32 {
-        if self.config.temperature == 0.0 {
-            return argmax(logits);
-        }
-        self.keep(logits);
-        let stream = Stream::new(self.config.seed, position, Site::SAMPLE);
-        let mut best = (self.kept[0].0, f64::NEG_INFINITY);
-        for &(id, l) in &self.kept {
-            // In (0, 1): both logarithms stay finite.
-            let u = (f64::from(stream.bits(id)) + 0.5) / 4_294_967_296.0;
-            let score = f64::from(l) - libm::log(-libm::log(u));
-            if score > best.1 {
-                best = (id, score);
-            }
-        }
-        best.0
+    ///
+    /// # Errors
+    /// When a logit is not finite.
+    pub fn sample(&mut self, logits: &[f32], position: u32) -> Result<u32> {
+        draw(logits, &self.config.step(position), &mut self.candidates).ok_or(Error::NonFiniteLogits)
     }
-}
-
-/// The id of the largest logit; the first of equals.
-fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (i, &l) in logits.iter().enumerate() {
-        if l > logits[best] {
-            best = i;
-        }
-    }
-    best as u32
 }
 
 #[cfg(test)]
@@ -154,7 +110,7 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_of_the_largest() {
-        assert_eq!(sampler(0.0, None, None).sample(&LOGITS, 0), 1);
+        assert_eq!(sampler(0.0, None, None).sample(&LOGITS, 0).unwrap(), 1);
         assert_eq!(sampler(0.0, None, None).probabilities(&LOGITS), [0.0, 1.0, 0.0, 0.0, 0.0]);
     }
 
@@ -165,7 +121,7 @@ mod tests {
             let want = sampler.probabilities(&LOGITS);
             let n = 40_000;
             let mut counts = [0_u32; 5];
-            (0..n).for_each(|i| counts[sampler.sample(&LOGITS, i) as usize] += 1);
+            (0..n).for_each(|i| counts[sampler.sample(&LOGITS, i).unwrap() as usize] += 1);
             for (count, want) in counts.iter().zip(&want) {
                 let got = f64::from(*count) / f64::from(n);
                 // Six standard deviations; an id that was cut off is never drawn.
@@ -199,7 +155,7 @@ mod tests {
         // As the temperature falls, the choice changes at most towards larger logits.
         for position in 0..200 {
             let draws: Vec<f32> = [4.0, 2.0, 1.0, 0.5, 0.1]
-                .map(|t| LOGITS[sampler(t, None, None).sample(&LOGITS, position) as usize])
+                .map(|t| LOGITS[sampler(t, None, None).sample(&LOGITS, position).unwrap() as usize])
                 .to_vec();
             assert!(draws.windows(2).all(|w| w[1] >= w[0]), "{draws:?}");
         }
@@ -209,7 +165,7 @@ mod tests {
     fn the_smallest_temperature_is_nearly_greedy() {
         let mut sampler = sampler(f32::MIN_POSITIVE, None, Some(0.9));
         assert_eq!(sampler.probabilities(&LOGITS), [0.0, 0.5, 0.0, 0.0, 0.5]);
-        assert!((0..50).all(|position| [1, 4].contains(&sampler.sample(&LOGITS, position))));
+        assert!((0..50).all(|position| [1, 4].contains(&sampler.sample(&LOGITS, position).unwrap())));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use clap::Args;
 use inkling_core::presets::Preset;
 use inkling_core::program::Pass;
 use inkling_core::rng::{Site, Stream};
-use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::train::{Dataset, Trainer};
 use serde_json::json;
 
@@ -115,6 +115,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         false => None,
     };
     spinner.finish_and_clear();
+    processor.keep_tuning(terminal);
 
     let train_tokens_per_s = trainer.tokens_per_step() as f64 / training.seconds;
     let train_gflops = training.flops as f64 / training.seconds / 1e9;
@@ -252,16 +253,11 @@ async fn updates(trainer: &mut Trainer, count: u64) -> Result<()> {
 
 /// Median seconds of one text from one token to the full context.
 async fn sample_seconds(generator: &mut Generator, context: usize, budget: f64, effort: Effort) -> Result<f64> {
-    let mut sampler = Sampler::new(SamplerConfig::default())?;
     let mut times = Repetitions::new(budget, effort);
     while times.go_on() {
         let started = Instant::now();
-        generator.start(&[0]).await?;
-        for _ in 1..context {
-            let token = sampler.sample(generator.logits(), generator.length());
-            generator.push(token).await?;
-        }
-        sampler.sample(generator.logits(), generator.length());
+        generator.start(&[0])?;
+        generator.generate(&SamplerConfig::default(), context).await?;
         times.add(started);
     }
     Ok(times.median())

@@ -125,6 +125,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let (program, graph) = recording.record(&model.config)?;
     program.check_memory(processor.tensor_memory())?;
     let mut engine = processor.device().load(program).await?;
+    processor.keep_tuning(terminal);
     engine.load(Field::Value, &model.weights)?;
     let TrainConfig { eval_batches: batches, seed, .. } = TrainConfig::default();
     let spinner = terminal.spinner(&format!("evaluating {}", folder.display()));

@@ -94,6 +94,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         processor.tensor_memory(),
     )
     .await?;
+    processor.keep_tuning(terminal);
 
     let (mut samples, mut time) = (Vec::new(), Duration::ZERO);
     for index in 0..arguments.num_samples {
@@ -103,11 +104,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
             terminal.print(SEPARATOR)?;
         }
         let started = Instant::now();
-        writer.start(&prompt).await.map_err(|problem| foreign(problem, &folder))?;
+        writer.start(&prompt, arguments.tokens as usize).map_err(|problem| foreign(problem, &folder))?;
         // A prompt of the user's is a part of the text; ours is not.
         sample.append(given.unwrap_or_default())?;
-        for _ in 0..arguments.tokens {
-            sample.append(&writer.next().await?)?;
+        while let Some(piece) = writer.next().await? {
+            sample.append(&piece)?;
         }
         time += started.elapsed();
         sample.end()?;

@@ -76,7 +76,7 @@ pub struct Arguments {
     /// Stop after so many evaluations without a new best; 0 never does (patience)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     patience: Option<u64>,
-    /// How a GPU stores activations and their gradients (precision); the CPU computes in float32 whatever this says
+    /// How a GPU stores activations and their gradients (precision); the CPU knows only f32
     #[arg(long, value_enum, help_heading = "Settings")]
     precision: Option<Precision>,
     /// Any field of the model or its training
