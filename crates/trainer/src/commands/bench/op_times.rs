@@ -25,13 +25,14 @@ use crate::format::{self, Align};
 /// What the floors are made of.
 pub const FLOORS: &str = "\
 --ops holds every op against its floor, max(FLOPs / peak, bytes / copy bandwidth), with
-  M = B T rows, K inputs and N outputs of a layer, C channels, T positions
+  M = B T rows, K inputs and N outputs of a layer, C channels, V tokens, T positions
   op                                    FLOPs
   linear, its backward dX and dW        2 M N K each
+  head (logits and their loss in one)   2 M V C
   attention, its backward               4 and 10 times B C T (T + 1) / 2
   everything else                       0: memory is its cost
-Bytes: every tensor that the op's kernels are given, once; twice if they can write it. On the CPU, where most of them stay in \
-a cache, bytes do not count.";
+Bytes: every tensor that the op's kernels are given, once per kernel; twice if the kernel can write it. On the CPU, where most \
+of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
 #[derive(Clone, Debug)]

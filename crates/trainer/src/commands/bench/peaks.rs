@@ -25,6 +25,8 @@ const CPU_SIZE: usize = 2048;
 const CPU_COPY: usize = 32 << 20;
 /// Most seconds for each of the CPU's measurements, which hardly vary.
 const CPU_SECONDS: f64 = 2.0;
+/// Floats that a GPU copies: 64 MiB, in two places.
+const GPU_COPY: usize = 16 << 20;
 /// Seconds of work that a GPU gets at once: hides what it costs to ask.
 const QUEUE_SECONDS: f64 = 0.1;
 /// Rounds on a GPU, of which the best counts.
@@ -52,8 +54,7 @@ impl Peaks {
 
     fn of_cpu(pool: &Pool, budget: f64) -> Self {
         let n = CPU_SIZE;
-        let stream = Stream::new(0, 0, Site::BATCH);
-        let matrix: Vec<f32> = (0..(n * n) as u32).map(|i| stream.uniform(i) - 0.5).collect();
+        let matrix = noise(n * n);
         let mut product = vec![0.0; n * n];
         let product_seconds = median(budget, || {
             let (a, b) = (Mat::new(&matrix, n, n), Mat::new(&matrix, n, n));
@@ -68,20 +69,22 @@ impl Peaks {
 
     async fn of_gpu(gpu: &GpuDevice) -> Result<Self> {
         // A software adapter takes a second for what a graphics card does in a microsecond.
-        let n = match gpu.report().kind {
-            AdapterKind::Discrete => 4096,
-            AdapterKind::Software => 256,
-            AdapterKind::Integrated | AdapterKind::Virtual | AdapterKind::Unknown => 2048,
+        let (n, copied) = match gpu.report().kind {
+            AdapterKind::Discrete => (4096, GPU_COPY),
+            AdapterKind::Software => (256, GPU_COPY / 4),
+            AdapterKind::Integrated | AdapterKind::Virtual | AdapterKind::Unknown => (2048, GPU_COPY),
         };
-        let weight = ParameterSpec { name: "weight".into(), shape: vec![n, n], init: Init::Normal(1.0) };
-        let mut program = Program::new(vec![weight], Training::Yes);
+        let parameter = |name: &str, shape, init| ParameterSpec { name: name.into(), shape, init };
+        let weight = parameter("weight", vec![n, n], Init::Normal(1.0));
+        let parameters = vec![weight, parameter("copied", vec![copied], Init::Zeros)];
+        let mut program = Program::new(parameters, Training::Yes);
         let x = program.tensor("x", &[n, n]);
         let weight = program.parameter("weight");
         Projection::with(weight, None).forward(&mut program, Pass::Forward, "product", x, Epilogue::None);
         let token = program.tensor("token", &[1]);
         let mut engine = Engine::gpu(program, gpu).await?;
         engine.initialize(0);
-        engine.write(x, &vec![0.5; n * n]);
+        engine.write(x, &noise(n * n));
         let product_seconds =
             queued_seconds(&mut engine, token, |engine| engine.replay(Pass::Forward, &Step::default())).await?;
         // Two pairs in turns, so that a large cache does not hold what is copied next.
@@ -90,7 +93,7 @@ impl Peaks {
             engine.copy(Field::M, Field::V);
         };
         let copy_seconds = queued_seconds(&mut engine, token, copy_twice).await?;
-        Ok(Self::new(n, product_seconds, 2 * 4 * n * n, copy_seconds))
+        Ok(Self::new(n, product_seconds, 2 * 4 * (n * n + copied), copy_seconds))
     }
 
     fn new(gemm_size: usize, product_seconds: f64, copied_bytes: usize, copy_seconds: f64) -> Self {
@@ -105,6 +108,12 @@ impl Peaks {
     pub fn floor(&self, flops: u64, bytes: u64) -> f64 {
         (flops as f64 / self.gflops).max(bytes as f64 / self.copy_gb_per_s) / 1e9
     }
+}
+
+/// Numbers that cost what numbers cost: a processor may be quicker, or its clock faster, on zeros.
+fn noise(len: usize) -> Vec<f32> {
+    let stream = Stream::new(0, 0, Site::BATCH);
+    (0..len as u32).map(|i| stream.uniform(i) - 0.5).collect()
 }
 
 fn median(budget: f64, mut work: impl FnMut()) -> f64 {
