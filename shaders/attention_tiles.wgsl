@@ -118,7 +118,7 @@ fn multiply(sum: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
     );
 }
 
-// Sets this invocation's part of an operand [64, 16] of multiply_rows: row lane / 4, channels 4 (lane % 4) on.
+// Where an invocation stages its vec4 of an operand [64, 16] of multiply_rows: row lane / 4, channels 4 (lane % 4) on.
 fn operand_slot(lane: u32) -> u32 {
     return lane + lane / (4u * QUADS);
 }
@@ -189,7 +189,7 @@ fn multiply_columns(sum: mat4x4<f32>, lane: u32) -> mat4x4<f32> {
     return result;
 }
 
-// Row and channel of X that this invocation stages for multiply_columns, where it does.
+// Whether this invocation stages a vec4 of X for multiply_columns: of row lane / channel_lanes(), its own channels of the sum.
 fn stages_column(lane: u32) -> bool {
     return lane < DEPTH * channel_lanes();
 }

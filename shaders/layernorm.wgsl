@@ -106,7 +106,8 @@ fn backward(
     let rows = min(BLOCK, params.rows - first_row);
     let inverse = 1.0 / f32(params.channels);
 
-    for (var r = lane / ROW_LANES; r < BLOCK; r += WORKGROUP / ROW_LANES) {
+    for (var base = 0u; base < BLOCK; base += WORKGROUP / ROW_LANES) {
+        let r = base + lane / ROW_LANES;
         let row = first_row + r;
         var row_stats = vec2(0.0);
         var sum = vec2(0.0);

@@ -94,6 +94,8 @@ override B_QUADS: u32 = TILE_COLS / 4u;
 override K_QUADS: u32 = TILE_DEPTH / 4u;
 override A_PATCHES: u32 = A_QUADS * K_QUADS;
 override PATCHES: u32 = (A_QUADS + B_QUADS) * K_QUADS;
+// Whether some threads have a second patch.
+override SECOND: bool = PATCHES > THREADS;
 override B_START: u32 = A_QUADS * TILE_DEPTH;
 // 32 banks are 8 quads: K_QUADS of them are told apart by their depth, the rest are neighbours anyway.
 override SWIZZLE: u32 = 8u / K_QUADS;
@@ -260,14 +262,14 @@ fn multiply(at: Place, lane: u32) -> Sums {
     let other = lane + THREADS;
     var first = load_patch(lane, at.row, at.col, begin);
     var second = mat4x4<f32>();
-    if other < PATCHES {
+    if SECOND && other < PATCHES {
         second = load_patch(other, at.row, at.col, begin);
     }
     for (var done = 0u; done < params.split_depth; done += TILE_DEPTH) {
         // Everybody has finished with the slice before.
         workgroupBarrier();
         store_patch(lane, first);
-        if other < PATCHES {
+        if SECOND && other < PATCHES {
             store_patch(other, second);
         }
         workgroupBarrier();
@@ -277,7 +279,7 @@ fn multiply(at: Place, lane: u32) -> Sums {
         let next = done + TILE_DEPTH;
         if next < params.split_depth {
             first = load_patch(lane, at.row, at.col, begin + next);
-            if other < PATCHES {
+            if SECOND && other < PATCHES {
                 second = load_patch(other, at.row, at.col, begin + next);
             }
         }

@@ -123,12 +123,12 @@ impl Engine {
     pub async fn replay_timed(&mut self, pass: Pass, step: &Step) -> Result<Vec<f64>> {
         match self {
             Self::Cpu(cpu) => {
-                let time = |op: &Box<dyn Op>| {
+                let time = |op: &dyn Op| {
                     let started = Instant::now();
                     op.cpu(&cpu.memory, step);
                     started.elapsed().as_secs_f64()
                 };
-                Ok(cpu.program.ops(pass).iter().map(time).collect())
+                Ok(cpu.program.ops(pass).iter().map(|op| time(op.as_ref())).collect())
             }
             Self::Gpu(gpu) => gpu.0.replay_timed(pass, step).await,
         }

@@ -2,12 +2,13 @@
 
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::cpu::Pool;
-use inkling_core::program::{Field, Precision};
+use inkling_core::program::{Field, Pass, Precision};
 use inkling_core::sample::{Generator, SamplerConfig};
+use inkling_core::step::Step;
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
 use inkling_core::train::{Dataset, Split, TrainConfig, Trainer, TrainingPrecision};
-use inkling_core::{Device, Error, ModelConfig, Weights};
+use inkling_core::{Device, Engine, Error, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -214,6 +215,50 @@ fn the_processor_refuses_float16() {
     let model = model(tokenizer.vocab_size());
     let error = wait(Trainer::new(model, settings, data, Device::Cpu(Pool::new(1)), PLENTY)).map(|_| ()).unwrap_err();
     assert!(matches!(&error, Error::Training(problem) if problem.contains("f16")), "{error}");
+}
+
+#[test]
+fn mixed_precision_scales_the_loss_and_nothing_that_is_seen_of_it() {
+    // The CPU engine keeps float32, so that matrices rounded to 11 bits are the only difference.
+    let (vocab_size, rows) = (7, 6 * 24);
+    let model = ModelConfig { dropout: 0.0, ..model(vocab_size) };
+    let run = |precision, scale: f32| {
+        let settings = TrainConfig { precision, ..settings() };
+        let (program, graph, _) = inkling_core::train::record(&model, &settings).unwrap();
+        let scaler = program.loss_scaler();
+        assert_eq!(scaler.is_some(), precision == TrainingPrecision::F16);
+        let mut engine = Engine::cpu(program, Pool::new(1));
+        engine.initialize(3);
+        if let Some(scaler) = scaler {
+            engine.write(scaler, &[scale, 0.0]);
+        }
+        let step = Step { learning_rate: 1e-3, ..Step::default() };
+        engine.replay(Pass::Load, &step);
+        engine.write_ids(graph.tokens, &(0..rows).map(|i| i * i % 7).collect::<Vec<_>>());
+        engine.write_ids(graph.targets, &(0..rows).map(|i| i * i % 5).collect::<Vec<_>>());
+        for pass in [Pass::Forward, Pass::Backward, Pass::Update] {
+            engine.replay(pass, &step);
+        }
+        let read = |name| wait(engine.read_named(name)).unwrap().data;
+        (read("history")[..4].to_vec(), read("h.1.mlp.c_fc.weight"), scaler.map(|_| read("h.1.mlp.c_fc.weight.half")))
+    };
+    let (full, _, _) = run(TrainingPrecision::F32, 1.0);
+    let (unscaled, weight, _) = run(TrainingPrecision::F16, 1.0);
+    let (scaled, same_weight, half) = run(TrainingPrecision::F16, 1024.0);
+    for (full, mixed) in full.iter().zip(&unscaled) {
+        assert!((full - mixed).abs() <= 1e-3 * full, "{full} {mixed}");
+    }
+    // A power of two changes no digit.
+    assert_eq!((unscaled[0], unscaled[1], &weight), (scaled[0], scaled[1], &same_weight));
+    assert_eq!((unscaled[2], scaled[2]), (1.0, 1024.0));
+    for (value, half) in weight.iter().zip(half.unwrap()) {
+        // Half a unit of 11 bits, or of the smallest float16.
+        let allowed = (value.abs() / 2048.0).max(2.0_f32.powi(-25));
+        assert!((value - half).abs() <= allowed && half.to_bits().trailing_zeros() >= 13, "{value} {half}");
+    }
+    // What overflows is left out, and the scale is halved.
+    let (overflown, _, _) = run(TrainingPrecision::F16, f32::INFINITY);
+    assert_eq!(overflown[3], 1.0);
 }
 
 #[test]

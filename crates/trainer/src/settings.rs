@@ -201,6 +201,7 @@ mod tests {
             ("decay", "all"),
             ("max_grad_norm", "0.5"),
             ("ema_decay", "0.5"),
+            ("precision", "f16"),
             ("seed", "7"),
             ("order", "shuffled"),
             ("eval_steps", "77"),

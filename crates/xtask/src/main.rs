@@ -2,7 +2,10 @@
 //!
 //! Every task can be repeated at no cost, says what it does, and names what is missing and how to get it.
 
+mod apt;
 mod bench;
+mod browser;
+mod core_tests;
 mod error;
 mod golden;
 mod process;
@@ -13,6 +16,7 @@ mod table;
 mod test;
 mod test_counts;
 mod toolchain;
+mod vulkan;
 
 use std::process::ExitCode;
 
@@ -28,9 +32,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Prepare this machine: wasm targets, rustfmt and clippy; with --python also .venv with PyTorch
+    /// Prepare this machine: wasm targets, rustfmt, clippy, what GPU and browser tests need; with --python also .venv with PyTorch
     Setup(setup::Arguments),
-    /// Run everything that must hold, cheapest first: format, lints, docs, tests natively and in wasm
+    /// Run everything that must hold, cheapest first: format, lints, docs, tests natively, on a GPU, in wasm and in a browser
     Test,
     /// Write the PyTorch fixtures anew and open a freshly trained folder in `transformers` (needs Python)
     Golden,

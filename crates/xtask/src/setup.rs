@@ -1,8 +1,10 @@
 //! `cargo xtask setup`: prepares a machine for every other task.
 
+use crate::browser::{ensure_chromedriver, ensure_runner};
 use crate::error::Result;
 use crate::python;
 use crate::toolchain::{WASI, WASM, ensure_component, ensure_node, ensure_target};
+use crate::vulkan::ensure_driver;
 
 /// What to prepare.
 #[derive(clap::Args)]
@@ -12,7 +14,7 @@ pub struct Arguments {
     python: bool,
 }
 
-/// Installs what rustup can, reports what only the user can.
+/// Installs what rustup, cargo and apt-get can, reports what only the user can.
 pub fn run(arguments: &Arguments) -> Result<()> {
     ensure_component("rustfmt", "fmt")?;
     ensure_component("clippy", "clippy")?;
@@ -20,14 +22,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ensure_target(target)?;
     }
     println!("Rust: rustfmt, clippy, {WASM} and {WASI} are there");
-    match ensure_node() {
-        Ok(()) => println!("Node: there"),
-        Err(error) => println!("Node: {error}. Without it `cargo xtask test` skips core's tests in wasm"),
-    }
+    tell("Node", "core's tests in wasm", ensure_node());
+    tell("Vulkan driver", "core's tests on a GPU", ensure_driver());
+    tell("wasm-bindgen-cli", "core's tests in a browser", ensure_runner().map(drop));
+    tell("Chromium and its driver", "core's tests in a browser", ensure_chromedriver().map(drop));
     if arguments.python {
         python::ensure()?;
     } else {
         println!("Python: not asked for; `cargo xtask setup --python` prepares it for `golden` and `bench --vs-torch`");
     }
     Ok(())
+}
+
+/// Says whether something that only some tests need is there.
+fn tell(what: &str, tests: &str, outcome: Result<()>) {
+    match outcome {
+        Ok(()) => println!("{what}: there"),
+        Err(error) => println!("{what}: {error}. Without it `cargo xtask test` skips {tests}"),
+    }
 }

@@ -3,11 +3,17 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use crate::browser::{ensure_chromedriver, ensure_runner};
+use crate::core_tests;
 use crate::error::Result;
 use crate::process::{cargo, root, run as run_to_the_end, watch};
 use crate::steps::{Absence, Steps};
 use crate::test_counts::TestCounts;
 use crate::toolchain::{AARCH64, WASI, WASM, ensure_component, ensure_node, ensure_target};
+use crate::vulkan::ensure_driver;
+
+/// A browser that has not finished by then hangs: SwiftShader takes some seconds.
+const BROWSER_SECONDS: &str = "300";
 
 /// Runs all steps up to the first failure. The last line of output is `N passed, N failed[, N skipped]`.
 pub fn run() -> ExitCode {
@@ -23,21 +29,41 @@ pub fn run() -> ExitCode {
     steps.step("docs", |_| {
         run_to_the_end(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
     });
-    steps.optional_step("core builds for the browser", |_| {
+    steps.optional_step("lints for the browser", |_| {
         ensure_target(WASM)?;
-        run_to_the_end(cross_cargo().args(["check", "--package", "inkling-core", "--target", WASM]))
+        let mut command = cross_cargo();
+        command.args(["clippy", "--package", "inkling-core", "--lib", "--test", core_tests::WEB, "--target", WASM]);
+        run_to_the_end(command.args(["--", "--deny", "warnings"]))
     });
     steps.optional_step("core builds with NEON", |_| {
         ensure_target(AARCH64)?;
         run_to_the_end(cross_cargo().args(["check", "--package", "inkling-core", "--target", AARCH64]))
     });
-    steps.step("tests", |counts| tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), counts));
+    let mut gpu = Gpu::Absent;
+    steps.optional_step("a driver for GPU tests", |counts| match ensure_driver() {
+        Ok(()) => {
+            gpu = Gpu::Required;
+            Ok(())
+        }
+        Err(missing) => {
+            counts.skipped = core_tests::count_gpu_tests()?;
+            Err(missing)
+        }
+    });
+    steps.step("tests", |counts| {
+        let mut command = cargo();
+        tests(gpu.tell(command.args(["test", "--workspace", "--exclude", "inkling-core", "--no-fail-fast"])), counts)
+    });
+    steps.step("core's tests", |counts| {
+        tests(&mut core_tests::on_the_processor()?, counts)?;
+        tests(cargo().args(["test", "--package", "inkling-core", "--doc"]), counts)
+    });
     // The machine's widest instruction set has just been tested. Elsewhere than on x86-64 core ignores the variable.
     for (name, level) in [("core's tests with AVX2", "avx2"), ("core's tests without SIMD", "portable")] {
-        steps.step(name, |counts| {
-            let mut command = cargo();
-            tests(command.args(["test", "--package", "inkling-core"]).env("INKLING_SIMD", level), counts)
-        });
+        steps.step(name, |counts| tests(core_tests::on_the_processor()?.env("INKLING_SIMD", level), counts));
+    }
+    if gpu == Gpu::Required {
+        steps.step("core's tests on a GPU", |counts| tests(gpu.tell(&mut core_tests::on_a_gpu()), counts));
     }
     steps.optional_step("core's tests in wasm", |counts| {
         ensure_target(WASI)?;
@@ -50,8 +76,33 @@ pub fn run() -> ExitCode {
             counts,
         )
     });
+    steps.optional_step("core's tests in a browser", |counts| {
+        ensure_target(WASM)?;
+        let (runner, chromedriver) = (ensure_runner()?, ensure_chromedriver()?);
+        let runner = format!("target.{WASM}.runner = ['{}']", runner.display());
+        let mut command = cross_cargo();
+        command.args(["test", "--package", "inkling-core", "--test", core_tests::WEB, "--target", WASM]);
+        command.args(["--config", &runner]).env("CHROMEDRIVER", chromedriver);
+        tests(command.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_SECONDS), counts)
+    });
     print!("{}", steps.report());
     if steps.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether GPU tests can run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gpu {
+    /// They say that they are skipped.
+    Absent,
+    /// A driver is there: one that gives no adapter is a failure, not a reason to skip.
+    Required,
+}
+
+impl Gpu {
+    /// Tells the tests.
+    fn tell(self, command: &mut Command) -> &mut Command {
+        if self == Self::Required { command.env("INKLING_REQUIRE_GPU", "1") } else { command }
+    }
 }
 
 /// Runs a `cargo test` and adds up its closing lines.

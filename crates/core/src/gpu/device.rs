@@ -169,6 +169,10 @@ impl GpuDevice {
     ///
     /// # Errors
     /// When there is no adapter, or it gives no device.
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
+    )]
     pub async fn request() -> Result<Self> {
         Ok(Self::request_adapter(|_| Some(0)).await?)
     }

@@ -232,8 +232,8 @@ mod tests {
         engine.initialize(4);
         let stream = Stream::new(6, 0, Site::BATCH);
         let vocab = config.vocab_size as u32;
-        let mut ids = |tensor, offset: u32| {
-            let ids: Vec<u32> = (0..300).map(|i| stream.below(i + offset, vocab)).collect();
+        let mut ids = |tensor, offset| {
+            let ids: Vec<u32> = (0_u32..300).map(|i| stream.below(i + offset, vocab)).collect();
             engine.write_ids(tensor, &ids);
         };
         ids(graph.tokens, 0);

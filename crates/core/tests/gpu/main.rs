@@ -6,6 +6,7 @@
 //! Without an adapter these tests say that they were skipped; with `INKLING_REQUIRE_GPU` set they fail.
 
 mod generation;
+mod lowering;
 mod model;
 mod ops;
 mod shaders;

@@ -66,8 +66,9 @@ fn every_tile_runs_on_the_least_adapter() {
 #[test]
 fn products_are_measured_once() {
     let Some(device) = device() else { return };
-    let products = LAYOUTS.map(|layout| product(layout, 300, 20, 24));
-    assert_eq!(wait(device.measure(&products)).unwrap(), 3);
+    // 256 rows may be split once.
+    let products = [Layout::BackwardInput, Layout::BackwardWeight].map(|layout| product(layout, 256, 20, 24));
+    assert_eq!(wait(device.measure(&products)).unwrap(), 2);
     let tuning = device.tuning();
     let program = Program::new(vec![], Training::No);
     let mut kernels = Kernels::new(&program, device.capabilities()).tuned(&tuning);

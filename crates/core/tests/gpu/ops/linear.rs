@@ -17,13 +17,15 @@ fn sums_of(depth: usize) -> Tolerance {
 }
 
 /// One, odd, and one more and less than the sizes of tiles: lines that are whole quads, and that are not.
-const SIZES: [Sizes; 6] = [
+const SIZES: [Sizes; 7] = [
     Sizes { rows: 1, outputs: 1, inputs: 1 },
     Sizes { rows: 3, outputs: 7, inputs: 5 },
     Sizes { rows: 33, outputs: 65, inputs: 31 },
     Sizes { rows: 64, outputs: 32, inputs: 64 },
     Sizes { rows: 65, outputs: 132, inputs: 68 },
     Sizes { rows: 129, outputs: 33, inputs: 36 },
+    // More than one group of tiles, the last smaller, with several tiles across.
+    Sizes { rows: 300, outputs: 70, inputs: 40 },
 ];
 
 /// Element types of a layer's tensors.
