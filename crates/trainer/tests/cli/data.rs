@@ -130,12 +130,12 @@ fn what_is_piped_has_no_colours_and_no_bars() {
 fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_no_drama() {
     let cache = tempfile::tempdir().unwrap();
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = trainer(cache.path(), &["devices"]).stdout(full).output().unwrap();
+    let output = trainer(cache.path(), &["inspect", "--preset", "tiny"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cannot write to stdout: No space left"), "{output:?}");
 
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = trainer(cache.path(), &["devices"]).stdout(writer).output().unwrap();
+    let output = trainer(cache.path(), &["inspect", "--preset", "tiny"]).stdout(writer).output().unwrap();
     assert_eq!((output.status.code(), stderr(&output)), (Some(1), ""));
 }
