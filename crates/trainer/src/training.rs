@@ -154,12 +154,15 @@ impl<'a> Run<'a> {
         while !self.trainer.is_finished() {
             self.trainer.step().await?;
             let step = self.trainer.state().step;
-            drill.at(step, self.processor.gpu());
+            let is_drill = drill.strikes_after(step);
             let settings = self.trainer.settings();
             let evaluates = step.is_multiple_of(settings.eval_steps) || step == settings.max_steps;
             let saves = self.saved_at.elapsed() >= SAVE_INTERVAL;
-            if evaluates || saves || interrupt.is_raised() || self.group.is_full(step) {
+            if evaluates || saves || interrupt.is_raised() || is_drill || self.group.is_full(step) {
                 self.take_reports(&bar).await?;
+            }
+            if let (true, Some(gpu)) = (is_drill, self.processor.gpu()) {
+                gpu.destroy();
             }
             if evaluates {
                 bar.say("evaluating");

@@ -13,7 +13,6 @@ use inkling_core::Error as Core;
 use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::error::GpuError;
-use inkling_core::gpu::GpuDevice;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{Dataset, RunState, TrainConfig, Trainer};
 
@@ -205,12 +204,8 @@ impl LossDrill {
         Self { steps: steps.rsplit(',').filter_map(|step| step.parse().ok()).collect() }
     }
 
-    /// To be called after every update.
-    pub fn at(&mut self, step: u64, gpu: Option<&GpuDevice>) {
-        if let Some(gpu) = gpu
-            && self.steps.pop_if(|&mut next| next == step).is_some()
-        {
-            gpu.destroy();
-        }
+    /// Whether to take the device away after this update, once it is reported: what is logged then has to be cut again.
+    pub fn strikes_after(&mut self, step: u64) -> bool {
+        self.steps.pop_if(|&mut next| next == step).is_some()
     }
 }
