@@ -86,11 +86,11 @@ pub enum GpuError {
     )]
     Limit {
         /// Its name.
-        adapter: String,
+        adapter: Box<str>,
         /// WebGPU's name of the limit.
         limit: &'static str,
         /// Tensor or kernel that is too large.
-        what: String,
+        what: Box<str>,
         /// What it needs.
         need: u64,
         /// What there is.

@@ -124,7 +124,8 @@ impl Gpu {
         device.check()?;
         let mut lowered = Lowered::new(&program, device);
         // Before anything is allocated: measuring needs memory of its own for a while.
-        if device.report().kind.is_hardware() && device.measure(&lowered.unmeasured).await? > 0 {
+        let measures = device.report().kind.is_hardware() && device.capabilities().timestamps;
+        if measures && device.measure(&lowered.unmeasured).await? > 0 {
             lowered = Lowered::new(&program, device);
         }
         let inner = &*device.0;
@@ -474,7 +475,9 @@ async fn buffer(inner: &Inner, label: &str, size: u64, what: impl Fn() -> String
     ] {
         if size > have {
             let adapter = inner.report.name.clone();
-            return Err(GpuError::Limit { adapter, limit, what: what(), need: size, have }.into());
+            return Err(
+                GpuError::Limit { adapter: adapter.into(), limit, what: what().into(), need: size, have }.into()
+            );
         }
     }
     let scope = inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);

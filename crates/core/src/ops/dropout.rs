@@ -20,6 +20,9 @@ pub struct DropoutSite {
 }
 
 impl DropoutSite {
+    /// Drops nothing.
+    pub const NONE: Self = Self { p: 0.0, site: Site(0) };
+
     /// The mask at this step; `None` when nothing is dropped.
     pub fn mask(self, step: &Step) -> Option<Dropout> {
         step.dropout(self.p, self.site)

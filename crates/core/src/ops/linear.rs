@@ -143,22 +143,20 @@ impl Op for Linear {
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let product = product(kernels, Layout::Forward, self.sizes, [self.x, self.weight, self.y]);
         let (mut dispatch, _) = product.dispatch(kernels.choose(&product));
-        let (mut kept, mut drops) = (None, false);
+        let (mut kept, mut dropout) = (None, DropoutSite::NONE);
         match self.epilogue {
             Epilogue::None => {}
             Epilogue::Activation { slope, .. } => kept = slope,
-            Epilogue::Residual { dropout, .. } => {
-                drops = dropout.p > 0.0;
-                dispatch = dropout.params(dispatch);
-            }
+            Epilogue::Residual { dropout: of_branch, .. } => dropout = of_branch,
         }
-        dispatch = dispatch
+        dispatch = dropout
+            .params(dispatch)
             .bind("a", self.x)
             .bind("b", self.weight)
             .bind("bias", self.bias)
             .constant("HAS_BIAS", self.bias.is_some())
             .constant("KEEPS_SLOPE", kept.is_some())
-            .constant("DROPS", drops);
+            .constant("DROPS", dropout.p > 0.0);
         dispatch = product.bind_output(dispatch, ["c", "c_scalars"], self.y);
         dispatch = product.bind_output(dispatch, ["slope", "slope_scalars"], kept);
         kernels.push(self.epilogue.bind(dispatch));

@@ -65,8 +65,12 @@ fn check(program: &Program, dispatch: &Dispatch) {
         .filter(|(_, dtype)| *dtype == DType::F16)
         .collect();
     let source = dispatch.shader.module(&types);
-    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&source)));
-    let mut validator = Validator::new(ValidationFlags::all(), NagaCapabilities::SHADER_FLOAT16);
+    let module =
+        naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&source)));
+    let mut validator = Validator::new(
+        ValidationFlags::all(),
+        NagaCapabilities::SHADER_FLOAT16 | NagaCapabilities::SHADER_FLOAT16_IN_FLOAT32,
+    );
     let info = validator.validate(&module).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&source)));
     let constants = dispatch.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
     let entry = Some((ShaderStage::Compute, dispatch.entry));

@@ -142,6 +142,11 @@ fn train(trainer: &mut Trainer, steps: usize) -> Vec<StepReport> {
     wait(trainer.reports()).unwrap()
 }
 
+/// Losses of the same run on two engines: some ten steps are no further apart than one, a few roundings.
+const SAME_RUN: f64 = 1e-5;
+/// And in float16: operands of 11 bits have errors of 2^-12, which average out over the sums of a product.
+const HALF_RUN: f64 = 5e-4;
+
 /// Compares losses and gradient norms of a few updates; errors grow from one to the next.
 fn compare_reports(what: &str, expected: &[StepReport], found: &[StepReport], relative: f64) {
     assert_eq!(expected.len(), found.len(), "{what}");
@@ -191,12 +196,12 @@ fn ten_updates_and_an_evaluation_are_the_cpus() {
         let mut on_cpu = trainer(&model, &settings, cpu());
         let mut on_gpu = trainer(&model, &settings, Device::Gpu(device.clone()));
         let (expected, found) = (train(&mut on_cpu, 10), train(&mut on_gpu, 10));
-        compare_reports(&what, &expected, &found, 1e-4);
+        compare_reports(&what, &expected, &found, SAME_RUN);
         assert!(settings.max_grad_norm == 0.0 || expected.iter().all(|report| report.grad_norm > 0.1), "{expected:?}");
         let [expected, found] = [&mut on_cpu, &mut on_gpu].map(|trainer| wait(trainer.evaluate(Split::Val)).unwrap());
         assert_eq!((expected.tokens, expected.protocol), (found.tokens, found.protocol));
-        assert!((expected.loss - found.loss).abs() <= 1e-4 * expected.loss, "{what}: {expected:?}, {found:?}");
-        compare_weights(&what, &wait(on_cpu.weights()).unwrap(), &wait(on_gpu.weights()).unwrap(), 2e-3);
+        assert!((expected.loss - found.loss).abs() <= SAME_RUN * expected.loss, "{what}: {expected:?}, {found:?}");
+        compare_weights(&what, &wait(on_cpu.weights()).unwrap(), &wait(on_gpu.weights()).unwrap(), 1e-4);
     }
 }
 
@@ -208,7 +213,7 @@ fn a_repeated_run_is_identical_however_it_is_watched() {
         let run = |watched: bool| {
             let mut trainer = trainer(&model, &settings, Device::Gpu(device.clone()));
             let mut reports = Vec::new();
-            for _ in 0..5 {
+            for _ in 0..3 {
                 reports.extend(train(&mut trainer, 1));
                 if watched {
                     wait(trainer.evaluate(Split::Val)).unwrap();
@@ -244,12 +249,12 @@ fn a_run_goes_on_on_either_engine() {
         let rest = train(&mut straight, 4);
         let what = format!("{name}, {settings:?}");
         assert!(train(&mut resume(&model, &saved, gpu()), 4) == rest, "{what}: GPU to GPU is exact");
-        compare_reports(&format!("{what}: GPU to CPU"), &rest, &train(&mut resume(&model, &saved, cpu()), 4), 1e-4);
+        compare_reports(&format!("{what}: GPU to CPU"), &rest, &train(&mut resume(&model, &saved, cpu()), 4), SAME_RUN);
 
         let mut on_cpu = trainer(&model, &settings, cpu());
-        compare_reports(&what, &first, &train(&mut on_cpu, 4), 1e-4);
+        compare_reports(&what, &first, &train(&mut on_cpu, 4), SAME_RUN);
         let saved = checkpoint(&mut on_cpu);
-        compare_reports(&format!("{what}: CPU to GPU"), &rest, &train(&mut resume(&model, &saved, gpu()), 4), 1e-4);
+        compare_reports(&format!("{what}: CPU to GPU"), &rest, &train(&mut resume(&model, &saved, gpu()), 4), SAME_RUN);
     }
 }
 
@@ -291,15 +296,15 @@ fn half_device() -> Option<GpuDevice> {
 #[test]
 fn float16_training_follows_float32() {
     let Some(device) = half_device() else { return };
-    for (name, settings) in variations() {
+    // A bigram has nothing that could be float16.
+    for (name, settings) in variations().into_iter().filter(|(name, _)| *name != "bigram") {
         let (model, what) = (model(name), format!("{name}, {settings:?}"));
         let [mut full, mut mixed] =
             [settings.clone(), half(settings)].map(|settings| trainer(&model, &settings, Device::Gpu(device.clone())));
-        let (expected, found) = (train(&mut full, 20), train(&mut mixed, 20));
-        // Operands of 11 bits: errors of 2^-12, averaged out over the sums of a product, and as many steps to grow in.
-        compare_reports(&what, &expected, &found, 5e-3);
+        let (expected, found) = (train(&mut full, 10), train(&mut mixed, 10));
+        compare_reports(&what, &expected, &found, HALF_RUN);
         let [expected, found] = [&mut full, &mut mixed].map(|trainer| wait(trainer.evaluate(Split::Val)).unwrap().loss);
-        assert!((expected - found).abs() <= 5e-3 * expected, "{what}: validation {expected} and {found}");
+        assert!((expected - found).abs() <= HALF_RUN * expected, "{what}: validation {expected} and {found}");
     }
 }
 
