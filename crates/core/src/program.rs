@@ -426,6 +426,11 @@ impl Program {
         self.buffers.iter().map(|&(len, _)| 4 * len as u64).sum()
     }
 
+    /// Bytes that a GPU allocates for this program's tensors.
+    pub fn gpu_memory_bytes(&self) -> u64 {
+        self.buffers.iter().map(|&(len, dtype)| (dtype.bytes() * len) as u64).sum()
+    }
+
     /// Floating-point operations of one replay of a pass.
     pub fn flops(&self, pass: Pass) -> u64 {
         self.ops(pass).iter().map(|op| op.flops()).sum()

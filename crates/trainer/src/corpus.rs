@@ -7,8 +7,7 @@
 //! | anything else | that file |
 //!
 //! Whatever was fetched is kept in the cache folder and never trusted blindly: the SHA-256 of a cached text is checked each
-//! time it is used, and a text that fails is reported and fetched again. The folder is the user's cache folder for
-//! `inkling` (`~/.cache/inkling` on Linux), or `INKLING_CACHE` where that is set.
+//! time it is used, and a text that fails is reported and fetched again.
 
 mod cache;
 mod cargo_package;
@@ -25,6 +24,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::cache_folder;
 use crate::error::{Error, Result};
 use crate::terminal::Terminal;
 
@@ -94,17 +94,10 @@ pub struct Library<'a> {
 }
 
 impl<'a> Library<'a> {
-    /// The user's cache folder (or `INKLING_CACHE`) and the cargo that runs us (`CARGO`) or is on the path.
+    /// The cache folder and the cargo that runs us (`CARGO`) or is on the path.
     pub fn from_environment(terminal: &'a Terminal) -> Result<Self> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let cache = match set("INKLING_CACHE") {
-            Some(folder) => folder.into(),
-            None => {
-                let folders = directories::ProjectDirs::from("", "", "inkling").ok_or(Error::NoCacheFolder)?;
-                folders.cache_dir().to_owned()
-            }
-        };
-        let cargo = set("CARGO").unwrap_or_else(|| "cargo".into());
+        let cargo = std::env::var_os("CARGO").filter(|value| !value.is_empty()).unwrap_or_else(|| "cargo".into());
+        let cache = cache_folder::locate()?;
         Ok(Self { cache, home: tinyshakespeare::HOME.into(), cargo, terminal })
     }
 

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use inkling_core::error::GpuError;
 use serde_json::json;
 
 use crate::format::{self, command_line};
@@ -125,13 +126,26 @@ pub enum Error {
         hint: String,
     },
 
-    /// A device that this machine or this program lacks.
-    #[error("cannot compute on the {device}: {problem}")]
-    Device {
-        /// Which.
-        device: &'static str,
+    /// An `--adapter` that cannot be had.
+    #[error("cannot use the adapter {wanted}: {problem}")]
+    Adapter {
+        /// What was asked for.
+        wanted: String,
         /// Why not.
-        problem: &'static str,
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A GPU that was lost again and again while a run got nowhere.
+    #[error("{problem}, {times} times in a row without progress{}", saved_in(.saved.as_deref()))]
+    GpuLost {
+        /// What core said last.
+        problem: GpuError,
+        /// How often.
+        times: u32,
+        /// The run folder that holds what was done, if anything was saved.
+        saved: Option<PathBuf>,
     },
 
     /// `--resume` together with a setting of the run.
@@ -166,7 +180,7 @@ pub enum Error {
         /// The checkpoint folder.
         folder: PathBuf,
         /// What core says, beginning with the file's name.
-        problem: inkling_core::Error,
+        problem: Box<inkling_core::Error>,
         /// What to do.
         hint: String,
     },
@@ -179,7 +193,7 @@ pub enum Error {
         /// The text.
         origin: String,
         /// What core says.
-        problem: inkling_core::Error,
+        problem: Box<inkling_core::Error>,
     },
 
     /// No checkpoint where one was expected.
@@ -225,7 +239,7 @@ pub enum Error {
     },
 
     /// The user stopped the work and its state is safe.
-    #[error("interrupted{}", .saved.as_ref().map(|path| format!("; saved in {}", path.display())).unwrap_or_default())]
+    #[error("interrupted{}", saved_in(.saved.as_deref()))]
     Interrupted {
         /// The run folder that was saved, if any.
         saved: Option<PathBuf>,
@@ -238,6 +252,12 @@ pub enum Error {
     /// Whoever read our output stopped reading (`trainer … | head`).
     #[error("the reader of the output closed it")]
     OutputClosed,
+}
+
+impl From<GpuError> for Error {
+    fn from(error: GpuError) -> Self {
+        Self::Core(error.into())
+    }
 }
 
 impl Error {
@@ -256,7 +276,7 @@ impl Error {
             | Error::RunExists { .. }
             | Error::NotARun { .. }
             | Error::Setting { .. }
-            | Error::Device { .. }
+            | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
             | Error::OtherData { .. }
             | Error::Checkpoint { .. }
@@ -270,7 +290,13 @@ impl Error {
                 | Core::Tokenizer(_)
                 | Core::Checkpoint { .. }
                 | Core::Sampling(_)
-                | Core::Memory { .. },
+                | Core::Memory { .. }
+                | Core::Gpu(
+                    GpuError::NoAdapter(_)
+                    | GpuError::NoDevice { .. }
+                    | GpuError::Limit { .. }
+                    | GpuError::Feature { .. },
+                ),
             ) => 2,
             _ => 1,
         }
@@ -286,7 +312,13 @@ impl Error {
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
             Error::Setting { .. } => "setting",
-            Error::Device { .. } => "device",
+            Error::Adapter { .. }
+            | Error::Core(Core::Gpu(
+                GpuError::NoAdapter(_) | GpuError::NoDevice { .. } | GpuError::Limit { .. } | GpuError::Feature { .. },
+            )) => "device",
+            Error::GpuLost { .. } | Error::Core(Core::Gpu(GpuError::Lost(_))) => "gpu_lost",
+            Error::Core(Core::Gpu(GpuError::OutOfMemory(_))) => "gpu_memory",
+            Error::Core(Core::Gpu(_)) => "gpu",
             Error::ResumeSetting { .. } => "resume_setting",
             Error::OtherData { .. } => "other_data",
             Error::Core(Core::Sampling(_)) => "sampling",
@@ -320,10 +352,19 @@ impl Error {
             | Error::Unobtainable { hint, .. }
             | Error::NoCheckpoint { hint, .. }
             | Error::Setting { hint, .. }
+            | Error::Adapter { hint, .. }
             | Error::Checkpoint { hint, .. } => Some(hint.clone()),
-            Error::Device { .. } => Some("leave --device out, or pass --device cpu".into()),
+            Error::GpuLost { saved, .. } => Some(match saved {
+                Some(path) => {
+                    let out = format::argument(path);
+                    let command = command_line(&format!("train --resume --out {out} --device cpu"));
+                    format!("look for a newer driver, or continue without the GPU: {command}")
+                }
+                None => "look for a newer driver, or train with --device cpu".into(),
+            }),
+            Error::Core(inkling_core::Error::Gpu(GpuError::Lost(_))) => Some("try again, or pass --device cpu".into()),
             Error::ResumeSetting { .. } => Some(
-                "only --steps, --threads, --device and the place of the text (--data) may differ; for other settings \
+                "only --steps, --device, --adapter, --threads and the place of the text (--data) may differ; for other settings \
                  start another run with --out PATH"
                     .into(),
             ),
@@ -379,6 +420,10 @@ pub fn error_object(kind: &str, message: &str, hint: Option<&str>, exit_code: u8
     json!({ "error": { "kind": kind, "message": message, "hint": hint, "exit_code": exit_code } })
 }
 
+fn saved_in(folder: Option<&Path>) -> String {
+    folder.map(|path| format!("; saved in {}", path.display())).unwrap_or_default()
+}
+
 fn io_hint(kind: io::ErrorKind) -> Option<&'static str> {
     use io::ErrorKind::*;
     match kind {
@@ -411,6 +456,8 @@ mod tests {
             (Error::Core(inkling_core::Error::Diverged { step: 3, problem: "loss is NaN".into() }), 1),
             (Error::io("write", Path::new("x"))(full), 1),
             (Error::Interrupted { saved: None }, 130),
+            (Error::Core(GpuError::NoAdapter("install a driver".into()).into()), 2),
+            (Error::Core(GpuError::Lost("reset".into()).into()), 1),
         ] {
             assert_eq!(error.exit_code(), code, "{error}");
         }
@@ -431,6 +478,16 @@ mod tests {
         for text in ["lower --lr", "--out", "--overwrite", "best/ and last/ is intact"] {
             assert!(hint.contains(text), "{hint}");
         }
+    }
+
+    #[test]
+    fn a_lost_gpu_says_where_the_run_is_and_how_it_goes_on_without_one() {
+        let problem = || GpuError::Lost("reset".into());
+        let error = Error::GpuLost { problem: problem(), times: 3, saved: Some("runs/a".into()) };
+        let text = error.to_string();
+        assert!(text.contains("was lost (reset)") && text.ends_with("without progress; saved in runs/a"), "{text}");
+        assert!(error.hint().unwrap().contains("train --resume --out runs/a --device cpu"), "{error:?}");
+        assert!(!Error::GpuLost { problem: problem(), times: 3, saved: None }.to_string().contains("saved"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! This crate owns paths, the network and the terminal; everything about models is in `inkling-core`.
 
 mod atomic_file;
+mod cache_folder;
 mod cli;
 mod commands;
 mod continuation;
@@ -10,6 +11,7 @@ mod corpus;
 mod device;
 mod error;
 mod format;
+mod gpu_tuning;
 mod interrupt;
 mod memory;
 mod model_source;
@@ -51,7 +53,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Inspect(arguments) => commands::inspect::run(&arguments, terminal),
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
-        Command::Devices(arguments) => commands::devices::run(&arguments, terminal),
+        Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }
 }
 

@@ -72,7 +72,7 @@ fn load_with(
         Ok(checkpoint) => Ok(LoadedModel { folder, checkpoint }),
         Err(problem) => {
             let hint = "take a copy of it that is whole, or another checkpoint: a run has best/ and last/".into();
-            Err(Error::Checkpoint { folder, problem, hint })
+            Err(Error::Checkpoint { folder, problem: Box::new(problem), hint })
         }
     }
 }

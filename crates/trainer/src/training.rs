@@ -1,7 +1,7 @@
 //! A training run: steps, evaluations and saves, until it is done, out of patience or interrupted.
 //!
 //! ```text
-//! each step          metrics.jsonl, progress bar
+//! each step          metrics.jsonl, progress bar; on a GPU several steps at a time, see [`Group`]
 //! each evaluation    val loss, a sample, metrics.jsonl; then best/ (if it is the best), last/, loss.svg
 //! in between         last/, once a minute
 //! Ctrl-C             last/, loss.svg
@@ -11,8 +11,10 @@
 //! from `last/` has that best checkpoint or makes it again. The rest is core's promise that the same settings, data and
 //! step give the same bits.
 
+mod group;
 pub mod history;
 pub mod report;
+pub mod session;
 
 use std::time::{Duration, Instant};
 
@@ -21,20 +23,22 @@ use inkling_core::error::check_memory;
 use inkling_core::nn::Generation;
 use inkling_core::program::Precision;
 use inkling_core::sample::SamplerConfig;
-use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{Split, StepReport, Trainer};
-use inkling_core::{Device, ModelConfig, Weights};
+use inkling_core::{ModelConfig, Weights};
 
 use crate::continuation::{Continuation, default_prompt};
+use crate::device::Processor;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::model_source;
 use crate::plot::LossPlot;
+use crate::run_folder::Slot;
 use crate::run_folder::metrics::MetricsLog;
-use crate::run_folder::{RunFolder, Slot};
-use crate::terminal::{Terminal, TrainingBar};
+use crate::terminal::TrainingBar;
+use group::Group;
 use history::{EvaluationRecord, History, StepRecord};
 use report::Summary;
+use session::{LossDrill, Session};
 
 /// Longest time of work that a kill can cost, short of a single step or evaluation.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
@@ -45,84 +49,92 @@ const LONG_SAMPLE: usize = 300;
 /// Slightly below 1: the model's own distribution without its least likely letters.
 const TEMPERATURE: f32 = 0.8;
 
-/// Fails when training, sampling and saving together need more than `available` bytes.
-pub fn check_run_memory(trainer: &Trainer, available: u64) -> Result<()> {
-    Ok(check_memory(run_memory(trainer)?, available)?)
+/// Memory that a run takes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunMemory {
+    /// Of this machine.
+    pub host: u64,
+    /// Of the GPU.
+    pub gpu: u64,
 }
 
-/// Bytes that a run allocates: both programs, and a save's copies of weights and moments, as tensors and as file contents.
-pub fn run_memory(trainer: &Trainer) -> Result<u64> {
-    const COPIES: u64 = 2 * 3;
-    let (generation, _) = Generation::record(trainer.model(), Precision::Half)?;
-    let saving = COPIES * 4 * trainer.model().num_parameters();
-    Ok(trainer.engine().program().memory_bytes() + generation.memory_bytes() + saving)
+impl RunMemory {
+    /// Both programs, and a save's copies of weights and moments, as tensors and as file contents.
+    pub fn of(trainer: &Trainer, processor: &Processor) -> Result<Self> {
+        const COPIES: u64 = 2 * 3;
+        let (generation, _) = Generation::record(trainer.model(), Precision::Half)?;
+        let training = trainer.engine().program();
+        let saving = COPIES * 4 * trainer.model().num_parameters();
+        Ok(match processor {
+            Processor::Cpu { .. } => {
+                Self { host: training.memory_bytes() + generation.memory_bytes() + saving, gpu: 0 }
+            }
+            Processor::Gpu(_) => {
+                Self { host: saving, gpu: training.gpu_memory_bytes() + generation.gpu_memory_bytes() }
+            }
+        })
+    }
+
+    /// Fails when that is more than `available` bytes of this machine's.
+    pub fn check(self, available: u64) -> Result<()> {
+        Ok(check_memory(self.host, available)?)
+    }
 }
 
-/// A run in its folder.
+/// A run on a device.
 pub struct Run<'a> {
+    session: &'a Session<'a>,
     trainer: Trainer,
-    tokenizer: Tokenizer,
-    characters_per_token: f64,
     writer: Continuation,
-    folder: RunFolder,
+    processor: Processor,
     log: MetricsLog,
     history: History,
-    terminal: &'a Terminal,
-    /// Step of the latest save of `last/` by this process.
-    saved_step: Option<u64>,
+    group: Group,
     saved_at: Instant,
     /// Up to here, time is counted in the run's state.
     counted_until: Instant,
     speed: Speed,
 }
 
-/// What a run starts from.
-pub struct Parts<'a> {
-    /// At the step where the run goes on.
+/// Where a run goes on.
+pub struct Start {
+    /// At that step.
     pub trainer: Trainer,
-    /// Of the text.
-    pub tokenizer: Tokenizer,
-    /// 1 for a character tokenizer.
-    pub characters_per_token: f64,
-    /// Generates the samples.
-    pub device: Device,
-    /// Held for writing.
-    pub folder: RunFolder,
+    /// What the trainer computes on.
+    pub processor: Processor,
     /// Open at its end.
     pub log: MetricsLog,
     /// What the log holds.
     pub history: History,
-    /// Where progress goes.
-    pub terminal: &'a Terminal,
 }
 
 impl<'a> Run<'a> {
     /// Puts a run together.
-    pub async fn new(parts: Parts<'a>) -> Result<Self> {
-        let Parts { trainer, tokenizer, characters_per_token, device, folder, log, history, terminal } = parts;
+    pub async fn new(session: &'a Session<'a>, start: Start) -> Result<Self> {
+        let Start { trainer, processor, log, history } = start;
         let sampling = SamplerConfig { temperature: TEMPERATURE, ..SamplerConfig::default() };
         let weights = trainer.weights().await?;
         let writer = Continuation::new(
             trainer.model(),
             &weights,
-            tokenizer.clone(),
+            session.tokenizer.clone(),
             sampling,
             Precision::Half,
-            device,
+            processor.device(),
             u64::MAX,
         )
         .await?;
+        processor.keep_tuning(session.terminal);
         let now = Instant::now();
+        let group = Group::new(trainer.state().step, processor.gpu().is_some());
         Ok(Self {
+            session,
             trainer,
-            tokenizer,
-            characters_per_token,
             writer,
-            folder,
+            processor,
             log,
             history,
-            terminal,
-            saved_step: None,
+            group,
             saved_at: now,
             counted_until: now,
             speed: Speed::default(),
@@ -132,44 +144,77 @@ impl<'a> Run<'a> {
     /// Trains to the end.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once everything is saved; failures of the disk; core's [`Diverged`](inkling_core::Error).
-    pub async fn finish(mut self, interrupt: &Interrupt) -> Result<Summary> {
-        let bar = self.terminal.training_bar(self.trainer.settings().max_steps, self.trainer.state().step);
-        bar.println(self.terminal, report::TABLE_HEADER);
+    /// [`Error::Interrupted`] once everything is saved; failures of the disk; core's [`Diverged`](inkling_core::Error), and
+    /// what went wrong on a GPU.
+    pub async fn finish(mut self, interrupt: &Interrupt, drill: &mut LossDrill) -> Result<Summary> {
+        let terminal = self.session.terminal;
+        let bar = terminal.training_bar(self.trainer.settings().max_steps, self.trainer.state().step);
+        bar.println(terminal, report::TABLE_HEADER);
+        self.group.restart();
         while !self.trainer.is_finished() {
-            let started = Instant::now();
             self.trainer.step().await?;
-            let step = self.trainer.reports().await?.pop().expect("a report of each step");
-            self.take_note(&step, started.elapsed(), &bar)?;
-            if step.step % self.trainer.settings().eval_steps == 0 || step.step == self.trainer.settings().max_steps {
+            let step = self.trainer.state().step;
+            let is_drill = drill.strikes_after(step);
+            let settings = self.trainer.settings();
+            let evaluates = step.is_multiple_of(settings.eval_steps) || step == settings.max_steps;
+            let saves = self.saved_at.elapsed() >= SAVE_INTERVAL;
+            if evaluates || saves || interrupt.is_raised() || is_drill || self.group.is_full(step) {
+                self.take_reports(&bar).await?;
+            }
+            if let (true, Some(gpu)) = (is_drill, self.processor.gpu()) {
+                gpu.destroy();
+            }
+            if evaluates {
                 bar.say("evaluating");
                 self.evaluate(&bar).await?;
-            } else if self.saved_at.elapsed() >= SAVE_INTERVAL {
+            } else if saves {
                 self.save_last().await?;
             }
             if interrupt.is_raised() && !self.trainer.is_finished() {
-                if self.saved_step != Some(step.step) {
+                self.take_reports(&bar).await?;
+                if self.session.saved_step.get() != Some(step) {
                     self.save_last().await?;
                     self.plot()?;
                 }
-                return Err(Error::Interrupted { saved: Some(self.folder.path().into()) });
+                return Err(Error::Interrupted { saved: Some(self.session.folder.path().into()) });
+            }
+            if evaluates || saves {
+                self.group.restart();
             }
         }
         drop(bar);
         self.summarize().await
     }
 
-    fn take_note(&mut self, step: &StepReport, time: Duration, bar: &TrainingBar) -> Result<()> {
-        let tokens = self.trainer.tokens_per_step();
-        self.speed.add(tokens, time.as_secs_f64());
-        let record = StepRecord::new(step, tokens as f64 / time.as_secs_f64());
+    /// Waits for the updates that were begun, and takes note of each.
+    async fn take_reports(&mut self, bar: &TrainingBar) -> Result<()> {
+        let (reports, outcome) = match self.trainer.reports().await {
+            Ok(reports) => (reports, Ok(())),
+            // The updates before are reported by another call.
+            Err(diverged @ inkling_core::Error::Diverged { .. }) => (self.trainer.reports().await?, Err(diverged)),
+            Err(other) => return Err(other.into()),
+        };
+        let (Some(last), seconds) = (reports.last(), self.group.end(self.trainer.state().step)) else {
+            return Ok(outcome?);
+        };
+        let tokens = self.trainer.tokens_per_step() * reports.len() as u64;
+        let tokens_per_s = tokens as f64 / seconds;
+        self.speed.add(tokens, seconds);
+        for report in &reports {
+            self.take_note(report, tokens_per_s, bar)?;
+        }
+        bar.update(last.step, last.loss as f32, self.speed.recent);
+        Ok(outcome?)
+    }
+
+    fn take_note(&mut self, step: &StepReport, tokens_per_s: f64, bar: &TrainingBar) -> Result<()> {
+        let record = StepRecord::new(step, tokens_per_s);
         self.log.append(&record)?;
         self.history.train.push((record.step, record.loss));
         if step.skipped {
             let text = format!("step {}: the gradient is not finite; this update is left out", step.step);
-            bar.suspend(|| self.terminal.warn(&text));
+            bar.suspend(|| self.session.terminal.warn(&text));
         }
-        bar.update(step.step, record.loss, self.speed.recent);
         Ok(())
     }
 
@@ -185,8 +230,8 @@ impl<'a> Run<'a> {
         self.log.append(&record)?;
         self.history.validation.push((record.step, evaluation.loss as f32));
         let row = report::table_row(&record, self.speed.overall(), self.trainer.state().elapsed_s);
-        bar.println(self.terminal, &row);
-        bar.println(self.terminal, &self.terminal.faint(&report::indented(&record.sample)));
+        bar.println(self.session.terminal, &row);
+        bar.println(self.session.terminal, &self.session.terminal.faint(&report::indented(&record.sample)));
 
         let mut checkpoint = self.model(weights);
         if is_best {
@@ -199,9 +244,9 @@ impl<'a> Run<'a> {
 
     /// A text of the loaded model's. A model that cannot write is no reason to stop training it.
     async fn sample(&mut self, tokens: usize, bar: Option<&TrainingBar>) -> Result<Option<String>> {
-        match self.writer.text(&default_prompt(&self.tokenizer), tokens).await {
+        match self.writer.text(&default_prompt(&self.session.tokenizer), tokens).await {
             Err(problem @ Error::NotFinite { .. }) => {
-                let warn = || self.terminal.warn(&format!("there is no sample: {problem}"));
+                let warn = || self.session.terminal.warn(&format!("there is no sample: {problem}"));
                 bar.map_or_else(warn, |bar| bar.suspend(warn));
                 Ok(None)
             }
@@ -218,30 +263,30 @@ impl<'a> Run<'a> {
 
     fn model(&self, weights: Weights) -> Checkpoint {
         let config: ModelConfig = self.trainer.model().clone();
-        Checkpoint { config, weights, tokenizer: self.tokenizer.clone(), training: None }
+        Checkpoint { config, weights, tokenizer: self.session.tokenizer.clone(), training: None }
     }
 
     fn save(&mut self, slot: Slot, checkpoint: &Checkpoint) -> Result<()> {
         let files = checkpoint.to_files().map_err(|problem| Error::Save {
-            folder: self.folder.path().join(slot.name()),
+            folder: self.session.folder.path().join(slot.name()),
             failure: Box::new(problem.into()),
-            kept: match self.folder.checkpoint(slot) {
+            kept: match self.session.folder.checkpoint(slot) {
                 Some(_) => "the previous checkpoint is intact",
                 None => "there is no earlier one",
             },
         })?;
-        self.folder.save(slot, &files)?;
+        self.session.folder.save(slot, &files)?;
         if slot == Slot::Last {
-            self.saved_step = Some(self.trainer.state().step);
+            self.session.saved_step.set(Some(self.trainer.state().step));
             self.saved_at = Instant::now();
         }
         Ok(())
     }
 
     fn plot(&self) -> Result<()> {
-        let title = self.folder.name();
+        let title = self.session.folder.name();
         let plot = LossPlot { title: &title, train: &self.history.train, validation: &self.history.validation };
-        plot.write(&self.folder.loss_plot())
+        plot.write(&self.session.folder.loss_plot())
     }
 
     /// Adds the time since the last call to the run's state.
@@ -253,11 +298,15 @@ impl<'a> Run<'a> {
 
     /// The result, with a sample of the best checkpoint as it was saved.
     async fn summarize(mut self) -> Result<Summary> {
-        let mut summary =
-            Summary::new(&self.folder, self.trainer.state(), self.trainer.settings(), Some(self.characters_per_token));
+        let mut summary = Summary::new(
+            &self.session.folder,
+            self.trainer.state(),
+            self.trainer.settings(),
+            Some(self.session.dataset.characters_per_token()),
+        );
         summary.tokens_per_s = Some(self.speed.overall());
         summary.train_loss = self.history.recent_train();
-        let best = model_source::load(self.folder.path())?;
+        let best = model_source::load(self.session.folder.path())?;
         self.writer.load(&best.checkpoint.weights)?;
         summary.sample = self.sample(LONG_SAMPLE, None).await?;
         Ok(summary)

@@ -100,7 +100,13 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
     AdapterReport {
         name: if info.name.is_empty() { "unnamed adapter".into() } else { info.name },
-        backend: info.backend.to_string(),
+        backend: match info.backend {
+            wgpu::Backend::Vulkan => "Vulkan".into(),
+            wgpu::Backend::Metal => "Metal".into(),
+            wgpu::Backend::Dx12 => "DX12".into(),
+            wgpu::Backend::BrowserWebGpu => "WebGPU".into(),
+            other => other.to_string(),
+        },
         kind: match info.device_type {
             wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
             wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
@@ -175,12 +181,25 @@ impl GpuDevice {
         expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
     )]
     pub async fn request() -> Result<Self> {
+        Ok(Self::request_adapter(|_| Some(0)).await?)
+    }
+
+    /// A device of the adapter that `choose` picks out of all there are, best first.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] when there is none or `choose` wants none of them; [`GpuError::NoDevice`] when it gives no device.
+    pub async fn request_adapter(
+        choose: impl FnOnce(&[AdapterReport]) -> Option<usize>,
+    ) -> std::result::Result<Self, GpuError> {
         let remedy = if cfg!(target_family = "wasm") {
             "this browser has no WebGPU here"
         } else {
             "install a Vulkan, Metal or DirectX 12 driver, or use --device cpu"
         };
-        let adapter = adapters().await.into_iter().next().ok_or_else(|| GpuError::NoAdapter(remedy.into()))?;
+        let mut adapters = adapters().await;
+        let reports: Vec<_> = adapters.iter().map(report).collect();
+        let chosen = choose(&reports).filter(|&chosen| chosen < adapters.len());
+        let adapter = adapters.swap_remove(chosen.ok_or_else(|| GpuError::NoAdapter(remedy.into()))?);
         let report = report(&adapter);
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
@@ -217,6 +236,8 @@ impl GpuDevice {
 
     /// Fails with the first thing that went wrong on the device, if anything did.
     pub fn check(&self) -> std::result::Result<(), GpuError> {
+        // A loss is told to nobody before the device is polled. Whether work is left does not matter here.
+        let _ = self.0.device.poll(wgpu::PollType::Poll);
         self.0.failure.lock().expect("nobody panics while holding this").clone().map_or(Ok(()), Err)
     }
 

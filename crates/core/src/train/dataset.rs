@@ -1,5 +1,7 @@
 //! Tokens to learn from: a 90/10 split, and the windows of it that make batches and evaluations.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::rng::{Site, Stream};
 use crate::train::config::Order;
@@ -25,10 +27,10 @@ impl std::fmt::Display for Split {
     }
 }
 
-/// An encoded text.
+/// An encoded text; clones share it.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    tokens: Vec<u32>,
+    tokens: Arc<Vec<u32>>,
     vocab_size: usize,
     /// Characters of the text, for bits per character.
     characters: usize,
@@ -56,7 +58,7 @@ impl Dataset {
         }
         // nanoGPT's split: the first int(0.9 n) tokens.
         let train_len = (tokens.len() as f64 * 0.9) as usize;
-        Ok(Self { tokens, vocab_size, characters, train_len })
+        Ok(Self { tokens: Arc::new(tokens), vocab_size, characters, train_len })
     }
 
     /// The tokens of a split.

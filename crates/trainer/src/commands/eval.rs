@@ -13,7 +13,6 @@ use crate::corpus;
 use crate::device::Compute;
 use crate::error::{Error, Result};
 use crate::format;
-use crate::memory;
 use crate::model_source::ModelArgument;
 use crate::terminal::Terminal;
 use crate::text;
@@ -90,12 +89,15 @@ impl From<ProtocolName> for Protocol {
 
 /// Runs `trainer eval`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
-    let device = arguments.compute.device()?;
+    let processor = arguments.compute.find(terminal).await?;
     let loaded = arguments.model.load()?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let corpus = text::load(&arguments.data, terminal)?;
     let dataset = text::dataset(&corpus, &model.tokenizer).map_err(|problem| match problem {
-        Core::Tokenizer(_) => Error::ForeignText { model: folder.clone(), origin: arguments.data.clone(), problem },
+        Core::Tokenizer(_) => {
+            let (model, origin) = (folder.clone(), arguments.data.clone());
+            Error::ForeignText { model, origin, problem: Box::new(problem) }
+        }
         other => other.into(),
     })?;
     let split = Split::from(arguments.split);
@@ -121,8 +123,9 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         activations: DType::F32,
     };
     let (program, graph) = recording.record(&model.config)?;
-    program.check_memory(memory::available().unwrap_or(u64::MAX))?;
-    let mut engine = device.load(program).await?;
+    program.check_memory(processor.tensor_memory())?;
+    let mut engine = processor.device().load(program).await?;
+    processor.keep_tuning(terminal);
     engine.load(Field::Value, &model.weights)?;
     let TrainConfig { eval_batches: batches, seed, .. } = TrainConfig::default();
     let spinner = terminal.spinner(&format!("evaluating {}", folder.display()));

@@ -10,7 +10,6 @@ use crate::continuation::{Continuation, default_prompt};
 use crate::device::{Compute, Weights};
 use crate::error::{Error, Result};
 use crate::format;
-use crate::memory;
 use crate::model_source::ModelArgument;
 use crate::terminal::Terminal;
 
@@ -21,7 +20,7 @@ Examples:
   trainer sample --temperature 0.5 --top-k 10 --num-samples 3
   trainer sample --greedy --json
 
-The text goes to stdout, the speed to stderr. The same seed gives the same text on machines with the same SIMD level, whatever the number of threads.
+The text goes to stdout, the speed to stderr. The same seed gives the same text on the same GPU, and on processors with the same SIMD level, whatever the number of threads.
 A prompt may be longer than the model's context, and so may the text.";
 
 /// Between two samples.
@@ -78,12 +77,11 @@ impl Arguments {
 /// Runs `trainer sample`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     arguments.sampling(0).validate()?;
-    let device = arguments.compute.device()?;
+    let processor = arguments.compute.find(terminal).await?;
     let loaded = arguments.model.load()?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let given = arguments.prompt.as_deref();
     let prompt = given.map_or_else(|| default_prompt(&model.tokenizer), str::to_owned);
-    let available = memory::available().unwrap_or(u64::MAX);
     let tokenizer = model.tokenizer.clone();
     let precision = arguments.weights.precision();
     let mut writer = Continuation::new(
@@ -92,10 +90,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         tokenizer,
         arguments.sampling(0),
         precision,
-        device,
-        available,
+        processor.device(),
+        processor.tensor_memory(),
     )
     .await?;
+    processor.keep_tuning(terminal);
 
     let (mut samples, mut time) = (Vec::new(), Duration::ZERO);
     for index in 0..arguments.num_samples {
@@ -153,6 +152,7 @@ impl Sample<'_> {
 fn foreign(problem: inkling_core::Error, folder: &std::path::Path) -> Error {
     match problem {
         inkling_core::Error::Tokenizer(_) => {
+            let problem = Box::new(problem);
             Error::ForeignText { model: folder.into(), origin: "the prompt".into(), problem }
         }
         other => other.into(),

@@ -1,26 +1,28 @@
 //! `trainer train`, and `trainer` alone.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use inkling_core::presets::Preset;
-use inkling_core::train::{Dataset, RunState, Split, Trainer};
+use inkling_core::train::{Dataset, RunState, Split};
 
 use crate::corpus::{self, Corpus};
-use crate::device::{self, Compute};
+use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
 use crate::format::{self, command_line};
 use crate::interrupt::Interrupt;
 use crate::memory;
-use crate::model_source::{self, LoadedModel, RUNS};
+use crate::model_source::RUNS;
 use crate::run_folder::metrics::MetricsLog;
-use crate::run_folder::{Existing, RunFolder, Slot};
+use crate::run_folder::{Existing, RunFolder};
 use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
 use crate::training::history::History;
 use crate::training::report::{Summary, introduction, more_steps, stopped_early};
-use crate::training::{Parts, Run, check_run_memory, run_memory};
+use crate::training::session::{LastCheckpoint, NewRun, Origin, Session};
+use crate::training::{RunMemory, Start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,13 +38,14 @@ The run folder gets best/ and last/ (checkpoints: Hugging Face folders), metrics
 --set takes every field of the model and its training; an unknown one lists them all. Fields that follow others unless \
 set: n_inner (4 n_embd), min_learning_rate (its share of --lr), warmup_steps (at most a tenth of --steps).
 
-Ctrl-C finishes the step, saves last/ and exits with 130.";
+Ctrl-C finishes the step, saves last/ and exits with 130. A run whose GPU is lost (driver reset, sleep) gets it anew and goes \
+on from last/ by itself.";
 
 /// `trainer train`
 #[derive(Debug, Default, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Model and settings to start from [default: tiny]
+    /// Model and settings to start from [default: tiny; on a graphics card small]
     #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
     preset: Option<Preset>,
     /// The text: tinyshakespeare, an https URL or a path [default: tinyshakespeare; with --resume the run's own]
@@ -73,6 +76,9 @@ pub struct Arguments {
     /// Stop after so many evaluations without a new best; 0 never does (patience)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     patience: Option<u64>,
+    /// How a GPU stores activations and their gradients (precision); the CPU knows only f32
+    #[arg(long, value_enum, help_heading = "Settings")]
+    precision: Option<Precision>,
     /// Any field of the model or its training
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
     set: Vec<Assignment>,
@@ -80,13 +86,31 @@ pub struct Arguments {
     compute: Compute,
 }
 
+/// `--precision`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Precision {
+    /// Float32
+    F32,
+    /// Float16, with sums in float32: half the memory to move, on a GPU that can
+    F16,
+}
+
+impl Precision {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+}
+
 impl Arguments {
-    fn preset(&self) -> Preset {
-        self.preset.clone().unwrap_or_else(|| settings::named_preset(self.compute.default_preset()))
+    fn preset(&self, processor: &Processor) -> Preset {
+        self.preset.clone().unwrap_or_else(|| settings::named_preset(processor.default_preset()))
     }
 
-    fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new(RUNS).join(self.preset().name))
+    fn out(&self, processor: &Processor) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new(RUNS).join(self.preset(processor).name))
     }
 
     /// Flags and `--set` alike.
@@ -97,6 +121,7 @@ impl Arguments {
             self.lr.map(|lr| Assignment::new("learning_rate", lr)),
             self.seed.map(|seed| Assignment::new("seed", seed)),
             self.patience.map(|patience| Assignment::new("patience", patience)),
+            self.precision.map(|precision| Assignment::new("precision", precision.name())),
         ];
         flags.into_iter().flatten().chain(self.set.iter().cloned()).collect()
     }
@@ -109,6 +134,7 @@ impl Arguments {
             ("--lr", self.lr.is_some()),
             ("--seed", self.seed.is_some()),
             ("--patience", self.patience.is_some()),
+            ("--precision", self.precision.is_some()),
             ("--set", !self.set.is_empty()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)
@@ -117,7 +143,6 @@ impl Arguments {
 
 /// Runs `trainer train`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
-    arguments.compute.check()?;
     let summary =
         if arguments.resume { resume(arguments, terminal).await? } else { begin(arguments, terminal).await? };
     let object = serde_json::to_value(&summary).expect("a summary is plain data");
@@ -125,10 +150,12 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
 }
 
 async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
-    let (preset, out) = (arguments.preset(), arguments.out());
+    let compute = &arguments.compute;
+    let processor = compute.find(terminal).await?;
+    let (preset, out) = (arguments.preset(&processor), arguments.out(&processor));
     let assignments = arguments.assignments();
     settings::refuse_vocab_size(&assignments)?;
-    let (mut model, train) = settings::apply(&preset, &assignments)?;
+    let (mut model, settings) = settings::apply(&preset, &assignments)?;
     let existing = if arguments.overwrite { Existing::Overwrite } else { Existing::Refuse };
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.
     RunFolder::check(&out, existing)?;
@@ -137,56 +164,36 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let corpus = text::load(data, terminal)?;
     let tokenizer = text::tokenizer(&corpus)?;
     let dataset = text::dataset(&corpus, &tokenizer)?;
-    let (described, characters_per_token) = (describe(&corpus, &dataset), dataset.characters_per_token());
+    let described = describe(&corpus, &dataset);
     model.vocab_size = tokenizer.vocab_size();
+    let run = NewRun { model, settings, data: corpus.address(data), data_sha256: corpus.sha256 };
     let available = memory::available().unwrap_or(u64::MAX);
-    let mut trainer = Trainer::new(model, train, dataset, arguments.compute.device()?, available).await?;
-    check_run_memory(&trainer, available)?;
-    trainer.set_data(corpus.address(data), corpus.sha256);
+    let trainer = run.trainer(dataset.clone(), &processor).await?;
+    let memory = RunMemory::of(&trainer, &processor)?;
+    memory.check(available)?;
 
     // Everything about the request is sound: from here on the disk is touched.
     let folder = RunFolder::open(&out, existing)?;
     let log = MetricsLog::create(&folder.metrics())?;
-    let device = arguments.compute.device()?;
-    let description = device::describe(&device);
-    terminal.note(&introduction(preset.name, &described, &description, run_memory(&trainer)?, &trainer));
-    let history = History::default();
-    let parts = Parts { trainer, tokenizer, characters_per_token, device, folder, log, history, terminal };
-    Run::new(parts).await?.finish(&Interrupt::install()?).await
+    terminal.note(&introduction(preset.name, &described, &processor.describe(), memory, &trainer));
+    let origin = Origin::New(Box::new(run));
+    let session = Session { folder, tokenizer, dataset, origin, saved_step: Cell::new(None), compute, terminal };
+    let start = Start { trainer, processor, log, history: History::default() };
+    session.train(start, &Interrupt::install()?).await
 }
 
 async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     if let Some(argument) = arguments.resume_conflict() {
         return Err(Error::ResumeSetting { argument });
     }
-    let folder = RunFolder::open(&arguments.out(), Existing::Resume)?;
-    let last = folder.path().join(Slot::Last.name());
-    let LoadedModel { folder: checkpoint_folder, checkpoint } = model_source::load_for_training(&last)?;
-    let damaged = |problem| Error::Checkpoint {
-        folder: checkpoint_folder.clone(),
-        problem,
-        hint: "best/ may still be whole; train again with --overwrite or --out PATH".into(),
-    };
-    let Some(mut training) = checkpoint.training else {
-        return Err(Error::NoCheckpoint {
-            path: last,
-            problem: "it is a model without the state of its training".into(),
-            hint: "start another run with --out PATH".into(),
-        });
-    };
-    let mut state = RunState::from_json(&training.state).map_err(damaged)?;
-    let rate_before = state.settings.learning_rate_at(state.step);
-    if let Some(steps) = arguments.steps {
-        state.settings.max_steps = steps;
-        state.settings.validate()?;
-        if steps > state.step {
-            state.evaluations_since_best = 0;
-        }
-        training.state = state.to_json().map_err(damaged)?;
-    }
-    if let Some(why) = finished(&folder, &state) {
+    let compute = &arguments.compute;
+    let processor = compute.find(terminal).await?;
+    let folder = RunFolder::open(&arguments.out(&processor), Existing::Resume)?;
+    let last = LastCheckpoint::load(&folder, arguments.steps)?;
+    let state = &last.state;
+    if let Some(why) = finished(&folder, state) {
         terminal.note(&format!("{}: {why}", folder.path().display()));
-        return Ok(Summary::new(&folder, &state, &state.settings, None));
+        return Ok(Summary::new(&folder, state, &state.settings, None));
     }
 
     let data = arguments.data.as_deref().unwrap_or(&state.data);
@@ -200,20 +207,17 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
             found: corpus.sha256,
         });
     }
-    let tokenizer = checkpoint.tokenizer;
+    let tokenizer = last.checkpoint.tokenizer.clone();
     let dataset = text::dataset(&corpus, &tokenizer)?;
-    let (described, characters_per_token) = (describe(&corpus, &dataset), dataset.characters_per_token());
+    let described = describe(&corpus, &dataset);
     let available = memory::available().unwrap_or(u64::MAX);
-    let device = arguments.compute.device()?;
-    let trainer =
-        Trainer::resume(checkpoint.config, &checkpoint.weights, &training, dataset, device, available).await?;
-    check_run_memory(&trainer, available)?;
-    drop((checkpoint.weights, training));
+    let trainer = last.trainer(dataset.clone(), &processor).await?;
+    let memory = RunMemory::of(&trainer, &processor)?;
+    memory.check(available)?;
+    let LastCheckpoint { state, rate_before, .. } = last;
 
     let (log, records) = MetricsLog::resume(&folder.metrics(), state.step)?;
-    let device = arguments.compute.device()?;
-    let description = device::describe(&device);
-    terminal.note(&introduction(&folder.name(), &described, &description, run_memory(&trainer)?, &trainer));
+    terminal.note(&introduction(&folder.name(), &described, &processor.describe(), memory, &trainer));
     let rate = state.settings.learning_rate_at(state.step);
     if rate != rate_before {
         let steps = format::count(state.settings.max_steps);
@@ -221,9 +225,10 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
             "the learning rate's schedule now takes {steps} steps: it goes on at {rate:.3e} instead of {rate_before:.3e}"
         ));
     }
-    let history = History::from_records(&records);
-    let parts = Parts { trainer, tokenizer, characters_per_token, device, folder, log, history, terminal };
-    Run::new(parts).await?.finish(&Interrupt::install()?).await
+    let origin = Origin::Resumed { steps: arguments.steps };
+    let session = Session { folder, tokenizer, dataset, origin, saved_step: Cell::new(None), compute, terminal };
+    let start = Start { trainer, processor, log, history: History::from_records(&records) };
+    session.train(start, &Interrupt::install()?).await
 }
 
 /// Why there is nothing left to do for a run.

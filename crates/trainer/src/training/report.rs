@@ -6,6 +6,7 @@ use inkling_core::train::{RunState, TrainConfig, Trainer};
 use inkling_core::{Architecture, ModelConfig};
 use serde::Serialize;
 
+use super::RunMemory;
 use super::history::EvaluationRecord;
 use crate::format::{self, command_line};
 use crate::run_folder::{RunFolder, Slot};
@@ -26,7 +27,7 @@ pub fn describe_model(model: &ModelConfig) -> String {
 }
 
 /// The lines before the first step. `name` is the preset's or, of a resumed run, the run's.
-pub fn introduction(name: &str, text: &str, device: &str, memory: u64, trainer: &Trainer) -> String {
+pub fn introduction(name: &str, text: &str, device: &str, memory: RunMemory, trainer: &Trainer) -> String {
     let settings = trainer.settings();
     let guessing = (trainer.model().vocab_size as f64).ln();
     let goal = match trainer.state().step {
@@ -37,10 +38,13 @@ pub fn introduction(name: &str, text: &str, device: &str, memory: u64, trainer: 
         ),
         done => format!("goes on after step {} of {}", format::count(done), format::count(settings.max_steps)),
     };
+    let memory = match memory {
+        RunMemory { host, gpu: 0 } => format!("{} of memory", format::bytes(host)),
+        RunMemory { gpu, .. } => format!("{} of its memory", format::bytes(gpu)),
+    };
     format!(
-        "{name}: {}\n{text}\n{device}; {} of memory\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
+        "{name}: {}\n{text}\n{device}; {memory}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
         describe_model(trainer.model()),
-        format::bytes(memory),
         trainer.model().vocab_size,
     )
 }

@@ -53,7 +53,6 @@ fn sizes_and_settings_that_no_model_can_have_are_named() {
         (&["--lr", "-0.1"], "training", "learning_rate is -0.1"),
         (&["--threads", "0"], "usage", "0 is not in 1..=1024"),
         (&["--seed", "1", "--set", "seed=2"], "setting", "cannot set seed: it is given twice"),
-        (&["--device", "gpu"], "device", "this build of the trainer has no GPU engine"),
     ] {
         check_failure(&[&["train"], arguments].concat(), 2, kind, reason);
     }

@@ -160,8 +160,12 @@ fn an_existing_run_is_only_touched_on_request() {
 }
 
 #[test]
-fn without_a_command_it_trains_tiny() {
+fn without_a_command_it_trains_the_preset_that_suits_the_machine() {
     let place = Workplace::new();
     std::fs::create_dir_all(place.path("runs/tiny/last")).unwrap();
-    place.check_failure(&[], 2, "run_exists", "the run folder runs/tiny already exists");
+    place.check_failure(&["train"], 2, "run_exists", "the run folder runs/tiny already exists");
+    std::fs::create_dir_all(place.path("runs/small/last")).unwrap();
+    let output = place.run(&[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(stderr(&output).contains("already exists"), "{output:?}");
 }

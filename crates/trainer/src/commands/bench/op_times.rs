@@ -1,17 +1,38 @@
 //! Where a training step's time goes: seconds per op name and pass, from replaying the recorded program op by op.
+//!
+//! Each is held against its floor, the time that the device's measured peaks allow at best:
+//!
+//! ```text
+//! floor = max(FLOPs / peak FLOP/s, bytes / peak copy bandwidth)       summed over the ops of a row
+//! ```
+//!
+//! `--help` has the FLOPs and bytes of every op ([`FLOORS`]). The bytes are those that the op's GPU kernels are given. Small tensors stay in
+//! a cache, so an op can be faster than its floor. On the CPU, whose caches hold most of what a step touches, only the FLOPs
+//! count.
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
 use inkling_core::engine::Engine;
 use inkling_core::program::Pass;
 use inkling_core::step::{Mode, Step};
 use serde_json::json;
 
+use super::peaks::Peaks;
+use super::repetitions::Effort;
+use crate::error::Result;
 use crate::format::{self, Align};
 
-/// Steps that are averaged.
-const STEPS: usize = 10;
+/// What the floors are made of.
+pub const FLOORS: &str = "\
+--ops holds every op against its floor, max(FLOPs / peak, bytes / copy bandwidth), with
+  M = B T rows, K inputs and N outputs of a layer, C channels, V tokens, T positions
+  op                                    FLOPs
+  linear, its backward dX and dW        2 M N K each
+  head (logits and their loss in one)   2 M V C
+  attention, its backward               4 and 10 times B C T (T + 1) / 2
+  everything else                       0: memory is its cost
+Bytes: every tensor that the op's kernels are given, once per kernel; twice if the kernel can write it. On the CPU, where most \
+of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
 #[derive(Clone, Debug)]
@@ -20,51 +41,73 @@ struct Row {
     op: &'static str,
     count: usize,
     /// Of one step.
-    ms: f64,
-    /// Of all time.
-    share: f64,
-    gflops: f64,
-    share_of_peak: f64,
+    seconds: f64,
+    flops: u64,
+    /// Moved at least; 0 on the CPU.
+    bytes: u64,
+    /// The least that it could take.
+    floor: f64,
+}
+
+impl Row {
+    fn gflops(&self) -> f64 {
+        self.flops as f64 / self.seconds / 1e9
+    }
+
+    fn gb_per_s(&self) -> f64 {
+        self.bytes as f64 / self.seconds / 1e9
+    }
+
+    fn share_of_floor(&self) -> f64 {
+        self.floor / self.seconds
+    }
 }
 
 /// The table, slowest first.
 #[derive(Clone, Debug)]
 pub struct OpTimes {
     rows: Vec<Row>,
+    peaks: Peaks,
 }
 
 impl OpTimes {
     /// Replays whole steps on the batch that the engine holds.
-    pub async fn measure(engine: &mut Engine, peak_gflops: f64) -> Result<Self> {
+    pub async fn measure(engine: &mut Engine, peaks: Peaks, effort: Effort) -> Result<Self> {
+        let steps = match effort {
+            Effort::Full => 10,
+            Effort::Least => 1,
+        };
         let step = Step { mode: Mode::Train, ..Step::default() };
         let passes = [(Pass::Forward, "forward"), (Pass::Backward, "backward"), (Pass::Update, "update")];
-        /// Ops, seconds and floating-point operations of one step.
-        #[derive(Default)]
-        struct Sum(usize, f64, u64);
-        let mut sums = BTreeMap::<(&str, &str), Sum>::new();
+        let mut rows = BTreeMap::<(&str, &str), Row>::new();
         for (pass, name) in passes {
-            for op in engine.program().ops(pass) {
-                let sum = sums.entry((name, op.name())).or_default();
-                (sum.0, sum.2) = (sum.0 + 1, sum.2 + op.flops());
+            let ops = engine.program().ops(pass);
+            let bytes = engine.gpu_costs(pass).map_or_else(|| vec![0; ops.len()], |costs| costs.bytes);
+            for (op, bytes) in ops.iter().zip(bytes) {
+                let (op, flops) = (op.name(), op.flops());
+                let new = Row { pass: name, op, count: 0, seconds: 0.0, flops: 0, bytes: 0, floor: 0.0 };
+                let row = rows.entry((name, op)).or_insert(new);
+                row.count += 1;
+                row.flops += flops;
+                row.bytes += bytes;
+                row.floor += peaks.floor(flops, bytes);
             }
         }
-        for _ in 0..STEPS {
+        for _ in 0..steps {
             for (pass, name) in passes {
-                let seconds = engine.replay_timed(pass, &step).await?;
-                for (op, seconds) in engine.program().ops(pass).iter().zip(seconds) {
-                    sums.entry((name, op.name())).or_default().1 += seconds / STEPS as f64;
+                let times = engine.replay_timed(pass, &step).await?;
+                for (op, seconds) in engine.program().ops(pass).iter().zip(times) {
+                    rows.entry((name, op.name())).and_modify(|row| row.seconds += seconds / f64::from(steps));
                 }
             }
         }
-        let total: f64 = sums.values().map(|sum| sum.1).sum();
-        let row = |((pass, op), Sum(count, seconds, flops)): ((&'static str, &'static str), Sum)| {
-            let gflops = flops as f64 / seconds / 1e9;
-            let share_of_peak = gflops / peak_gflops;
-            Row { pass, op, count, ms: 1e3 * seconds, share: seconds / total, gflops, share_of_peak }
-        };
-        let mut rows: Vec<Row> = sums.into_iter().map(row).collect();
-        rows.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-        Ok(Self { rows })
+        let mut rows: Vec<Row> = rows.into_values().collect();
+        rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        Ok(Self { rows, peaks })
+    }
+
+    fn total(&self) -> f64 {
+        self.rows.iter().map(|row| row.seconds).sum()
     }
 
     /// For people.
@@ -77,31 +120,60 @@ impl OpTimes {
             ("ms per step", Right),
             ("share", Right),
             ("GFLOP/s", Right),
-            ("of peak", Right),
+            ("GB/s", Right),
+            ("floor ms", Right),
+            ("floor/actual", Right),
         ];
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        // What an op does not do (or nobody counts) has no speed.
+        let speed = |value: f64| if value > 0.0 { format!("{value:.1}") } else { "-".into() };
+        let floors = |floor: f64, seconds: f64| match floor {
+            0.0 => ["-".into(), "-".into()],
+            _ => [format!("{:.3}", 1e3 * floor), percent(floor / seconds)],
+        };
+        let total = self.total();
         let row = |row: &Row| {
-            // Ops that only move memory have no floating-point speed.
-            let computes = row.gflops > 0.0;
+            let [floor, share_of_floor] = floors(row.floor, row.seconds);
             vec![
                 row.pass.into(),
                 row.op.into(),
                 row.count.to_string(),
-                format!("{:.3}", row.ms),
-                percent(row.share),
-                if computes { format!("{:.1}", row.gflops) } else { "-".into() },
-                if computes { percent(row.share_of_peak) } else { "-".into() },
+                format!("{:.3}", 1e3 * row.seconds),
+                percent(row.seconds / total),
+                speed(row.gflops()),
+                speed(row.gb_per_s()),
+                floor,
+                share_of_floor,
             ]
         };
-        format::table(&columns, &self.rows.iter().map(row).collect::<Vec<_>>())
+        let mut rows: Vec<Vec<String>> = self.rows.iter().map(row).collect();
+        let [floor, share_of_floor] = floors(self.rows.iter().map(|row| row.floor).sum(), total);
+        let flops: u64 = self.rows.iter().map(|row| row.flops).sum();
+        let bytes: u64 = self.rows.iter().map(|row| row.bytes).sum();
+        rows.push(vec![
+            "all".into(),
+            String::new(),
+            self.rows.iter().map(|row| row.count).sum::<usize>().to_string(),
+            format!("{:.3}", 1e3 * total),
+            percent(1.0),
+            speed(flops as f64 / total / 1e9),
+            speed(bytes as f64 / total / 1e9),
+            floor,
+            share_of_floor,
+        ]);
+        format::table(&columns, &rows)
     }
 
     /// For programs.
     pub fn to_json(&self) -> serde_json::Value {
+        let total = self.total();
         let row = |row: &Row| {
+            let gflops = row.gflops();
             json!({
-                "pass": row.pass, "op": row.op, "count": row.count, "ms_per_step": row.ms, "share": row.share,
-                "gflops": row.gflops, "share_of_peak": row.share_of_peak,
+                "pass": row.pass, "op": row.op, "count": row.count, "ms_per_step": 1e3 * row.seconds,
+                "share": row.seconds / total, "flops": row.flops, "bytes": row.bytes, "gflops": gflops,
+                "share_of_peak": gflops / self.peaks.gflops, "gb_per_s": row.gb_per_s(), "floor_ms": 1e3 * row.floor,
+                "share_of_floor": row.share_of_floor(),
             })
         };
         self.rows.iter().map(row).collect()

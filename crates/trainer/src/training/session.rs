@@ -1,0 +1,211 @@
+//! What a run keeps when its GPU is lost (driver reset, laptop asleep, card unplugged), and how it goes on.
+//!
+//! Whatever was not saved is gone with the device. So the run gets a new device, goes on from `last/` (from the start if
+//! nothing was saved yet) and cuts `metrics.jsonl` back to there, exactly as `--resume` does: it ends as if nothing had
+//! happened. After [`MOST_LOSSES`] losses in a row without a save in between it gives up; what was saved stays.
+//!
+//! For tests only: the environment variable `INKLING_TEST_LOSE_DEVICE_AT=12,30` takes the device away after the updates 12 and
+//! 30, each once, in this order. The CPU cannot be lost.
+
+use std::cell::Cell;
+
+use inkling_core::Error as Core;
+use inkling_core::ModelConfig;
+use inkling_core::checkpoint::{Checkpoint, TrainingState};
+use inkling_core::error::GpuError;
+use inkling_core::tokenizer::Tokenizer;
+use inkling_core::train::{Dataset, RunState, TrainConfig, Trainer};
+
+use super::history::History;
+use super::report::Summary;
+use super::{Run, RunMemory, Start};
+use crate::device::{Compute, Processor};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::interrupt::Interrupt;
+use crate::memory;
+use crate::model_source::{self, LoadedModel};
+use crate::run_folder::metrics::MetricsLog;
+use crate::run_folder::{RunFolder, Slot};
+use crate::terminal::Terminal;
+
+/// Losses in a row, without a save in between, after which a run is given up.
+const MOST_LOSSES: u32 = 3;
+
+/// A run in its folder, whatever it computes on.
+pub struct Session<'a> {
+    /// Held for writing.
+    pub folder: RunFolder,
+    /// Of the text.
+    pub tokenizer: Tokenizer,
+    /// The text.
+    pub dataset: Dataset,
+    /// Where the run began in this process.
+    pub origin: Origin,
+    /// Step of the latest save of `last/` by this process.
+    pub saved_step: Cell<Option<u64>>,
+    /// Finds a device again.
+    pub compute: &'a Compute,
+    /// Where progress goes.
+    pub terminal: &'a Terminal,
+}
+
+/// Where a run begins.
+pub enum Origin {
+    /// With initial weights.
+    New(Box<NewRun>),
+    /// At a checkpoint of its own, with `--steps` if they were given.
+    Resumed {
+        /// Updates in all.
+        steps: Option<u64>,
+    },
+}
+
+/// A run that has no checkpoint yet.
+pub struct NewRun {
+    /// The model.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub settings: TrainConfig,
+    /// The text's name.
+    pub data: String,
+    /// The text's SHA-256.
+    pub data_sha256: String,
+}
+
+impl NewRun {
+    /// A trainer at step 0.
+    pub async fn trainer(&self, dataset: Dataset, processor: &Processor) -> Result<Trainer> {
+        let (model, settings, memory) = (self.model.clone(), self.settings.clone(), processor.tensor_memory());
+        let mut trainer = Trainer::new(model, settings, dataset, processor.device(), memory).await?;
+        trainer.set_data(self.data.clone(), self.data_sha256.clone());
+        Ok(trainer)
+    }
+}
+
+/// A run's `last/`, with its `--steps`.
+pub struct LastCheckpoint {
+    /// The model.
+    pub checkpoint: Checkpoint,
+    /// What core goes on from.
+    pub training: TrainingState,
+    /// The same, read.
+    pub state: RunState,
+    /// The learning rate of the next update before `--steps` changed the schedule.
+    pub rate_before: f32,
+}
+
+impl LastCheckpoint {
+    /// Reads `last/` and sets the updates in all.
+    pub fn load(folder: &RunFolder, steps: Option<u64>) -> Result<Self> {
+        let last = folder.path().join(Slot::Last.name());
+        let LoadedModel { folder: checkpoint_folder, mut checkpoint } = model_source::load_for_training(&last)?;
+        let damaged = |problem| Error::Checkpoint {
+            folder: checkpoint_folder.clone(),
+            problem: Box::new(problem),
+            hint: "best/ may still be whole; train again with --overwrite or --out PATH".into(),
+        };
+        let Some(mut training) = checkpoint.training.take() else {
+            return Err(Error::NoCheckpoint {
+                path: last,
+                problem: "it is a model without the state of its training".into(),
+                hint: "start another run with --out PATH".into(),
+            });
+        };
+        let mut state = RunState::from_json(&training.state).map_err(damaged)?;
+        let rate_before = state.settings.learning_rate_at(state.step);
+        if let Some(steps) = steps {
+            state.settings.max_steps = steps;
+            state.settings.validate()?;
+            if steps > state.step {
+                state.evaluations_since_best = 0;
+            }
+            training.state = state.to_json().map_err(damaged)?;
+        }
+        Ok(Self { checkpoint, training, state, rate_before })
+    }
+
+    /// A trainer that goes on from here.
+    pub async fn trainer(&self, dataset: Dataset, processor: &Processor) -> Result<Trainer> {
+        let Checkpoint { config, weights, .. } = &self.checkpoint;
+        let memory = processor.tensor_memory();
+        let device = processor.device();
+        Ok(Trainer::resume(config.clone(), weights, &self.training, dataset, device, memory).await?)
+    }
+}
+
+impl Session<'_> {
+    /// Trains to the end, on as many devices as it takes.
+    ///
+    /// # Errors
+    /// [`Error::GpuLost`] when there is no getting on with the GPU, and those of [`Run::finish`].
+    pub async fn train(&self, start: Start, interrupt: &Interrupt) -> Result<Summary> {
+        let mut drill = LossDrill::from_environment();
+        let mut losses = 0;
+        let mut saved_before = None;
+        let mut outcome = self.run(start, interrupt, &mut drill).await;
+        loop {
+            let Err(Error::Core(Core::Gpu(problem @ GpuError::Lost(_)))) = outcome else { return outcome };
+            losses = if self.saved_step.get() == saved_before { losses + 1 } else { 1 };
+            saved_before = self.saved_step.get();
+            let saved = self.folder.checkpoint(Slot::Last);
+            if losses == MOST_LOSSES {
+                let saved = saved.map(|_| self.folder.path().into());
+                return Err(Error::GpuLost { problem, times: losses, saved });
+            }
+            let from = match (saved, self.saved_step.get()) {
+                (None, _) => "the start".into(),
+                (Some(_), Some(step)) => format!("step {}", format::count(step)),
+                (Some(_), None) => "the latest save".into(),
+            };
+            self.terminal.warn(&format!("{problem}; going on from {from} on a new device"));
+            outcome = match self.restart().await {
+                Ok(start) => self.run(start, interrupt, &mut drill).await,
+                Err(problem) => Err(problem),
+            };
+        }
+    }
+
+    async fn run(&self, start: Start, interrupt: &Interrupt, drill: &mut LossDrill) -> Result<Summary> {
+        Run::new(self, start).await?.finish(interrupt, drill).await
+    }
+
+    /// The run as it was saved, on a new device.
+    async fn restart(&self) -> Result<Start> {
+        let processor = self.compute.find(self.terminal).await?;
+        let steps = match &self.origin {
+            Origin::New(run) if self.folder.checkpoint(Slot::Last).is_none() => {
+                let trainer = run.trainer(self.dataset.clone(), &processor).await?;
+                let log = MetricsLog::create(&self.folder.metrics())?;
+                return Ok(Start { trainer, processor, log, history: History::default() });
+            }
+            // What this process saved has its steps already.
+            Origin::Resumed { steps } if self.saved_step.get().is_none() => *steps,
+            _ => None,
+        };
+        let last = LastCheckpoint::load(&self.folder, steps)?;
+        let trainer = last.trainer(self.dataset.clone(), &processor).await?;
+        RunMemory::of(&trainer, &processor)?.check(memory::available().unwrap_or(u64::MAX))?;
+        let (log, records) = MetricsLog::resume(&self.folder.metrics(), last.state.step)?;
+        Ok(Start { trainer, processor, log, history: History::from_records(&records) })
+    }
+}
+
+/// Takes the device away at given steps. See the module's documentation.
+#[derive(Debug, Default)]
+pub struct LossDrill {
+    /// Last one first.
+    steps: Vec<u64>,
+}
+
+impl LossDrill {
+    fn from_environment() -> Self {
+        let steps = std::env::var("INKLING_TEST_LOSE_DEVICE_AT").unwrap_or_default();
+        Self { steps: steps.rsplit(',').filter_map(|step| step.parse().ok()).collect() }
+    }
+
+    /// Whether to take the device away after this update, once it is reported: what is logged then has to be cut again.
+    pub fn strikes_after(&mut self, step: u64) -> bool {
+        self.steps.pop_if(|&mut next| next == step).is_some()
+    }
+}
