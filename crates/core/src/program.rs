@@ -75,10 +75,7 @@ pub trait Op: std::fmt::Debug + Send {
     /// Replays on the CPU: a thin adapter over a pure function on slices.
     fn cpu(&self, mem: &Memory, step: &Step);
     /// Says what a GPU has to run for the same result: called once, when a program is loaded.
-    fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let _ = kernels;
-        unimplemented!("the GPU twin of {}", self.name())
-    }
+    fn gpu(&self, kernels: &mut Kernels<'_>);
 }
 
 /// How a GPU stores a tensor's elements. The CPU engine keeps everything in float32.

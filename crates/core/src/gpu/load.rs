@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::device::{GpuDevice, Inner, classify};
+use super::device::{AdapterReport, GpuDevice, Inner, classify};
 use super::dispatch::{Dispatch, Kernels, Param, Source};
 use super::engine::{Gpu, LoadedOp, Ready, STEP_STRIDE, STEPS, padded};
 use super::product::Product;
@@ -28,18 +28,20 @@ impl Gpu {
             lowered = Lowered::new(&program, device);
         }
         let inner = &*device.0;
-        let buffers = allocate(inner, &program).await?;
+        let mut allocator = Allocator { inner, scopes: Vec::new() };
+        let buffers = allocator.tensors(&program)?;
         let mut scratch = Vec::new();
         for len in lowered.scratch {
-            let what = || "scratch memory of a kernel".to_owned();
-            scratch.push(buffer(inner, "scratch", padded(4 * len as u64), what).await?);
+            let what = "scratch memory of a kernel".into();
+            scratch.push(allocator.buffer("scratch", padded(4 * len as u64), what)?);
         }
         // A dispatch may not read and write the same buffer, not even in different places: one for each.
         let mut nothing = Vec::new();
         for _ in [Access::Read, Access::ReadWrite] {
             // One place per binding number, so that no two writable bindings overlap.
-            nothing.push(buffer(inner, "nothing", 16 * 256, || "an absent tensor".into()).await?);
+            nothing.push(allocator.buffer("nothing", 16 * 256, "an absent tensor".into())?);
         }
+        allocator.finish().await?;
         let steps = inner.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size: STEPS as u64 * STEP_STRIDE,
@@ -145,44 +147,56 @@ struct Loader<'a> {
 
 type ScopeFuture = std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 
-/// The buffers of a program.
-async fn allocate(inner: &Inner, program: &Program) -> Result<Vec<wgpu::Buffer>> {
-    let mut buffers = Vec::new();
-    for (i, &(len, dtype)) in program.buffers.iter().enumerate() {
-        let size = padded((len * dtype.bytes()) as u64);
-        let name = || {
-            let tensor = program.tensors.iter().find(|t| t.buffer == i);
-            tensor.map_or_else(|| "a tensor".into(), |t| format!("the tensor {}", t.name))
-        };
-        buffers.push(buffer(inner, "tensor", size, name).await?);
-    }
-    Ok(buffers)
+/// Makes buffers. Whether there was memory for them is asked once for all: in a browser every answer is a round trip.
+struct Allocator<'a> {
+    inner: &'a Inner,
+    /// What each buffer is, and the error scope around its making.
+    scopes: Vec<(String, ScopeFuture)>,
 }
 
-/// A zeroed buffer.
-async fn buffer(inner: &Inner, label: &str, size: u64, what: impl Fn() -> String) -> Result<wgpu::Buffer> {
-    let capabilities = &inner.report.capabilities;
-    for (limit, have) in [
-        ("maxBufferSize", capabilities.max_buffer_size),
-        ("maxStorageBufferBindingSize", capabilities.max_binding_size),
-    ] {
-        if size > have {
-            let adapter = inner.report.name.clone();
-            return Err(
-                GpuError::Limit { adapter: adapter.into(), limit, what: what().into(), need: size, have }.into()
-            );
+impl Allocator<'_> {
+    /// A zeroed buffer.
+    fn buffer(&mut self, label: &str, size: u64, what: String) -> Result<wgpu::Buffer> {
+        let AdapterReport { name, capabilities, .. } = &self.inner.report;
+        for (limit, have) in [
+            ("maxBufferSize", capabilities.max_buffer_size),
+            ("maxStorageBufferBindingSize", capabilities.max_binding_size),
+        ] {
+            if size > have {
+                let (adapter, what) = (name.as_str().into(), what.into());
+                return Err(GpuError::Limit { adapter, limit, what, need: size, have }.into());
+            }
         }
+        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.inner.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.scopes.push((format!("{what} takes {size} bytes"), Box::pin(scope.pop())));
+        Ok(buffer)
     }
-    let scope = inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let buffer = inner.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size,
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    match scope.pop().await {
-        Some(_) => Err(GpuError::OutOfMemory(format!("{} takes {size} bytes", what())).into()),
-        None => Ok(buffer),
+
+    /// The buffers of a program.
+    fn tensors(&mut self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
+        let mut names = vec!["a tensor".to_owned(); program.buffers.len()];
+        // The first tensor of a buffer is the whole of it.
+        for tensor in program.tensors.iter().rev() {
+            names[tensor.buffer] = format!("the tensor {}", tensor.name);
+        }
+        let buffers = program.buffers.iter().zip(names);
+        buffers.map(|(&(len, ty), name)| self.buffer("tensor", padded((len * ty.bytes()) as u64), name)).collect()
+    }
+
+    /// Waits for the answers.
+    async fn finish(self) -> Result<()> {
+        for (what, scope) in self.scopes {
+            if scope.await.is_some() {
+                return Err(GpuError::OutOfMemory(what).into());
+            }
+        }
+        Ok(())
     }
 }
 
