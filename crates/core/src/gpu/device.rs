@@ -176,10 +176,6 @@ impl GpuDevice {
     ///
     /// # Errors
     /// When there is no adapter, or it gives no device.
-    #[cfg_attr(
-        target_family = "wasm",
-        expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
-    )]
     pub async fn request() -> Result<Self> {
         Ok(Self::request_adapter(|_| Some(0)).await?)
     }
@@ -188,6 +184,10 @@ impl GpuDevice {
     ///
     /// # Errors
     /// [`GpuError::NoAdapter`] when there is none or `choose` wants none of them; [`GpuError::NoDevice`] when it gives no device.
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
+    )]
     pub async fn request_adapter(
         choose: impl FnOnce(&[AdapterReport]) -> Option<usize>,
     ) -> std::result::Result<Self, GpuError> {
