@@ -3,6 +3,8 @@
 //! Both are measured in turns (ours, theirs, ours, theirs, …) and medians over the rounds are compared. What is measured is
 //! said in `python/bench_torch.py` and `trainer bench --help`.
 //!
+//! `--device gpu` puts both sides on the GPU: ours through wgpu (Vulkan, Metal or DX12), PyTorch through CUDA or Metal.
+//!
 //! Training is float32 on both sides. Sampling is each side's default: Inkling stores the weights as float16, PyTorch reads
 //! float32; the table and the JSON say so.
 //!
@@ -43,6 +45,9 @@ pub struct Arguments {
     /// Measure PyTorch in the same run and print the ratio
     #[arg(long)]
     vs_torch: bool,
+    /// Where both sides compute; on a GPU with batches that fill it
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
     /// Models to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Preset::Small, Preset::Medium])]
     preset: Vec<Preset>,
@@ -54,12 +59,32 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Where both sides compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// All cores
+    #[default]
+    Cpu,
+    /// The best GPU: through wgpu for Inkling, CUDA or Metal for PyTorch
+    Gpu,
+}
+
+impl Device {
+    /// As both sides' `--device` takes it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
 /// The models of the comparison, with the batch sizes at which PyTorch's figures are known.
 #[derive(Clone, Copy, ValueEnum)]
 enum Preset {
-    /// 0.8 million parameters, context 128, batch 32
+    /// 0.8 million parameters, context 128, batch 32 (GPU: 128)
     Small,
-    /// 10.8 million parameters, context 256, batch 8
+    /// 10.8 million parameters, context 256, batch 8 (GPU: 64)
     Medium,
 }
 
@@ -71,10 +96,13 @@ impl Preset {
         }
     }
 
-    fn batch_size(self) -> &'static str {
-        match self {
-            Self::Small => "32",
-            Self::Medium => "8",
+    /// 16,384 tokens fill a GPU; on a CPU less shows the same speed sooner.
+    fn batch_size(self, device: Device) -> &'static str {
+        match (self, device) {
+            (Self::Small, Device::Cpu) => "32",
+            (Self::Medium, Device::Cpu) => "8",
+            (Self::Small, Device::Gpu) => "128",
+            (Self::Medium, Device::Gpu) => "64",
         }
     }
 }
@@ -102,6 +130,7 @@ struct Side {
 
 #[derive(Serialize)]
 struct Report {
+    device: &'static str,
     rounds: u32,
     inkling_sampling_weights: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +148,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         results.push(compare(preset, arguments)?);
     }
     let report = Report {
+        device: arguments.device.name(),
         rounds: arguments.rounds,
         inkling_sampling_weights: OUR_SAMPLING_WEIGHTS,
         pytorch_sampling_weights: arguments.vs_torch.then_some(TORCH_SAMPLING_WEIGHTS),
@@ -137,9 +167,9 @@ fn compare(preset: Preset, arguments: &Arguments) -> Result<Comparison> {
     let mut ours = Side::new("Inkling");
     let mut theirs = Side::new("PyTorch");
     for round in 1..=arguments.rounds {
-        ours.measure(preset, round, &mut inkling(preset))?;
+        ours.measure(preset, round, &mut inkling(preset, arguments.device))?;
         if arguments.vs_torch {
-            theirs.measure(preset, round, &mut pytorch(preset))?;
+            theirs.measure(preset, round, &mut pytorch(preset, arguments.device))?;
         }
     }
     let inkling = Figures::median(&ours.rounds);
@@ -149,18 +179,19 @@ fn compare(preset: Preset, arguments: &Arguments) -> Result<Comparison> {
     Ok(Comparison { preset: preset.name(), inkling, pytorch, ratio, doubts })
 }
 
-fn inkling(preset: Preset) -> Command {
+fn inkling(preset: Preset, device: Device) -> Command {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--release", "--package", "trainer", "--", "bench", "--json", "--device", "cpu"]);
+    command.args(["run", "--quiet", "--release", "--package", "trainer", "--", "bench", "--json"]);
+    command.args(["--device", device.name()]);
     // The peer has no dropout: equal work on both sides.
-    command.args(["--preset", preset.name(), "--batch-size", preset.batch_size(), "--set", "dropout=0"]);
+    command.args(["--preset", preset.name(), "--batch-size", preset.batch_size(device), "--set", "dropout=0"]);
     command.args(["--weights", OUR_SAMPLING_WEIGHTS]);
     command
 }
 
-fn pytorch(preset: Preset) -> Command {
+fn pytorch(preset: Preset, device: Device) -> Command {
     let mut command = python::script("bench_torch.py");
-    command.args(["--preset", preset.name(), "--batch-size", preset.batch_size()]);
+    command.args(["--preset", preset.name(), "--batch-size", preset.batch_size(device), "--device", device.name()]);
     command
 }
 
