@@ -30,5 +30,5 @@ fn backward(
     if now.train != 0u {
         factor = dropout_factor(random_stream(params.site), i, params.threshold, params.scale);
     }
-    dx[i] = Dx(f32(dy[i]) * factor);
+    dx[i] = Dx(storable(f32(dy[i]) * factor, LARGEST_DX));
 }

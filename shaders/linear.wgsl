@@ -303,17 +303,17 @@ fn inside(col: u32) -> u32 {
 fn store_c(i: u32, col: u32, value: vec4<f32>) {
     if C_ALIGNED {
         if ACCUMULATES {
-            c[i / 4u] = C4(vec4<f32>(c[i / 4u]) + value);
+            c[i / 4u] = C4(storable4(vec4<f32>(c[i / 4u]) + value, LARGEST_C));
         } else {
-            c[i / 4u] = C4(value);
+            c[i / 4u] = C4(storable4(value, LARGEST_C));
         }
         return;
     }
     for (var j = 0u; j < inside(col); j++) {
         if ACCUMULATES {
-            c_scalars[i + j] = C(f32(c_scalars[i + j]) + value[j]);
+            c_scalars[i + j] = C(storable(f32(c_scalars[i + j]) + value[j], LARGEST_C));
         } else {
-            c_scalars[i + j] = C(value[j]);
+            c_scalars[i + j] = C(storable(value[j], LARGEST_C));
         }
     }
 }
