@@ -65,6 +65,16 @@ fn dropout_factor(stream: Stream, index: u32, threshold: u32, scale: f32) -> f32
     return select(0.0, scale, random_bits(stream, index) >= threshold);
 }
 
+// Those of four elements, `stride` apart.
+fn dropout_factors(stream: Stream, index: u32, stride: u32, threshold: u32, scale: f32) -> vec4<f32> {
+    return vec4(
+        dropout_factor(stream, index, threshold, scale),
+        dropout_factor(stream, index + stride, threshold, scale),
+        dropout_factor(stream, index + 2u * stride, threshold, scale),
+        dropout_factor(stream, index + 3u * stride, threshold, scale),
+    );
+}
+
 // Instead of minus infinity, below every logit and score: compilers may assume that there is no infinity to calculate with.
 const LOWEST = -1e30;
 

@@ -350,16 +350,6 @@ fn factor_quad(i: u32, col: u32) -> vec4<f32> {
     return quad;
 }
 
-fn dropout_quad(i: u32) -> vec4<f32> {
-    let stream = random_stream(params.site);
-    return vec4<f32>(
-        dropout_factor(stream, i, params.threshold, params.scale),
-        dropout_factor(stream, i + 1u, params.threshold, params.scale),
-        dropout_factor(stream, i + 2u, params.threshold, params.scale),
-        dropout_factor(stream, i + 3u, params.threshold, params.scale),
-    );
-}
-
 // Finishes a quad of Y.
 fn finish_forward(row: u32, col: u32, product: vec4<f32>) {
     if row >= params.rows || col >= params.cols {
@@ -384,7 +374,7 @@ fn finish_forward(row: u32, col: u32, product: vec4<f32>) {
         }
     }
     if DROPS && now.train != 0u {
-        y *= dropout_quad(i);
+        y *= dropout_factors(random_stream(params.site), i, 1u, params.threshold, params.scale);
     }
     if HAS_RESIDUAL {
         y += residual_quad(i, col);
