@@ -100,10 +100,13 @@ fn backward(
     if HAS_GRAD_SCALE {
         scale *= grad_scale[0];
     }
+    // Read here: a compiler does not know that what the loop writes is not these.
+    let shift = lse[row];
+    let right = targets[row];
     for (var v = lane % ROW_LANES; v < params.vocab; v += ROW_LANES) {
         let i = row * params.vocab + v;
-        let probability = exp(f32(logits[i]) - lse[row]);
-        dlogits[i] = Dlogits(storable((probability - f32(v == targets[row])) * scale, LARGEST_DLOGITS));
+        let probability = exp(f32(logits[i]) - shift);
+        dlogits[i] = Dlogits(storable((probability - f32(v == right)) * scale, LARGEST_DLOGITS));
     }
 }
 
