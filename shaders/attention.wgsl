@@ -13,9 +13,6 @@
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> probs: array<Probs>;
 
-// Below every score, and finite: compilers may assume that there is no infinity.
-const LOWEST = -1e30;
-
 fn maximum_of(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
@@ -48,11 +45,12 @@ fn scores(place: Place, key: u32, lane: u32) -> mat4x4<f32> {
     );
 }
 
-fn store_out(place: Place, row: u32, channel: u32, x: vec4<f32>) {
+fn store_out(place: Place, row: u32, channel: u32, value: vec4<f32>) {
     if row >= params.context || channel >= HEAD_DIM {
         return;
     }
     let at = (place.token + row) * params.heads * HEAD_DIM + place.channel + channel;
+    let x = storable4(value, LARGEST_OUT);
     out[at] = Out(x.x);
     if channel + 1u < HEAD_DIM { out[at + 1u] = Out(x.y); }
     if channel + 2u < HEAD_DIM { out[at + 2u] = Out(x.z); }

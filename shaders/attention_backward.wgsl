@@ -83,11 +83,12 @@ fn load_delta(at: vec4<u32>) -> vec4<f32> {
     return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
 }
 
-fn store(place: Place, part: u32, row: u32, channel: u32, x: vec4<f32>) {
+fn store(place: Place, part: u32, row: u32, channel: u32, value: vec4<f32>) {
     if row >= params.context || channel >= HEAD_DIM {
         return;
     }
     let at = ((place.token + row) * 3u + part) * params.heads * HEAD_DIM + place.channel + channel;
+    let x = storable4(value, LARGEST_DQKV);
     dqkv[at] = Dqkv(x.x);
     if channel + 1u < HEAD_DIM { dqkv[at + 1u] = Dqkv(x.y); }
     if channel + 2u < HEAD_DIM { dqkv[at + 2u] = Dqkv(x.z); }

@@ -262,12 +262,7 @@ fn drops() -> bool {
 }
 
 fn factors(stream: Stream, index: u32, stride: u32) -> vec4<f32> {
-    return vec4(
-        dropout_factor(stream, index, params.threshold, params.scale),
-        dropout_factor(stream, index + stride, params.threshold, params.scale),
-        dropout_factor(stream, index + 2u * stride, params.threshold, params.scale),
-        dropout_factor(stream, index + 3u * stride, params.threshold, params.scale),
-    );
+    return dropout_factors(stream, index, stride, params.threshold, params.scale);
 }
 
 // Dropout's factors of a block of weights. The counter of P[b, h, i, j] is its index modulo 2^32; `across` and `down` are the distances of

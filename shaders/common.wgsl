@@ -65,6 +65,32 @@ fn dropout_factor(stream: Stream, index: u32, threshold: u32, scale: f32) -> f32
     return select(0.0, scale, random_bits(stream, index) >= threshold);
 }
 
+// Those of four elements, `stride` apart.
+fn dropout_factors(stream: Stream, index: u32, stride: u32, threshold: u32, scale: f32) -> vec4<f32> {
+    return vec4(
+        dropout_factor(stream, index, threshold, scale),
+        dropout_factor(stream, index + stride, threshold, scale),
+        dropout_factor(stream, index + 2u * stride, threshold, scale),
+        dropout_factor(stream, index + 3u * stride, threshold, scale),
+    );
+}
+
+// Instead of minus infinity, below every logit and score: compilers may assume that there is no infinity to calculate with.
+const LOWEST = -1e30;
+
+// x as it is to be stored in a type that ends at `largest` (the preamble's LARGEST_X of a type X): infinite where it does not fit. What
+// comes of such a number when it is converted to float16 is left to the device by WGSL, and one that rounds toward zero would make it
+// 65504: a gradient that is wrong and looks healthy, where the scale of the loss ought to be lowered (ops/loss_scaler.rs). Infinity
+// itself is converted to infinity by all; it is made of its bits, because WGSL has no other way to write it. NaN stays.
+fn storable(x: f32, largest: f32) -> f32 {
+    return storable4(vec4(x), largest).x;
+}
+
+fn storable4(x: vec4<f32>, largest: f32) -> vec4<f32> {
+    let infinite = (bitcast<vec4<u32>>(x) & vec4(0x80000000u)) | vec4(0x7f800000u);
+    return select(x, bitcast<vec4<f32>>(infinite), abs(x) > vec4(largest));
+}
+
 // Activations, each with its derivative: vec2(f(x), f'(x)), because they share the exponential. Who wants only f pays only for f: the
 // call is inlined and what nobody reads is dropped. Formulas and their sources: cpu/math.rs.
 const RELU = 1u;

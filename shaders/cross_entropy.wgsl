@@ -32,8 +32,6 @@ override HAS_GRAD_SCALE: bool = false;
 const WORKGROUP = 256u;
 // Losses are summed in strips of so many, then the strips: no rounding error meets more than a few others.
 const MEAN_STRIP = 16u;
-// Instead of minus infinity, with which shaders need not calculate.
-const LOWEST = -1e30;
 
 // A logit of a row that ends at `end`; past it, one that adds nothing.
 fn logit_before(end: u32, i: u32) -> f32 {
@@ -102,10 +100,13 @@ fn backward(
     if HAS_GRAD_SCALE {
         scale *= grad_scale[0];
     }
+    // Read here: a compiler does not know that what the loop writes is not these.
+    let shift = lse[row];
+    let right = targets[row];
     for (var v = lane % ROW_LANES; v < params.vocab; v += ROW_LANES) {
         let i = row * params.vocab + v;
-        let probability = exp(f32(logits[i]) - lse[row]);
-        dlogits[i] = Dlogits((probability - f32(v == targets[row])) * scale);
+        let probability = exp(f32(logits[i]) - shift);
+        dlogits[i] = Dlogits(storable((probability - f32(v == right)) * scale, LARGEST_DLOGITS));
     }
 }
 

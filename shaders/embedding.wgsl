@@ -13,7 +13,7 @@
 //                belongs to a run of earlier chunks goes to `carried`.
 //   add_carried  the chunk in which a long run begins adds what the following chunks carried.
 //
-// So dx is read once, common tokens are summed in parallel, and the order of every sum is fixed.
+// So dx is read once for dwte (and once for dwpe), common tokens are summed in parallel, and the order of every sum is fixed.
 
 struct Params {
     rows: u32,

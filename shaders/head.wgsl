@@ -41,8 +41,6 @@ const SIDE = 16u;
 const X_STRIDE = ROWS + 1u;
 const W_STRIDE = COLUMNS + 1u;
 const S_STRIDE = SIDE + 1u;
-// Instead of minus infinity, with which shaders need not calculate.
-const LOWEST = -1e30;
 
 // 2,112 + 8,256 + 2,176 of the 16,384 bytes that every adapter has.
 var<workgroup> x_tile: array<f32, DEPTH * X_STRIDE>;
@@ -106,7 +104,8 @@ fn store(row: u32, v: u32, logit: f32, lse: f32, scale: f32) {
     }
     logits[row * params.vocab + v] = Logits(logit);
     if HAS_DLOGITS {
-        dlogits[row * params.vocab + v] = Dlogits((exp(logit - lse) - f32(is_target)) * scale);
+        let dlogit = (exp(logit - lse) - f32(is_target)) * scale;
+        dlogits[row * params.vocab + v] = Dlogits(storable(dlogit, LARGEST_DLOGITS));
     }
 }
 

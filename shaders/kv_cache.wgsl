@@ -173,8 +173,8 @@ fn attend(
     let keys = now.position + 1u;
     let row = head * params.context;
 
-    // Scores: 16 partial products of each key, added up by one invocation per key. Finite: compilers may assume that there is no infinity.
-    var maximum = -1e30;
+    // Scores: 16 partial products of each key, added up by one invocation per key.
+    var maximum = LOWEST;
     for (var block = 0u; block < keys; block += BLOCK) {
         workgroupBarrier();
         multiply_keys(head, block, min(BLOCK, keys - block), lane);

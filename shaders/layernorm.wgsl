@@ -84,7 +84,7 @@ fn forward(
     let rstd = inverseSqrt(row_sum(lane, vec2(squares, 0.0)).x * inverse + params.epsilon);
     for (var i = first; i < end; i += ROW_LANES) {
         let c = i - start;
-        y[i] = Y((f32(x[i]) - mean) * rstd * f32(weight[c]) + f32(bias[c]));
+        y[i] = Y(storable((f32(x[i]) - mean) * rstd * f32(weight[c]) + f32(bias[c]), LARGEST_Y));
     }
     if row < params.rows && lane % ROW_LANES == 0u {
         stats[row] = vec2(mean, rstd);

@@ -303,17 +303,17 @@ fn inside(col: u32) -> u32 {
 fn store_c(i: u32, col: u32, value: vec4<f32>) {
     if C_ALIGNED {
         if ACCUMULATES {
-            c[i / 4u] = C4(vec4<f32>(c[i / 4u]) + value);
+            c[i / 4u] = C4(storable4(vec4<f32>(c[i / 4u]) + value, LARGEST_C));
         } else {
-            c[i / 4u] = C4(value);
+            c[i / 4u] = C4(storable4(value, LARGEST_C));
         }
         return;
     }
     for (var j = 0u; j < inside(col); j++) {
         if ACCUMULATES {
-            c_scalars[i + j] = C(f32(c_scalars[i + j]) + value[j]);
+            c_scalars[i + j] = C(storable(f32(c_scalars[i + j]) + value[j], LARGEST_C));
         } else {
-            c_scalars[i + j] = C(value[j]);
+            c_scalars[i + j] = C(storable(value[j], LARGEST_C));
         }
     }
 }
@@ -350,16 +350,6 @@ fn factor_quad(i: u32, col: u32) -> vec4<f32> {
     return quad;
 }
 
-fn dropout_quad(i: u32) -> vec4<f32> {
-    let stream = random_stream(params.site);
-    return vec4<f32>(
-        dropout_factor(stream, i, params.threshold, params.scale),
-        dropout_factor(stream, i + 1u, params.threshold, params.scale),
-        dropout_factor(stream, i + 2u, params.threshold, params.scale),
-        dropout_factor(stream, i + 3u, params.threshold, params.scale),
-    );
-}
-
 // Finishes a quad of Y.
 fn finish_forward(row: u32, col: u32, product: vec4<f32>) {
     if row >= params.rows || col >= params.cols {
@@ -384,7 +374,7 @@ fn finish_forward(row: u32, col: u32, product: vec4<f32>) {
         }
     }
     if DROPS && now.train != 0u {
-        y *= dropout_quad(i);
+        y *= dropout_factors(random_stream(params.site), i, 1u, params.threshold, params.scale);
     }
     if HAS_RESIDUAL {
         y += residual_quad(i, col);

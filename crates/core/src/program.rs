@@ -104,6 +104,14 @@ impl DType {
             Self::F16 => "f16",
         }
     }
+
+    /// The largest finite number.
+    pub fn largest(self) -> f32 {
+        match self {
+            Self::F32 => f32::MAX,
+            Self::F16 => half::f16::MAX.to_f32(),
+        }
+    }
 }
 
 /// The two flat parameter arenas: each has value, gradient and optimizer buffers of one layout.

@@ -8,9 +8,9 @@
 //! @group(0) @binding(1) var<uniform> params: Params;
 //! ```
 //!
-//! `X`, `X2` and `X4` are aliases that the preamble makes: of `f32`, or of `f16` where the tensor is stored so. Binding 0 is the replay's
-//! [`Step`](crate::step::Step), declared in `common.wgsl`. A shader may have a file of functions put in front of it that it shares with
-//! another. There is no other preprocessing: what varies is an `override` constant.
+//! `X`, `X2` and `X4` are aliases that the preamble makes: of `f32`, or of `f16` where the tensor is stored so. `LARGEST_X` is the largest
+//! number of that type. Binding 0 is the replay's [`Step`](crate::step::Step), declared in `common.wgsl`. A shader may have a file of
+//! functions put in front of it that it shares with another. There is no other preprocessing: what varies is an `override` constant.
 
 use std::fmt::Write as _;
 
@@ -179,8 +179,11 @@ impl Shader {
         aliases.dedup();
         for alias in aliases {
             let ty = types.iter().find(|(name, _)| *name == alias).map_or(DType::F32, |(_, ty)| *ty);
+            // All its digits: rounded, float32's would be too large for it.
+            let (largest, upper) = (f64::from(ty.largest()), alias.to_uppercase());
             let ty = ty.wgsl();
             let _ = writeln!(text, "alias {alias} = {ty}; alias {alias}2 = vec2<{ty}>; alias {alias}4 = vec4<{ty}>;");
+            let _ = writeln!(text, "const LARGEST_{upper} = {largest:e};");
         }
         text + COMMON + self.source
     }

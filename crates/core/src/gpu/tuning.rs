@@ -51,9 +51,10 @@ impl Tuning {
         Self { kernels: fingerprint(), adapter: format!("{name}, {driver}, {backend}"), choices: BTreeMap::new() }
     }
 
-    /// What is known of a product.
+    /// What is known of a product. A choice that is none of its candidates is not known: some ways of one product are wrong for
+    /// another, and what was read from a file may hold anything.
     pub fn get(&self, product: &Product) -> Option<Choice> {
-        self.choices.get(&product.to_string()).copied()
+        self.choices.get(&product.to_string()).copied().filter(|choice| product.candidates().contains(choice))
     }
 
     /// Notes the best way of a product.

@@ -57,8 +57,11 @@ impl Recording {
         self.record_within(config, MAX_LOGITS_BYTES)
     }
 
-    /// [`Self::record`] with at most so many bytes of logits at a time.
-    pub(super) fn record_within(&self, config: &ModelConfig, max_logits_bytes: usize) -> Result<(Program, Graph)> {
+    /// [`Self::record`] with at most so many bytes of logits at a time (but 128 rows at least).
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub fn record_within(&self, config: &ModelConfig, max_logits_bytes: usize) -> Result<(Program, Graph)> {
         config.validate()?;
         // A bigram has no matrix product that could gain from float16.
         let activations = if config.architecture == Architecture::Bigram { DType::F32 } else { self.activations };

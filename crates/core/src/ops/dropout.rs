@@ -76,10 +76,12 @@ impl Op for DropoutBackward {
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let len = kernels.len(self.dx);
+        let quads = kernels.len(self.dx).div_ceil(4);
         let dispatch = Dispatch::new(shader::DROPOUT, "backward").bind("dy", self.dy).bind("dx", self.dx);
         kernels.push(
-            self.dropout.params(dispatch.param("len", len)).linear(len.div_ceil(shader::DROPOUT.constant("WORKGROUP"))),
+            self.dropout
+                .params(dispatch.param("quads", quads))
+                .linear(quads.div_ceil(shader::DROPOUT.constant("WORKGROUP"))),
         );
     }
 }

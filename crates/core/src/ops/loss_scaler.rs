@@ -1,5 +1,6 @@
 //! Dynamic loss scaling (Micikevicius et al. 2018; PyTorch's `GradScaler`). Float16 ends at 65,504 and has no numbers between 0 and 6e-8,
-//! where the gradients of activations are: they are computed from the loss times a scale, as large as float16 allows.
+//! where the gradients of activations are: they are computed from the loss times a scale, as large as float16 allows. What is larger
+//! is stored as infinity (`storable` of `shaders/common.wgsl`), which no sum that follows can lose.
 //!
 //! ```text
 //! gradient not finite          update left out, scale = max(scale / 2, 1)

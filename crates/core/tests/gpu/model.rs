@@ -4,13 +4,13 @@ use inkling_core::checkpoint::TrainingState;
 use inkling_core::cpu::Pool;
 use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
-use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
+use inkling_core::nn::{Graph, Recording};
 use inkling_core::program::{DType, Field, Pass, Training};
 use inkling_core::step::{Mode, Step};
 use inkling_core::train::config::{Order, Protocol};
 use inkling_core::train::{Dataset, Split, StepReport, TrainConfig, Trainer, TrainingPrecision};
-use inkling_core::{Activation, Architecture, Device, Error, ModelConfig, Weights};
+use inkling_core::{Activation, Architecture, Device, Engine, Error, ModelConfig, Weights};
 
 use crate::{Tolerance, compare, device, ids, wait};
 
@@ -78,13 +78,10 @@ fn logits_losses_and_every_gradient_are_the_cpus() {
             probs: Probs::Skip,
             activations: DType::F32,
         };
-        let step = Step { mode: Mode::Train, seed: 9, counter: 4, loss_scale: 0.5, ..Step::default() };
         let run = |device: Device| {
             let (program, graph) = recording.record(&config).unwrap();
             let mut engine = wait(device.load(program)).unwrap();
-            engine.initialize(5);
-            engine.write_ids(graph.tokens, &ids(BATCH * config.n_positions, VOCAB as u32, 1));
-            engine.write_ids(graph.targets, &ids(BATCH * config.n_positions, VOCAB as u32, 2));
+            let step = start(&mut engine, &graph, &config);
             engine.replay(Pass::Forward, &step);
             // Twice: gradients of parameters add up.
             engine.replay(Pass::Backward, &step);
@@ -102,6 +99,69 @@ fn logits_losses_and_every_gradient_are_the_cpus() {
         let (cpu, gpu) = (run(Device::Cpu(Pool::new(2))), run(Device::Gpu(device.clone())));
         for ((what, expected), (_, found)) in cpu.iter().zip(&gpu) {
             compare(&format!("{name}: {what}"), expected, found, MODEL);
+        }
+    }
+}
+
+/// Weights and tokens of a step of training.
+fn start(engine: &mut Engine, graph: &Graph, config: &ModelConfig) -> Step {
+    engine.initialize(5);
+    let (rows, vocab) = (graph.batch * graph.context, config.vocab_size as u32);
+    engine.write_ids(graph.tokens, &ids(rows, vocab, 1));
+    engine.write_ids(graph.targets, &ids(rows, vocab, 2));
+    Step { mode: Mode::Train, seed: 9, counter: 4, loss_scale: 0.5, ..Step::default() }
+}
+
+/// Losses and gradients of a model whose logits are held `held` rows at a time.
+fn chunked(device: Device, config: &ModelConfig, activations: DType, held: usize) -> (Vec<f32>, Weights) {
+    let (context, training) = (config.n_positions, Training::Yes);
+    let recording = Recording { batch: BATCH, context, training, probs: Probs::Skip, activations };
+    let (program, graph) = recording.record_within(config, 4 * held * config.vocab_size).unwrap();
+    assert_eq!(graph.logits.is_none(), held < BATCH * context, "chunks");
+    let scaler = program.loss_scaler();
+    let mut engine = wait(device.load(program)).unwrap();
+    let step = start(&mut engine, &graph, config);
+    let scale = scaler.map_or(1.0, |scaler| {
+        engine.write(scaler, &[4096.0, 0.0]);
+        4096.0
+    });
+    for pass in [Pass::Load, Pass::Forward, Pass::Backward] {
+        engine.replay(pass, &step);
+    }
+    let mut losses = wait(engine.read(graph.losses)).unwrap();
+    losses.extend(wait(engine.read(graph.loss)).unwrap());
+    let mut gradients = wait(engine.save(Field::Grad)).unwrap();
+    gradients.values_mut().flat_map(|gradient| &mut gradient.data).for_each(|x| *x /= scale);
+    (losses, gradients)
+}
+
+#[test]
+fn logits_in_chunks_train_as_on_the_cpu() {
+    let Some(device) = device() else { return };
+    let gpu = || Device::Gpu(device.clone());
+    // More tokens than the fused head takes, in lines that are no whole quads; 300 rows in chunks of 128, 128 and 44.
+    for tie_word_embeddings in [true, false] {
+        let config = ModelConfig {
+            vocab_size: 203,
+            n_positions: 100,
+            n_embd: 24,
+            n_layer: 1,
+            n_inner: 48,
+            tie_word_embeddings,
+            lm_head_bias: !tie_word_embeddings,
+            ..model("tiny")
+        };
+        let (losses, gradients) = chunked(cpu(), &config, DType::F32, 300);
+        for held in [300, 128] {
+            let what = format!("{held} rows of logits, tied {tie_word_embeddings}");
+            let (found, found_gradients) = chunked(gpu(), &config, DType::F32, held);
+            compare(&what, &losses, &found, MODEL);
+            compare_weights(&what, &gradients, &found_gradients, 1e-5);
+            if device.capabilities().shader_f16 {
+                let (found, found_gradients) = chunked(gpu(), &config, DType::F16, held);
+                compare(&format!("{what}, float16"), &losses, &found, Tolerance { relative: 2e-3, of_rms: 0.0 });
+                compare_weights(&format!("{what}, float16"), &gradients, &found_gradients, 2e-3);
+            }
         }
     }
 }

@@ -83,16 +83,28 @@ fn products_are_measured_once() {
 #[test]
 fn measurements_survive_json() {
     let Some(device) = device() else { return };
-    let known = product(Layout::BackwardWeight, 7, 11, 13);
-    let choice = Choice { tile: Tile::T128x128By8, splits: 3 };
+    let known = product(Layout::BackwardWeight, 700, 11, 13);
+    let choice = Choice { tile: Tile::T128x128By8, splits: 4 };
     let mut tuning = Tuning::new(device.report());
     tuning.insert(&known, choice);
     let json = serde_json::to_string(&tuning).unwrap();
     assert!(device.set_tuning(serde_json::from_str(&json).unwrap()));
     assert_eq!(device.tuning().get(&known), Some(choice));
     // Another layout, size or element type is another product.
-    assert_eq!(device.tuning().get(&product(Layout::Forward, 7, 11, 13)), None);
+    assert_eq!(device.tuning().get(&product(Layout::Forward, 700, 11, 13)), None);
     assert_eq!(device.tuning().get(&Product { types: [DType::F16, DType::F32, DType::F32], ..known }), None);
+}
+
+#[test]
+fn what_would_be_wrong_for_a_product_is_not_taken() {
+    let Some(device) = device() else { return };
+    let mut tuning = Tuning::new(device.report());
+    // Only a weight's gradient can be made in parts, and only of as many rows as there are.
+    for (layout, rows) in [(Layout::Forward, 900), (Layout::BackwardInput, 900), (Layout::BackwardWeight, 90)] {
+        let product = product(layout, rows, 11, 13);
+        tuning.insert(&product, Choice { tile: Tile::T32x32By4, splits: 4 });
+        assert_eq!(tuning.get(&product), None, "{product}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn check(rows: usize, vocab: usize, channels: usize, variant: Variant) {
     let Variant { bias, backward, scaled, dtype } = variant;
     let mut p = Program::new(vec![], Training::No);
     let x = p.tensor_of(dtype, "x", &[rows, channels]);
-    let weight = p.tensor("weight", &[vocab, channels]);
+    let weight = p.tensor_of(dtype, "weight", &[vocab, channels]);
     let given_bias = p.tensor("bias", &[vocab]);
     let logits = p.tensor("logits", &[rows, vocab]);
     let ids = p.tensor("targets", &[rows]);
@@ -37,7 +37,8 @@ fn check(rows: usize, vocab: usize, channels: usize, variant: Variant) {
     }
     // Weights as they are initialized, so that logits are of order one, as those of a model are.
     let small = |x: f32| x / (channels as f32).sqrt();
-    let weights = noise(vocab * channels, 5).into_iter().map(small).collect();
+    let stored = |x: f32| if dtype == DType::F16 { half::f16::from_f32(x).to_f32() } else { x };
+    let weights = noise(vocab * channels, 5).into_iter().map(small).map(stored).collect();
     let name = format!("head {rows} x {vocab} x {channels} bias {bias} backward {backward} scaled {scaled} {dtype:?}");
     let mut case = Case::new(name, p)
         .noise(x)

@@ -234,7 +234,9 @@ fn dropout_is_off_when_evaluating_and_absent_at_zero() {
 #[test]
 fn tensors_may_be_float16() {
     use DType::{F16, F32};
-    for (x, weight, y, other) in [(F16, F16, F16, F16), (F16, F32, F32, F16), (F32, F16, F32, F32)] {
+    // The second is a branch's end in mixed precision, from activations into the residual stream.
+    let mixes = [(F16, F16, F16, F16), (F16, F16, F32, F32), (F16, F32, F32, F16), (F32, F16, F32, F32)];
+    for (x, weight, y, other) in mixes {
         let mut layers = Layers::new(None, Types { x, weight, y, other });
         for (rows, outputs) in [(34, 36), (7, 9)] {
             let sizes = Sizes { rows, outputs, inputs: 19 };

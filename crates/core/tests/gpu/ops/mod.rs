@@ -5,6 +5,7 @@ mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod float16;
 mod grad_norm;
 mod head;
 mod history;
