@@ -55,7 +55,7 @@ const MOST_QUEUED: u64 = 64;
 
 /// `trainer bench`
 #[derive(Debug, Args)]
-#[command(after_help = format!("{EXAMPLES}\n{FLOORS}"))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n{FLOORS}"))]
 pub struct Arguments {
     /// Model and settings to measure [default: small; on a software adapter micro]
     #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
