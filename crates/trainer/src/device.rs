@@ -10,6 +10,7 @@
 
 use std::path::Path;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use inkling_core::cpu::{Pool, simd};
 use inkling_core::error::GpuError;
@@ -74,7 +75,7 @@ pub struct Compute {
     #[arg(long, value_enum, default_value_t)]
     device: Device,
     /// Which GPU: a part of its name or backend, or its number in `trainer devices`
-    #[arg(long, value_name = "NAME|N")]
+    #[arg(long, value_name = "NAME|N", value_parser = NonEmptyStringValueParser::new())]
     adapter: Option<String>,
     /// CPU threads (default: one per core); results do not depend on them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
@@ -82,6 +83,17 @@ pub struct Compute {
 }
 
 impl Compute {
+    /// What was said about the device, to be said again: ` --device gpu --adapter 1`. Results depend on nothing else of this.
+    pub fn repeated(&self) -> String {
+        let device = match self.device {
+            Device::Auto => "",
+            Device::Cpu => " --device cpu",
+            Device::Gpu => " --device gpu",
+        };
+        let adapter = self.adapter.as_deref().map(|part| format!(" --adapter {}", format::argument(Path::new(part))));
+        format!("{device}{}", adapter.unwrap_or_default())
+    }
+
     /// Finds the device. A GPU is opened here, once: whoever computes on it shares it.
     ///
     /// # Errors
@@ -288,6 +300,16 @@ mod tests {
         }
         assert_eq!(named(&adapters, "2"), None);
         assert_eq!(named(&adapters, "arc"), None);
+    }
+
+    #[test]
+    fn what_was_said_about_the_device_can_be_said_again() {
+        let said = |device, adapter: Option<&str>| {
+            Compute { device, adapter: adapter.map(str::to_owned), threads: Some(2) }.repeated()
+        };
+        assert_eq!(said(Device::Auto, None), "");
+        assert_eq!(said(Device::Cpu, None), " --device cpu");
+        assert_eq!(said(Device::Gpu, Some("rtx 4090")), " --device gpu --adapter 'rtx 4090'");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use inkling_core::error::GpuError;
+use inkling_core::train::TrainingPrecision;
 use serde_json::json;
 
 use crate::format::{self, command_line};
@@ -138,14 +139,25 @@ pub enum Error {
     },
 
     /// A GPU that was lost again and again while a run got nowhere.
-    #[error("{problem}, {times} times in a row without progress{}", saved_in(.saved.as_deref()))]
+    #[error("{problem}{}{}", without_progress(*.times), saved_in(.saved.as_deref()))]
     GpuLost {
-        /// What core said last.
+        /// What core said last: that it was lost, or that there is no new one.
         problem: GpuError,
         /// How often.
         times: u32,
         /// The run folder that holds what was done, if anything was saved.
         saved: Option<PathBuf>,
+        /// In what the run computes.
+        precision: TrainingPrecision,
+    },
+
+    /// `--resume` of a run on a device that does not know its precision.
+    #[error("{problem}")]
+    ResumePrecision {
+        /// The run folder.
+        run: PathBuf,
+        /// What core says.
+        problem: Box<inkling_core::Error>,
     },
 
     /// `--resume` together with a setting of the run.
@@ -239,10 +251,12 @@ pub enum Error {
     },
 
     /// The user stopped the work and its state is safe.
-    #[error("interrupted{}", saved_in(.saved.as_deref()))]
+    #[error("interrupted; saved in {}", saved.display())]
     Interrupted {
-        /// The run folder that was saved, if any.
-        saved: Option<PathBuf>,
+        /// The run folder.
+        saved: PathBuf,
+        /// The arguments that go on with it, on the device that was asked for.
+        resume: String,
     },
 
     /// The handler for Ctrl-C could not be installed.
@@ -278,6 +292,7 @@ impl Error {
             | Error::Setting { .. }
             | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
+            | Error::ResumePrecision { .. }
             | Error::OtherData { .. }
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
@@ -320,6 +335,7 @@ impl Error {
             Error::Core(Core::Gpu(GpuError::OutOfMemory(_))) => "gpu_memory",
             Error::Core(Core::Gpu(_)) => "gpu",
             Error::ResumeSetting { .. } => "resume_setting",
+            Error::ResumePrecision { .. } => "resume_precision",
             Error::OtherData { .. } => "other_data",
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
@@ -354,20 +370,28 @@ impl Error {
             | Error::Setting { hint, .. }
             | Error::Adapter { hint, .. }
             | Error::Checkpoint { hint, .. } => Some(hint.clone()),
-            Error::GpuLost { saved, .. } => Some(match saved {
+            Error::GpuLost { saved, precision, .. } => Some(match saved {
                 Some(path) => {
                     let out = format::argument(path);
-                    let command = command_line(&format!("train --resume --out {out} --device cpu"));
+                    let precision = match precision {
+                        TrainingPrecision::F32 => "",
+                        TrainingPrecision::F16 => " --precision f32",
+                    };
+                    let command = command_line(&format!("train --resume --out {out} --device cpu{precision}"));
                     format!("look for a newer driver, or continue without the GPU: {command}")
                 }
                 None => "look for a newer driver, or train with --device cpu".into(),
             }),
             Error::Core(inkling_core::Error::Gpu(GpuError::Lost(_))) => Some("try again, or pass --device cpu".into()),
             Error::ResumeSetting { .. } => Some(
-                "only --steps, --device, --adapter, --threads and the place of the text (--data) may differ; for other settings \
-                 start another run with --out PATH"
+                "only --steps, --precision, --device, --adapter, --threads and the place of the text (--data) may differ; for \
+                 other settings start another run with --out PATH"
                     .into(),
             ),
+            Error::ResumePrecision { run, .. } => {
+                let command = command_line(&format!("train --resume --out {} --precision f32", format::argument(run)));
+                Some(format!("go on in float32 with `{command}`, or in float16 on a GPU that has f16 in `trainer devices`"))
+            }
             Error::OtherData { .. } => {
                 Some("pass the run's own text with --data PATH, or start another run with --out PATH".into())
             }
@@ -401,10 +425,7 @@ impl Error {
             Error::Metrics { path, .. } => {
                 Some(format!("repair or delete {}; the checkpoints do not depend on it", path.display()))
             }
-            Error::Interrupted { saved: Some(path) } => {
-                let command = command_line(&format!("train --resume --out {}", format::argument(path)));
-                Some(format!("continue with: {command}"))
-            }
+            Error::Interrupted { resume, .. } => Some(format!("continue with: {}", command_line(resume))),
             _ => None,
         }
     }
@@ -418,6 +439,10 @@ impl Error {
 /// `{"error": {…}}`, also for the argument parser's own errors.
 pub fn error_object(kind: &str, message: &str, hint: Option<&str>, exit_code: u8) -> serde_json::Value {
     json!({ "error": { "kind": kind, "message": message, "hint": hint, "exit_code": exit_code } })
+}
+
+fn without_progress(times: u32) -> String {
+    if times > 1 { format!(", {times} times in a row without progress") } else { String::new() }
 }
 
 fn saved_in(folder: Option<&Path>) -> String {
@@ -455,7 +480,7 @@ mod tests {
             (Error::Core(inkling_core::Error::Config("n_head is 0".into())), 2),
             (Error::Core(inkling_core::Error::Diverged { step: 3, problem: "loss is NaN".into() }), 1),
             (Error::io("write", Path::new("x"))(full), 1),
-            (Error::Interrupted { saved: None }, 130),
+            (Error::Interrupted { saved: "runs/a".into(), resume: String::new() }, 130),
             (Error::Core(GpuError::NoAdapter("install a driver".into()).into()), 2),
             (Error::Core(GpuError::Lost("reset".into()).into()), 1),
         ] {
@@ -483,25 +508,40 @@ mod tests {
     #[test]
     fn a_lost_gpu_says_where_the_run_is_and_how_it_goes_on_without_one() {
         let problem = || GpuError::Lost("reset".into());
-        let error = Error::GpuLost { problem: problem(), times: 3, saved: Some("runs/a".into()) };
+        let lost = |times, saved: Option<&str>, precision| Error::GpuLost {
+            problem: problem(),
+            times,
+            saved: saved.map(PathBuf::from),
+            precision,
+        };
+        let error = lost(3, Some("runs/a"), TrainingPrecision::F32);
         let text = error.to_string();
         assert!(text.contains("was lost (reset)") && text.ends_with("without progress; saved in runs/a"), "{text}");
-        assert!(error.hint().unwrap().contains("train --resume --out runs/a --device cpu"), "{error:?}");
-        assert!(!Error::GpuLost { problem: problem(), times: 3, saved: None }.to_string().contains("saved"));
+        assert!(error.hint().unwrap().ends_with("train --resume --out runs/a --device cpu"), "{error:?}");
+        // The CPU does not know float16.
+        let error = lost(1, Some("runs/a"), TrainingPrecision::F16);
+        assert!(error.hint().unwrap().ends_with("--device cpu --precision f32"), "{error:?}");
+        assert!(!error.to_string().contains("in a row"), "{error}");
+        assert!(!lost(3, None, TrainingPrecision::F32).to_string().contains("saved"));
     }
 
     #[test]
     fn proposed_commands_quote_their_paths() {
-        for error in
-            [Error::RunExists { path: "my runs/a".into() }, Error::Interrupted { saved: Some("my runs/a".into()) }]
-        {
+        let precision = TrainingPrecision::F16;
+        let lost = GpuError::Lost("reset".into());
+        for error in [
+            Error::RunExists { path: "my runs/a".into() },
+            Error::GpuLost { problem: lost.clone(), times: 1, saved: Some("my runs/a".into()), precision },
+            Error::ResumePrecision { run: "my runs/a".into(), problem: Box::new(lost.into()) },
+        ] {
             assert!(error.hint().unwrap().contains("--out 'my runs/a'"), "{error}");
         }
     }
 
     #[test]
     fn the_json_form_carries_kind_message_hint_and_code() {
-        let object = Error::Interrupted { saved: Some("runs/a".into()) }.to_json();
+        let object =
+            Error::Interrupted { saved: "runs/a".into(), resume: "train --resume --out runs/a".into() }.to_json();
         assert_eq!(object["error"]["kind"], "interrupted");
         assert_eq!(object["error"]["exit_code"], 130);
         assert!(object["error"]["hint"].as_str().unwrap().contains("--resume --out runs/a"));

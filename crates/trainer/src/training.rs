@@ -29,6 +29,7 @@ use inkling_core::{ModelConfig, Weights};
 use crate::continuation::{Continuation, default_prompt};
 use crate::device::Processor;
 use crate::error::{Error, Result};
+use crate::format;
 use crate::interrupt::Interrupt;
 use crate::model_source;
 use crate::plot::LossPlot;
@@ -176,7 +177,10 @@ impl<'a> Run<'a> {
                     self.save_last().await?;
                     self.plot()?;
                 }
-                return Err(Error::Interrupted { saved: Some(self.session.folder.path().into()) });
+                let run = self.session.folder.path();
+                let resume =
+                    format!("train --resume --out {}{}", format::argument(run), self.session.compute.repeated());
+                return Err(Error::Interrupted { saved: run.into(), resume });
             }
             if evaluates || saves {
                 self.group.restart();
@@ -303,6 +307,7 @@ impl<'a> Run<'a> {
             self.trainer.state(),
             self.trainer.settings(),
             Some(self.session.dataset.characters_per_token()),
+            self.session.compute,
         );
         summary.tokens_per_s = Some(self.speed.overall());
         summary.train_loss = self.history.recent_train();

@@ -55,7 +55,7 @@ const MOST_QUEUED: u64 = 64;
 
 /// `trainer bench`
 #[derive(Debug, Args)]
-#[command(after_help = format!("{EXAMPLES}\n{FLOORS}"))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n{FLOORS}"))]
 pub struct Arguments {
     /// Model and settings to measure [default: small; on a software adapter micro]
     #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
@@ -109,6 +109,8 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let mut generator = Generator::new(&model, &weights, precision, processor.device(), memory).await?;
     let sample_seconds = sample_seconds(&mut generator, model.n_positions, arguments.seconds, effort).await?;
     let gpu_memory = processor.gpu().map(|_| trainer.engine().program().gpu_memory_bytes());
+    // Before the large matrices and copies of the peaks, which are no part of the model's work.
+    let peak_memory = memory::peak();
     let peaks = Peaks::measure(&processor, arguments.seconds).await?;
     let ops = match arguments.ops {
         true => Some(OpTimes::measure(trainer.engine_mut(), peaks, effort).await?),
@@ -121,13 +123,13 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let train_gflops = training.flops as f64 / training.seconds / 1e9;
     let sample_tokens_per_s = model.n_positions as f64 / sample_seconds;
     let share_of_peak = train_gflops / peaks.gflops;
-    let peak_memory = memory::peak();
     let mut object = json!({
         "preset": preset.name,
         "parameters": model.num_parameters(),
         "batch_size": train.batch_size,
         "context": model.n_positions,
         "dropout": model.dropout,
+        "precision": train.precision,
         "device": description,
         "train_tokens_per_s": train_tokens_per_s,
         "train_ms_per_step": 1e3 * training.seconds,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use inkling_core::presets::Preset;
-use inkling_core::train::{Dataset, RunState, Split};
+use inkling_core::train::{Dataset, RunState, Split, TrainingPrecision};
 
 use crate::corpus::{self, Corpus};
 use crate::device::{Compute, Processor};
@@ -20,8 +20,8 @@ use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
 use crate::training::history::History;
-use crate::training::report::{Summary, introduction, more_steps, stopped_early};
-use crate::training::session::{LastCheckpoint, NewRun, Origin, Session};
+use crate::training::report::{Summary, introduction, longer, stopped_early};
+use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
 use crate::training::{RunMemory, Start};
 
 const EXAMPLES: &str = "\
@@ -32,6 +32,7 @@ Examples:
   trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
   trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
+  trainer train --device gpu --precision f16     on a graphics card, in float16
 
 The run folder gets best/ and last/ (checkpoints: Hugging Face folders), metrics.jsonl and loss.svg.
 
@@ -76,7 +77,8 @@ pub struct Arguments {
     /// Stop after so many evaluations without a new best; 0 never does (patience)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     patience: Option<u64>,
-    /// How a GPU stores activations and their gradients (precision); the CPU knows only f32
+    /// How a GPU stores activations and their gradients (precision); the CPU knows only f32. With --resume the run goes on
+    /// in it
     #[arg(long, value_enum, help_heading = "Settings")]
     precision: Option<Precision>,
     /// Any field of the model or its training
@@ -100,6 +102,13 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+        }
+    }
+
+    fn of_training(self) -> TrainingPrecision {
+        match self {
+            Self::F32 => TrainingPrecision::F32,
+            Self::F16 => TrainingPrecision::F16,
         }
     }
 }
@@ -134,7 +143,6 @@ impl Arguments {
             ("--lr", self.lr.is_some()),
             ("--seed", self.seed.is_some()),
             ("--patience", self.patience.is_some()),
-            ("--precision", self.precision.is_some()),
             ("--set", !self.set.is_empty()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)
@@ -189,11 +197,12 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let compute = &arguments.compute;
     let processor = compute.find(terminal).await?;
     let folder = RunFolder::open(&arguments.out(&processor), Existing::Resume)?;
-    let last = LastCheckpoint::load(&folder, arguments.steps)?;
+    let overrides = Overrides { steps: arguments.steps, precision: arguments.precision.map(Precision::of_training) };
+    let last = LastCheckpoint::load(&folder, overrides)?;
     let state = &last.state;
-    if let Some(why) = finished(&folder, state) {
+    if let Some(why) = finished(&folder, state, compute) {
         terminal.note(&format!("{}: {why}", folder.path().display()));
-        return Ok(Summary::new(&folder, state, &state.settings, None));
+        return Ok(Summary::new(&folder, state, &state.settings, None, compute));
     }
 
     let data = arguments.data.as_deref().unwrap_or(&state.data);
@@ -214,7 +223,7 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let trainer = last.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
     memory.check(available)?;
-    let LastCheckpoint { state, rate_before, .. } = last;
+    let LastCheckpoint { state, rate_before, precision_before, .. } = last;
 
     let (log, records) = MetricsLog::resume(&folder.metrics(), state.step)?;
     terminal.note(&introduction(&folder.name(), &described, &processor.describe(), memory, &trainer));
@@ -225,14 +234,19 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
             "the learning rate's schedule now takes {steps} steps: it goes on at {rate:.3e} instead of {rate_before:.3e}"
         ));
     }
-    let origin = Origin::Resumed { steps: arguments.steps };
+    if state.settings.precision != precision_before {
+        terminal.note(
+            "the precision is another one from here on: the losses differ by rounding from those of a run that kept it",
+        );
+    }
+    let origin = Origin::Resumed(overrides);
     let session = Session { folder, tokenizer, dataset, origin, saved_step: Cell::new(None), compute, terminal };
     let start = Start { trainer, processor, log, history: History::from_records(&records) };
     session.train(start, &Interrupt::install()?).await
 }
 
 /// Why there is nothing left to do for a run.
-fn finished(folder: &RunFolder, state: &RunState) -> Option<String> {
+fn finished(folder: &RunFolder, state: &RunState, compute: &Compute) -> Option<String> {
     let settings = &state.settings;
     let what = if stopped_early(state, settings) {
         format!("it stopped early, {} evaluations after its best", settings.patience)
@@ -241,8 +255,7 @@ fn finished(folder: &RunFolder, state: &RunState) -> Option<String> {
     } else {
         return None;
     };
-    let (out, steps) = (format::argument(folder.path()), more_steps(state, settings));
-    let longer = command_line(&format!("train --resume --out {out} --steps {steps}"));
+    let longer = command_line(&longer(folder, state, settings, compute));
     Some(format!("the run is finished: {what}; train longer with {longer}"))
 }
 

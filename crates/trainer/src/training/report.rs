@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use inkling_core::train::{RunState, TrainConfig, Trainer};
+use inkling_core::train::{RunState, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{Architecture, ModelConfig};
 use serde::Serialize;
 
 use super::RunMemory;
 use super::history::EvaluationRecord;
+use crate::device::Compute;
 use crate::format::{self, command_line};
 use crate::run_folder::{RunFolder, Slot};
 
@@ -42,8 +43,12 @@ pub fn introduction(name: &str, text: &str, device: &str, memory: RunMemory, tra
         RunMemory { host, gpu: 0 } => format!("{} of memory", format::bytes(host)),
         RunMemory { gpu, .. } => format!("{} of its memory", format::bytes(gpu)),
     };
+    let precision = match settings.precision {
+        TrainingPrecision::F32 => "",
+        TrainingPrecision::F16 => ", float16",
+    };
     format!(
-        "{name}: {}\n{text}\n{device}; {memory}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
+        "{name}: {}\n{text}\n{device}{precision}; {memory}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
         describe_model(trainer.model()),
         trainer.model().vocab_size,
     )
@@ -73,8 +78,14 @@ pub fn stopped_early(state: &RunState, settings: &TrainConfig) -> bool {
     settings.patience > 0 && state.evaluations_since_best >= settings.patience
 }
 
+/// The arguments that go on with a finished run, on the device that was asked for.
+pub fn longer(folder: &RunFolder, state: &RunState, settings: &TrainConfig, compute: &Compute) -> String {
+    let (out, steps) = (format::argument(folder.path()), more_steps(state, settings));
+    format!("train --resume --out {out} --steps {steps}{}", compute.repeated())
+}
+
 /// The `--steps` that go on with a finished run: those that an early stop left out, else as many again.
-pub fn more_steps(state: &RunState, settings: &TrainConfig) -> u64 {
+fn more_steps(state: &RunState, settings: &TrainConfig) -> u64 {
     if settings.max_steps > state.step { settings.max_steps } else { state.step.max(1).saturating_mul(2) }
 }
 
@@ -111,8 +122,9 @@ pub struct Summary {
     pub plot: PathBuf,
     /// A text of the best model's.
     pub sample: Option<String>,
+    /// The arguments that train for longer.
     #[serde(skip)]
-    more_steps: u64,
+    longer: String,
 }
 
 impl Summary {
@@ -122,6 +134,7 @@ impl Summary {
         state: &RunState,
         settings: &TrainConfig,
         characters_per_token: Option<f64>,
+        compute: &Compute,
     ) -> Self {
         let loss = state.best.map(|best| best.loss);
         let slot = |slot: Slot| folder.path().join(slot.name());
@@ -141,7 +154,7 @@ impl Summary {
             metrics: folder.metrics(),
             plot: folder.loss_plot(),
             sample: None,
-            more_steps: more_steps(state, settings),
+            longer: longer(folder, state, settings, compute),
         }
     }
 
@@ -166,11 +179,7 @@ impl Summary {
         }
         let run = format::argument(&self.run);
         text += "\nNext:\n";
-        for arguments in [
-            format!("sample --model {run}"),
-            format!("eval --model {run}"),
-            format!("train --resume --out {run} --steps {}", self.more_steps),
-        ] {
+        for arguments in [format!("sample --model {run}"), format!("eval --model {run}"), self.longer.clone()] {
             text += &format!("  {}\n", command_line(&arguments));
         }
         text

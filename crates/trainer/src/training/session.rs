@@ -8,13 +8,14 @@
 //! 30, each once, in this order. The CPU cannot be lost.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 
 use inkling_core::Error as Core;
 use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::error::GpuError;
 use inkling_core::tokenizer::Tokenizer;
-use inkling_core::train::{Dataset, RunState, TrainConfig, Trainer};
+use inkling_core::train::{Dataset, RunState, TrainConfig, Trainer, TrainingPrecision};
 
 use super::history::History;
 use super::report::Summary;
@@ -54,11 +55,17 @@ pub struct Session<'a> {
 pub enum Origin {
     /// With initial weights.
     New(Box<NewRun>),
-    /// At a checkpoint of its own, with `--steps` if they were given.
-    Resumed {
-        /// Updates in all.
-        steps: Option<u64>,
-    },
+    /// At a checkpoint of its own.
+    Resumed(Overrides),
+}
+
+/// What `--resume` may change about a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// Updates in all.
+    pub steps: Option<u64>,
+    /// In what it computes from here on.
+    pub precision: Option<TrainingPrecision>,
 }
 
 /// A run that has no checkpoint yet.
@@ -83,8 +90,9 @@ impl NewRun {
     }
 }
 
-/// A run's `last/`, with its `--steps`.
+/// A run's `last/`, with what `--resume` changes.
 pub struct LastCheckpoint {
+    run: PathBuf,
     /// The model.
     pub checkpoint: Checkpoint,
     /// What core goes on from.
@@ -93,11 +101,13 @@ pub struct LastCheckpoint {
     pub state: RunState,
     /// The learning rate of the next update before `--steps` changed the schedule.
     pub rate_before: f32,
+    /// In what the run computed until now.
+    pub precision_before: TrainingPrecision,
 }
 
 impl LastCheckpoint {
-    /// Reads `last/` and sets the updates in all.
-    pub fn load(folder: &RunFolder, steps: Option<u64>) -> Result<Self> {
+    /// Reads `last/` and changes its settings.
+    pub fn load(folder: &RunFolder, overrides: Overrides) -> Result<Self> {
         let last = folder.path().join(Slot::Last.name());
         let LoadedModel { folder: checkpoint_folder, mut checkpoint } = model_source::load_for_training(&last)?;
         let damaged = |problem| Error::Checkpoint {
@@ -114,23 +124,35 @@ impl LastCheckpoint {
         };
         let mut state = RunState::from_json(&training.state).map_err(damaged)?;
         let rate_before = state.settings.learning_rate_at(state.step);
-        if let Some(steps) = steps {
+        let precision_before = state.settings.precision;
+        if let Some(steps) = overrides.steps {
             state.settings.max_steps = steps;
             state.settings.validate()?;
             if steps > state.step {
                 state.evaluations_since_best = 0;
             }
-            training.state = state.to_json().map_err(damaged)?;
         }
-        Ok(Self { checkpoint, training, state, rate_before })
+        state.settings.precision = overrides.precision.unwrap_or(precision_before);
+        training.state = state.to_json().map_err(damaged)?;
+        Ok(Self { run: folder.path().into(), checkpoint, training, state, rate_before, precision_before })
     }
 
     /// A trainer that goes on from here.
+    ///
+    /// # Errors
+    /// [`Error::ResumePrecision`] where the device does not know the run's precision; those of core.
     pub async fn trainer(&self, dataset: Dataset, processor: &Processor) -> Result<Trainer> {
         let Checkpoint { config, weights, .. } = &self.checkpoint;
         let memory = processor.tensor_memory();
         let device = processor.device();
-        Ok(Trainer::resume(config.clone(), weights, &self.training, dataset, device, memory).await?)
+        let resumed = Trainer::resume(config.clone(), weights, &self.training, dataset, device, memory).await;
+        resumed.map_err(|problem| match problem {
+            // The settings themselves were checked when they were read.
+            Core::Training(_) | Core::Gpu(GpuError::Feature { .. }) => {
+                Error::ResumePrecision { run: self.run.clone(), problem: Box::new(problem) }
+            }
+            other => other.into(),
+        })
     }
 }
 
@@ -143,24 +165,39 @@ impl Session<'_> {
         let mut drill = LossDrill::from_environment();
         let mut losses = 0;
         let mut saved_before = None;
+        let precision = start.trainer.settings().precision;
+        let mut device = start.processor.describe();
         let mut outcome = self.run(start, interrupt, &mut drill).await;
         loop {
             let Err(Error::Core(Core::Gpu(problem @ GpuError::Lost(_)))) = outcome else { return outcome };
             losses = if self.saved_step.get() == saved_before { losses + 1 } else { 1 };
             saved_before = self.saved_step.get();
             let saved = self.folder.checkpoint(Slot::Last);
+            let give_up = |problem| {
+                let saved = saved.as_ref().map(|_| self.folder.path().into());
+                Err(Error::GpuLost { problem, times: losses, saved, precision })
+            };
             if losses == MOST_LOSSES {
-                let saved = saved.map(|_| self.folder.path().into());
-                return Err(Error::GpuLost { problem, times: losses, saved });
+                return give_up(problem);
             }
-            let from = match (saved, self.saved_step.get()) {
+            let from = match (&saved, self.saved_step.get()) {
                 (None, _) => "the start".into(),
                 (Some(_), Some(step)) => format!("step {}", format::count(step)),
                 (Some(_), None) => "the latest save".into(),
             };
             self.terminal.warn(&format!("{problem}; going on from {from} on a new device"));
             outcome = match self.restart().await {
-                Ok(start) => self.run(start, interrupt, &mut drill).await,
+                Ok(start) => {
+                    let found = start.processor.describe();
+                    if found != device {
+                        self.terminal.warn(&format!("the new device is another one: {found}"));
+                        device = found;
+                    }
+                    self.run(start, interrupt, &mut drill).await
+                }
+                Err(Error::Core(Core::Gpu(problem @ (GpuError::NoAdapter(_) | GpuError::NoDevice { .. })))) => {
+                    return give_up(problem);
+                }
                 Err(problem) => Err(problem),
             };
         }
@@ -173,17 +210,17 @@ impl Session<'_> {
     /// The run as it was saved, on a new device.
     async fn restart(&self) -> Result<Start> {
         let processor = self.compute.find(self.terminal).await?;
-        let steps = match &self.origin {
+        let overrides = match &self.origin {
             Origin::New(run) if self.folder.checkpoint(Slot::Last).is_none() => {
                 let trainer = run.trainer(self.dataset.clone(), &processor).await?;
                 let log = MetricsLog::create(&self.folder.metrics())?;
                 return Ok(Start { trainer, processor, log, history: History::default() });
             }
-            // What this process saved has its steps already.
-            Origin::Resumed { steps } if self.saved_step.get().is_none() => *steps,
-            _ => None,
+            // What this process saved has them already.
+            Origin::Resumed(overrides) if self.saved_step.get().is_none() => *overrides,
+            _ => Overrides::default(),
         };
-        let last = LastCheckpoint::load(&self.folder, steps)?;
+        let last = LastCheckpoint::load(&self.folder, overrides)?;
         let trainer = last.trainer(self.dataset.clone(), &processor).await?;
         RunMemory::of(&trainer, &processor)?.check(memory::available().unwrap_or(u64::MAX))?;
         let (log, records) = MetricsLog::resume(&self.folder.metrics(), last.state.step)?;

@@ -184,6 +184,18 @@ fn float16_is_a_setting_like_any_other() {
         for (half, full) in half.iter().zip(losses(&place, "b")) {
             assert!((half.1 - full.1).abs() < 0.02, "float16 {half:?}, float32 {full:?}");
         }
+        // The CPU knows no float16: the refusal names the way out, which works, as does the way back.
+        let resume = ["train", "--resume", "--out", "a", "--steps", "14", "--device", "cpu", "--json"];
+        let refused = object(&place.run(&resume));
+        assert_eq!(refused["error"]["kind"], "resume_precision", "{refused}");
+        assert_eq!(refused["error"]["exit_code"], 2);
+        let way_out = "train --resume --out a --precision f32";
+        assert!(refused["error"]["hint"].as_str().unwrap().contains(way_out), "{refused}");
+        place.succeed(&[&resume[..], &["--precision", "f32"]].concat());
+        place.succeed(&["train", "--resume", "--out", "a", "--steps", "16", "--device", "gpu", "--precision", "f16"]);
+        assert_eq!(losses(&place, "a").iter().map(|step| step.0).collect::<Vec<_>>(), (1..=16).collect::<Vec<_>>());
+        let state: Value = serde_json::from_slice(&place.read("a/last/trainer_state.json")).unwrap();
+        assert!(state["settings"]["precision"] == "f16" && state["loss_scale"].is_object(), "{state}");
     } else {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(stderr(&output).contains("shader-f16"), "{output:?}");

@@ -6,8 +6,8 @@
 //! floor = max(FLOPs / peak FLOP/s, bytes / peak copy bandwidth)       summed over the ops of a row
 //! ```
 //!
-//! `--help` has the FLOPs and bytes of every op ([`FLOORS`]). The bytes are those that the op's GPU kernels are given. Small tensors stay in
-//! a cache, so an op can be faster than its floor. On the CPU, whose caches hold most of what a step touches, only the FLOPs
+//! `--help` has the FLOPs and bytes of every op ([`FLOORS`]). The bytes are those that the op's GPU kernels are given; what a kernel only
+//! writes counts twice, and small tensors stay in a cache, so an op can be faster than its floor. On the CPU, whose caches hold most of what a step touches, only the FLOPs
 //! count.
 
 use std::collections::BTreeMap;
@@ -24,15 +24,37 @@ use crate::format::{self, Align};
 
 /// What the floors are made of.
 pub const FLOORS: &str = "\
---ops holds every op against its floor, max(FLOPs / peak, bytes / copy bandwidth), with
-  M = B T rows, K inputs and N outputs of a layer, C channels, V tokens, T positions
-  op                                    FLOPs
-  linear, its backward dX and dW        2 M N K each
-  head (logits and their loss in one)   2 M V C
-  attention, its backward               4 and 10 times B C T (T + 1) / 2
-  everything else                       0: memory is its cost
-Bytes: every tensor that the op's kernels are given, once per kernel; twice if the kernel can write it. On the CPU, where most \
-of them stay in a cache, bytes do not count.";
+--ops holds every op of a training step against its floor, max(FLOPs / peak, bytes / copy bandwidth). With M = B T rows, K inputs \
+and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B C T (T + 1) / 2:
+
+  op                               FLOPs    elements that the GPU's kernels are given
+  embedding                        0        ids M, tables (V + T) C, output M C
+  layernorm                        0        input, output M C, gain, bias C, statistics 2 M
+  linear                           2 M N K  input M K, weight N K, bias N, output M N
+  linear + activation              2 M N K  as linear, and the slope M N
+  linear + residual                2 M N K  as linear, and the residual M N
+  attention                        4 L      q, k, v 3 M C, output M C, log-sum-exp M H
+  head                             2 M V C  as linear (N = V), targets, losses M, gradient M V
+  cross-entropy                    0        logits M V, targets, losses, log-sum-exp M
+  mean loss                        0        losses M
+  head backward                    0        on a GPU none: head has done it
+  cross-entropy backward           0        logits, gradient M V, targets, log-sum-exp M
+  accumulate loss                  0        1
+  linear backward dX               2 M N K  gradients M N, M K, weight N K
+  linear backward dX + activation  2 M N K  the same, and the slope M K
+  linear backward dW               2 M N K  gradient M N, input M K, dW N K, dbias N
+  attention backward               10 L     as attention, gradients 4 M C
+  dropout backward                 0        gradients 2 M C
+  layernorm backward               0        gradients 2 M C, input M C, statistics 2 M, 2 C
+  embedding backward               0        ids M, gradients M C, (V + T) C
+  gradient norm                    0        gradients P
+  loss scale                       0        a few
+  adamw                            0        4 P: weights, gradients, moments; a float16 copy
+  moving average                   0        weights, average 2 P
+  record step                      0        a few
+
+An element is 4 bytes, in float16 2. It counts once for each kernel that it is given to, twice where the kernel can write it; \
+partial sums between the kernels of an op count too. On the CPU, where most of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
 #[derive(Clone, Debug)]
@@ -177,5 +199,40 @@ impl OpTimes {
             })
         };
         self.rows.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inkling_core::train::TrainingPrecision;
+
+    use super::*;
+    use crate::settings;
+
+    #[test]
+    fn every_op_of_every_training_step_is_in_the_table_of_floors_and_no_other() {
+        let mut ops = std::collections::BTreeSet::new();
+        for preset in ["tiny", "bigram", "minigpt-strong"] {
+            for vocab_size in [65, 5000] {
+                for precision in [TrainingPrecision::F32, TrainingPrecision::F16] {
+                    let preset = settings::named_preset(preset);
+                    let (mut model, mut train) = (preset.model, preset.train);
+                    (model.vocab_size, model.dropout) = (vocab_size, 0.1);
+                    (train.precision, train.ema_decay) = (precision, 0.9);
+                    let (program, ..) = inkling_core::train::record(&model, &train).unwrap();
+                    for pass in [Pass::Forward, Pass::Backward, Pass::Update] {
+                        for op in program.ops(pass) {
+                            ops.insert((op.name(), op.flops() > 0));
+                        }
+                    }
+                }
+            }
+        }
+        let rows = FLOORS.lines().filter(|line| line.starts_with("  ")).skip(1);
+        let listed = rows.map(|row| {
+            let (name, rest) = row.trim_start().split_once("  ").unwrap();
+            (name, !rest.trim_start().starts_with("0 "))
+        });
+        assert_eq!(listed.collect::<std::collections::BTreeSet<_>>(), ops);
     }
 }
