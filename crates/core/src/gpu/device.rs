@@ -1,7 +1,9 @@
 //! Adapters and devices: what there is, what it can do, and what became of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::dispatch::{MAX_WORKGROUPS, STORAGE_BUFFERS};
 use super::timing::Pace;
 use super::tuning::Tuning;
 use crate::error::{GpuError, Result};
@@ -119,6 +121,24 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
+/// Fails when an adapter has less than kernels take for granted: drivers below WebGPU's least are rare, but they exist.
+fn check_limits(adapter: &str, limits: &wgpu::Limits) -> std::result::Result<(), GpuError> {
+    let least = Capabilities::least();
+    for (limit, need, have) in [
+        ("maxStorageBuffersPerShaderStage", STORAGE_BUFFERS, limits.max_storage_buffers_per_shader_stage),
+        ("maxComputeWorkgroupStorageSize", least.max_workgroup_memory, limits.max_compute_workgroup_storage_size),
+        ("maxComputeInvocationsPerWorkgroup", least.max_invocations, limits.max_compute_invocations_per_workgroup),
+        ("maxComputeWorkgroupSizeX", least.max_invocations, limits.max_compute_workgroup_size_x),
+        ("maxComputeWorkgroupsPerDimension", MAX_WORKGROUPS as u32, limits.max_compute_workgroups_per_dimension),
+    ] {
+        if have < need {
+            let (adapter, what) = (adapter.into(), "every kernel".into());
+            return Err(GpuError::Limit { adapter, limit, what, need: need.into(), have: have.into() });
+        }
+    }
+    Ok(())
+}
+
 fn instance() -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
 }
@@ -164,6 +184,28 @@ impl Inner {
     pub fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().expect("nobody panics while holding this")
     }
+
+    /// The first thing that went wrong.
+    pub fn failure(&self) -> Option<GpuError> {
+        self.failure.lock().expect("nobody panics while holding this").clone()
+    }
+
+    /// Has the device call back whoever waits for it, after waiting for its work if `how` says so. In a browser the event loop does.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`].
+    pub fn poll(&self, how: wgpu::PollType) -> std::result::Result<(), GpuError> {
+        if let Some(lost @ GpuError::Lost(_)) = self.failure() {
+            return Err(lost);
+        }
+        // When a driver says while it is waited for that the device is gone, wgpu 30 tells the callback and then panics: `PollError` has no
+        // word for it. Nothing of ours is half done at that point, and wgpu holds no lock any more.
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(GpuError::Lost(error.to_string())),
+            Err(_) => Err(self.failure().unwrap_or_else(|| GpuError::Lost("its driver gave no answer".into()))),
+        }
+    }
 }
 
 impl GpuDevice {
@@ -187,7 +229,8 @@ impl GpuDevice {
     /// A device of the adapter that `choose` picks out of all there are, best first.
     ///
     /// # Errors
-    /// [`GpuError::NoAdapter`] when there is none or `choose` wants none of them; [`GpuError::NoDevice`] when it gives no device.
+    /// [`GpuError::NoAdapter`] when there is none or `choose` wants none of them; [`GpuError::Limit`] when it has less than every WebGPU
+    /// adapter; [`GpuError::NoDevice`] when it gives no device.
     pub async fn request_adapter(
         choose: impl FnOnce(&[AdapterReport]) -> Option<usize>,
     ) -> std::result::Result<Self, GpuError> {
@@ -201,6 +244,7 @@ impl GpuDevice {
         let chosen = choose(&reports).filter(|&chosen| chosen < adapters.len());
         let adapter = adapters.swap_remove(chosen.ok_or_else(|| GpuError::NoAdapter(remedy.into()))?);
         let report = report(&adapter);
+        check_limits(&report.name, &adapter.limits())?;
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             required_features: adapter.features() & wanted,
@@ -236,9 +280,9 @@ impl GpuDevice {
 
     /// Fails with the first thing that went wrong on the device, if anything did.
     pub fn check(&self) -> std::result::Result<(), GpuError> {
-        // A loss is told to nobody before the device is polled. Whether work is left does not matter here.
-        let _ = self.0.device.poll(wgpu::PollType::Poll);
-        self.0.failure.lock().expect("nobody panics while holding this").clone().map_or(Ok(()), Err)
+        // A loss is told to nobody before the device is polled.
+        self.0.poll(wgpu::PollType::Poll)?;
+        self.0.failure().map_or(Ok(()), Err)
     }
 
     /// Gives the device up, as a driver's reset would: everything on it is lost. For tests of what survives that.
@@ -262,5 +306,23 @@ pub(super) fn classify(error: &wgpu::Error) -> GpuError {
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
             GpuError::Validation(description.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_below_webgpu_is_refused_by_the_name_of_its_limit() {
+        check_limits("card", &wgpu::Limits::default()).unwrap();
+        let low = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+        let error = check_limits("card", &low).unwrap_err();
+        assert!(
+            matches!(&error, GpuError::Limit { limit: "maxStorageBuffersPerShaderStage", need: 8, have: 4, .. }),
+            "{error}"
+        );
+        let none = check_limits("card", &wgpu::Limits::downlevel_webgl2_defaults());
+        assert!(matches!(none, Err(GpuError::Limit { .. })), "{none:?}");
     }
 }

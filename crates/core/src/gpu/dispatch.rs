@@ -132,6 +132,9 @@ impl Dispatch {
 /// WebGPU's limit of a grid's dimension, the same on every adapter.
 pub const MAX_WORKGROUPS: usize = 65_535;
 
+/// Storage buffers that a kernel may bind on every adapter.
+pub const STORAGE_BUFFERS: u32 = 8;
+
 /// Collects the dispatches of an op.
 #[derive(Debug)]
 pub struct Kernels<'a> {

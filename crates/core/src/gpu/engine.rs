@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 
 use super::device::{GpuDevice, Inner};
 use super::readback::{Kind, Pending, Staging, staging_buffer};
+use crate::error::Result;
 use crate::program::{DType, Pass, Program, Tensor};
 use crate::step::{Step, StepUniform};
 
@@ -184,7 +185,18 @@ impl Gpu {
             buffer: to,
             len: self.program.shape(tensor).iter().product(),
             dtype: self.program.dtype(tensor),
+            read: inner.pace().asked(),
         })
+    }
+
+    /// Waits for a read.
+    ///
+    /// # Panics
+    /// When it was asked of another engine: its copy may not be on its way.
+    pub async fn finish_read(&self, pending: Pending) -> Result<Vec<f32>> {
+        assert!(pending.is_of(&self.staging), "a read of another engine");
+        self.flush();
+        pending.wait().await
     }
 
     /// Copies a tensor over another of the same size, on the device.

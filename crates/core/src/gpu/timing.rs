@@ -15,6 +15,8 @@ pub(super) struct Pace {
     seconds_per_flop: f64,
     /// When the work that is under way began, and how much it is.
     busy: Option<(Instant, f64)>,
+    /// Reads so far.
+    reads: u64,
 }
 
 impl Pace {
@@ -23,7 +25,7 @@ impl Pace {
 
     /// A guess: a teraflop a second for hardware, half a gigaflop for a program on the processor.
     pub fn new(kind: AdapterKind) -> Self {
-        Self { seconds_per_flop: if kind.is_hardware() { 1e-12 } else { 2e-9 }, busy: None }
+        Self { seconds_per_flop: if kind.is_hardware() { 1e-12 } else { 2e-9 }, busy: None, reads: 0 }
     }
 
     /// The estimate. Too high where the device waits for the host, which only makes submits shorter.
@@ -39,9 +41,18 @@ impl Pace {
         }
     }
 
-    /// Takes note that everything submitted is done.
-    pub fn finished(&mut self) {
-        if let Some((started, work)) = self.busy.take() {
+    /// Numbers a read that is asked for.
+    pub fn asked(&mut self) -> u64 {
+        self.reads += 1;
+        self.reads
+    }
+
+    /// Takes note that a read has arrived. After the last one that was asked for, everything submitted is done; before, a browser may have
+    /// all the rest still to do.
+    pub fn finished(&mut self, read: u64) {
+        if read == self.reads
+            && let Some((started, work)) = self.busy.take()
+        {
             self.seconds_per_flop += Self::WEIGHT * (started.elapsed().as_secs_f64() / work - self.seconds_per_flop);
         }
     }
@@ -58,7 +69,7 @@ impl Gpu {
         if ops.is_empty() {
             return Ok(vec![]);
         }
-        if self.device.capabilities().timestamps {
+        if self.device.capabilities().timestamps && 2 * ops.len() <= wgpu::QUERY_SET_MAX_QUERIES as usize {
             self.timed_by_device(ops).await
         } else {
             self.timed_by_host(ops).await
@@ -102,6 +113,7 @@ impl Gpu {
             buffer: to,
             len: 2 * count as usize,
             dtype: DType::F32,
+            read: inner.pace().asked(),
         });
         // The ticks are u64: their halves came through as the bits of floats.
         let words: Vec<u64> = pending.wait().await?.iter().map(|x| u64::from(x.to_bits())).collect();
@@ -123,12 +135,31 @@ impl Gpu {
                 // Nobody listens any more when the measurement was given up.
                 let _ = sender.send(());
             });
-            let polled = self.device.0.device.poll(wgpu::PollType::wait_indefinitely());
-            polled.map_err(|error| GpuError::Lost(error.to_string()))?;
+            self.device.0.poll(wgpu::PollType::wait_indefinitely())?;
             done.await.map_err(|_| GpuError::Lost("it stopped answering".into()))?;
             seconds.push(started.elapsed().as_secs_f64());
         }
         self.device.check()?;
         Ok(seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_read_says_that_all_work_is_done() {
+        let mut pace = Pace::new(AdapterKind::Discrete);
+        let guess = pace.seconds_per_flop();
+        let reads = [pace.asked(), pace.asked()];
+        pace.submitted(1e3);
+        pace.finished(reads[0]);
+        assert_eq!(pace.seconds_per_flop(), guess);
+        pace.finished(reads[1]);
+        assert_ne!(pace.seconds_per_flop(), guess);
+        let measured = pace.seconds_per_flop();
+        pace.finished(reads[1]);
+        assert_eq!(pace.seconds_per_flop(), measured, "nothing was under way");
     }
 }
