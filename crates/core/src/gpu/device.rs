@@ -198,13 +198,22 @@ impl Inner {
         if let Some(lost @ GpuError::Lost(_)) = self.failure() {
             return Err(lost);
         }
-        // When a driver says while it is waited for that the device is gone, wgpu 30 tells the callback and then panics: `PollError` has no
-        // word for it. Nothing of ours is half done at that point, and wgpu holds no lock any more.
-        match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(GpuError::Lost(error.to_string())),
-            Err(_) => Err(self.failure().unwrap_or_else(|| GpuError::Lost("its driver gave no answer".into()))),
-        }
+        survive(|| self.device.poll(how)).map_err(|problem| match self.failure() {
+            Some(lost @ GpuError::Lost(_)) => lost,
+            _ => problem,
+        })
+    }
+}
+
+/// Polls. When a driver says that the device is gone while somebody waits for it (as it does after a reset), wgpu 30 tells the callback and
+/// then panics, because `PollError` has no word for it. Nothing of ours is half done at that point, and wgpu holds no lock any more.
+fn survive(
+    poll: impl FnOnce() -> std::result::Result<wgpu::PollStatus, wgpu::PollError>,
+) -> std::result::Result<(), GpuError> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(GpuError::Lost(error.to_string())),
+        Err(_) => Err(GpuError::Lost("its driver stopped answering".into())),
     }
 }
 
@@ -312,6 +321,14 @@ pub(super) fn classify(error: &wgpu::Error) -> GpuError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_poll_that_panics_is_a_loss() {
+        survive(|| Ok(wgpu::PollStatus::QueueEmpty)).unwrap();
+        for poll in [|| Err(wgpu::PollError::Timeout), || panic!("Error in Device::poll: Parent device is lost")] {
+            assert!(matches!(survive(poll), Err(GpuError::Lost(_))));
+        }
+    }
 
     #[test]
     fn an_adapter_below_webgpu_is_refused_by_the_name_of_its_limit() {

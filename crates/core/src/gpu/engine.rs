@@ -17,7 +17,8 @@ pub(super) const STEPS: usize = 256;
 /// Distance of two steps in their buffer: WebGPU's largest alignment of a dynamic offset.
 pub(super) const STEP_STRIDE: u64 = 256;
 /// Estimated seconds after which a submit is split.
-const SUBMIT_SECONDS: f64 = 0.1;
+pub(super) const SUBMIT_SECONDS: f64 = 0.1;
+
 /// The GPU engine.
 pub(crate) struct Gpu {
     pub program: Program,

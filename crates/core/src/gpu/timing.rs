@@ -3,7 +3,7 @@
 use web_time::Instant;
 
 use super::device::AdapterKind;
-use super::engine::{Gpu, LoadedOp};
+use super::engine::{Gpu, LoadedOp, SUBMIT_SECONDS};
 use super::readback::{Kind, Pending, staging_buffer};
 use crate::error::{GpuError, Result};
 use crate::program::{DType, Pass};
@@ -53,7 +53,16 @@ impl Pace {
         if read == self.reads
             && let Some((started, work)) = self.busy.take()
         {
-            self.seconds_per_flop += Self::WEIGHT * (started.elapsed().as_secs_f64() / work - self.seconds_per_flop);
+            self.learn(started.elapsed().as_secs_f64(), work);
+        }
+    }
+
+    /// So much work took no longer than this.
+    fn learn(&mut self, seconds: f64, work: f64) {
+        let measured = seconds / work;
+        // Little work takes as long as it takes to ask for it: that tells nothing of the device, unless it is a better bound.
+        if seconds > SUBMIT_SECONDS || measured < self.seconds_per_flop {
+            self.seconds_per_flop += Self::WEIGHT * (measured - self.seconds_per_flop);
         }
     }
 }
@@ -153,13 +162,27 @@ mod tests {
         let mut pace = Pace::new(AdapterKind::Discrete);
         let guess = pace.seconds_per_flop();
         let reads = [pace.asked(), pace.asked()];
-        pace.submitted(1e3);
+        // So much that a measurement can only be faster.
+        pace.submitted(1e30);
         pace.finished(reads[0]);
         assert_eq!(pace.seconds_per_flop(), guess);
         pace.finished(reads[1]);
-        assert_ne!(pace.seconds_per_flop(), guess);
         let measured = pace.seconds_per_flop();
+        assert!(measured < guess);
         pace.finished(reads[1]);
         assert_eq!(pace.seconds_per_flop(), measured, "nothing was under way");
+    }
+
+    #[test]
+    fn overhead_is_not_taken_for_a_slow_device() {
+        let mut pace = Pace::new(AdapterKind::Discrete);
+        let guess = pace.seconds_per_flop();
+        pace.learn(0.01, 1e3);
+        assert_eq!(pace.seconds_per_flop(), guess);
+        pace.learn(2.0, 1e9);
+        let slow = pace.seconds_per_flop();
+        assert!(slow > 100.0 * guess);
+        pace.learn(0.001, 1e9);
+        assert!(pace.seconds_per_flop() < slow);
     }
 }

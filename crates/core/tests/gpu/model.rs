@@ -259,6 +259,26 @@ fn a_run_goes_on_on_either_engine() {
 }
 
 #[test]
+fn an_update_is_one_submit_for_each_of_its_batches() {
+    if device().is_none() {
+        return;
+    }
+    // Of its own: what others run on a device moves its estimate of how long work takes, by which submits are split.
+    let device = wait(GpuDevice::request()).unwrap();
+    let model = ModelConfig { n_positions: 4, n_embd: 8, n_head: 2, n_inner: 8, n_layer: 1, ..model("tiny") };
+    let mut trainers = [1, 3].map(|gradient_accumulation_steps| {
+        let settings = TrainConfig { gradient_accumulation_steps, ..settings() };
+        let mut trainer = trainer(&model, &settings, Device::Gpu(device.clone()));
+        let submits = |trainer: &Trainer| trainer.engine().gpu_costs(Pass::Update).unwrap().submits_so_far;
+        let before = submits(&trainer);
+        (0..20).for_each(|_| wait(trainer.step()).unwrap());
+        assert_eq!(submits(&trainer) - before, 20 * gradient_accumulation_steps as u64);
+        trainer
+    });
+    trainers.each_mut().map(|trainer| assert_eq!(wait(trainer.reports()).unwrap().len(), 20));
+}
+
+#[test]
 fn updates_without_a_finite_gradient_are_left_out_and_end_the_run() {
     let Some(device) = device() else { return };
     for settings in [settings(), TrainConfig { ema_decay: 0.5, ..settings() }] {
