@@ -6,6 +6,7 @@ use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
 use inkling_core::nn::Recording;
 use inkling_core::nn::block::Probs;
+use inkling_core::presets;
 use inkling_core::program::{DType, Field, Pass, Training};
 use inkling_core::step::{Mode, Step};
 use inkling_core::train::config::{Order, Protocol};
@@ -205,6 +206,22 @@ fn ten_updates_and_an_evaluation_are_the_cpus() {
     }
 }
 
+/// The presets that a software adapter can do at their own size, one sequence at a time: losses and gradient norms.
+#[test]
+fn small_presets_learn_as_on_the_cpu() {
+    let Some(device) = device() else { return };
+    let small = presets::all().into_iter().filter(|preset| preset.model.num_parameters() < 1_000_000);
+    let mut seen = 0;
+    for presets::Preset { name, model, train: settings, .. } in small {
+        let settings = TrainConfig { batch_size: 1, ..settings };
+        let mut on_cpu = trainer(&model, &settings, cpu());
+        let mut on_gpu = trainer(&model, &settings, Device::Gpu(device.clone()));
+        compare_reports(name, &train(&mut on_cpu, 3), &train(&mut on_gpu, 3), SAME_RUN);
+        seen += 1;
+    }
+    assert_eq!(seen, 5, "bigram, micro, tiny, small, minigpt-small");
+}
+
 #[test]
 fn a_repeated_run_is_identical_however_it_is_watched() {
     let Some(device) = device() else { return };
@@ -275,7 +292,7 @@ fn an_update_is_one_submit_for_each_of_its_batches() {
         assert_eq!(submits(&trainer) - before, 20 * gradient_accumulation_steps as u64);
         trainer
     });
-    trainers.each_mut().map(|trainer| assert_eq!(wait(trainer.reports()).unwrap().len(), 20));
+    trainers.iter_mut().for_each(|trainer| assert_eq!(wait(trainer.reports()).unwrap().len(), 20));
 }
 
 #[test]
