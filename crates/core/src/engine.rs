@@ -180,11 +180,14 @@ impl Engine {
     ///
     /// # Errors
     /// What went wrong on a GPU since the last read.
+    ///
+    /// # Panics
+    /// When that was another engine of a GPU.
     pub async fn finish_read(&self, pending: Pending) -> Result<Vec<f32>> {
-        if let Self::Gpu(gpu) = self {
-            gpu.0.flush();
+        match self {
+            Self::Cpu(_) => pending.wait().await,
+            Self::Gpu(gpu) => gpu.0.finish_read(pending).await,
         }
-        pending.wait().await
     }
 
     /// Reads a tensor into `out`, whose old contents are dropped.

@@ -1,7 +1,9 @@
 //! Adapters and devices: what there is, what it can do, and what became of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::dispatch::{MAX_WORKGROUPS, STORAGE_BUFFERS};
 use super::timing::Pace;
 use super::tuning::Tuning;
 use crate::error::{GpuError, Result};
@@ -119,6 +121,24 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
+/// Fails when an adapter has less than kernels take for granted: drivers below WebGPU's least are rare, but they exist.
+fn check_limits(adapter: &str, limits: &wgpu::Limits) -> std::result::Result<(), GpuError> {
+    let least = Capabilities::least();
+    for (limit, need, have) in [
+        ("maxStorageBuffersPerShaderStage", STORAGE_BUFFERS, limits.max_storage_buffers_per_shader_stage),
+        ("maxComputeWorkgroupStorageSize", least.max_workgroup_memory, limits.max_compute_workgroup_storage_size),
+        ("maxComputeInvocationsPerWorkgroup", least.max_invocations, limits.max_compute_invocations_per_workgroup),
+        ("maxComputeWorkgroupSizeX", least.max_invocations, limits.max_compute_workgroup_size_x),
+        ("maxComputeWorkgroupsPerDimension", MAX_WORKGROUPS as u32, limits.max_compute_workgroups_per_dimension),
+    ] {
+        if have < need {
+            let (adapter, what) = (adapter.into(), "every kernel".into());
+            return Err(GpuError::Limit { adapter, limit, what, need: need.into(), have: have.into() });
+        }
+    }
+    Ok(())
+}
+
 fn instance() -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
 }
@@ -164,6 +184,37 @@ impl Inner {
     pub fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().expect("nobody panics while holding this")
     }
+
+    /// The first thing that went wrong.
+    pub fn failure(&self) -> Option<GpuError> {
+        self.failure.lock().expect("nobody panics while holding this").clone()
+    }
+
+    /// Has the device call back whoever waits for it, after waiting for its work if `how` says so. In a browser the event loop does.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`].
+    pub fn poll(&self, how: wgpu::PollType) -> std::result::Result<(), GpuError> {
+        if let Some(lost @ GpuError::Lost(_)) = self.failure() {
+            return Err(lost);
+        }
+        survive(|| self.device.poll(how)).map_err(|problem| match self.failure() {
+            Some(lost @ GpuError::Lost(_)) => lost,
+            _ => problem,
+        })
+    }
+}
+
+/// Polls. When a driver says that the device is gone while somebody waits for it (as it does after a reset), wgpu 30 tells the callback and
+/// then panics, because `PollError` has no word for it. Nothing of ours is half done at that point, and wgpu holds no lock any more.
+fn survive(
+    poll: impl FnOnce() -> std::result::Result<wgpu::PollStatus, wgpu::PollError>,
+) -> std::result::Result<(), GpuError> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(GpuError::Lost(error.to_string())),
+        Err(_) => Err(GpuError::Lost("its driver stopped answering".into())),
+    }
 }
 
 impl GpuDevice {
@@ -183,7 +234,8 @@ impl GpuDevice {
     /// A device of the adapter that `choose` picks out of all there are, best first.
     ///
     /// # Errors
-    /// [`GpuError::NoAdapter`] when there is none or `choose` wants none of them; [`GpuError::NoDevice`] when it gives no device.
+    /// [`GpuError::NoAdapter`] when there is none or `choose` wants none of them; [`GpuError::Limit`] when it has less than every WebGPU
+    /// adapter; [`GpuError::NoDevice`] when it gives no device.
     #[cfg_attr(
         target_family = "wasm",
         expect(clippy::arc_with_non_send_sync, reason = "a device in a browser stays in its worker")
@@ -201,6 +253,7 @@ impl GpuDevice {
         let chosen = choose(&reports).filter(|&chosen| chosen < adapters.len());
         let adapter = adapters.swap_remove(chosen.ok_or_else(|| GpuError::NoAdapter(remedy.into()))?);
         let report = report(&adapter);
+        check_limits(&report.name, &adapter.limits())?;
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             required_features: adapter.features() & wanted,
@@ -236,9 +289,9 @@ impl GpuDevice {
 
     /// Fails with the first thing that went wrong on the device, if anything did.
     pub fn check(&self) -> std::result::Result<(), GpuError> {
-        // A loss is told to nobody before the device is polled. Whether work is left does not matter here.
-        let _ = self.0.device.poll(wgpu::PollType::Poll);
-        self.0.failure.lock().expect("nobody panics while holding this").clone().map_or(Ok(()), Err)
+        // A loss is told to nobody before the device is polled.
+        self.0.poll(wgpu::PollType::Poll)?;
+        self.0.failure().map_or(Ok(()), Err)
     }
 
     /// Gives the device up, as a driver's reset would: everything on it is lost. For tests of what survives that.
@@ -262,5 +315,31 @@ pub(super) fn classify(error: &wgpu::Error) -> GpuError {
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
             GpuError::Validation(description.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_that_panics_is_a_loss() {
+        survive(|| Ok(wgpu::PollStatus::QueueEmpty)).unwrap();
+        for poll in [|| Err(wgpu::PollError::Timeout), || panic!("Error in Device::poll: Parent device is lost")] {
+            assert!(matches!(survive(poll), Err(GpuError::Lost(_))));
+        }
+    }
+
+    #[test]
+    fn an_adapter_below_webgpu_is_refused_by_the_name_of_its_limit() {
+        check_limits("card", &wgpu::Limits::default()).unwrap();
+        let low = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+        let error = check_limits("card", &low).unwrap_err();
+        assert!(
+            matches!(&error, GpuError::Limit { limit: "maxStorageBuffersPerShaderStage", need: 8, have: 4, .. }),
+            "{error}"
+        );
+        let none = check_limits("card", &wgpu::Limits::downlevel_webgl2_defaults());
+        assert!(matches!(none, Err(GpuError::Limit { .. })), "{none:?}");
     }
 }

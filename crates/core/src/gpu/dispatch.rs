@@ -72,6 +72,8 @@ pub struct Dispatch {
     pub constants: Vec<(&'static str, f64)>,
     /// Memory by binding name.
     pub bindings: Vec<(&'static str, Source)>,
+    /// Bindings that are written and not read.
+    pub assigned: Vec<&'static str>,
     /// Fields of `Params` by name; all of them.
     pub params: Vec<(&'static str, Param)>,
     /// Workgroups in each dimension.
@@ -81,7 +83,13 @@ pub struct Dispatch {
 impl Dispatch {
     /// An entry point without anything.
     pub fn new(shader: Shader, entry: &'static str) -> Self {
-        Self { shader, entry, constants: vec![], bindings: vec![], params: vec![], workgroups: [1; 3] }
+        Self { shader, entry, constants: vec![], bindings: vec![], assigned: vec![], params: vec![], workgroups: [1; 3] }
+    }
+
+    /// Gives a binding its memory, all of which the kernel writes and none of which it reads.
+    pub fn assign(mut self, name: &'static str, source: impl Into<Source>) -> Self {
+        self.assigned.push(name);
+        self.bind(name, source)
     }
 
     /// Gives a binding its memory.
@@ -131,6 +139,9 @@ impl Dispatch {
 
 /// WebGPU's limit of a grid's dimension, the same on every adapter.
 pub const MAX_WORKGROUPS: usize = 65_535;
+
+/// Storage buffers that a kernel may bind on every adapter.
+pub const STORAGE_BUFFERS: u32 = 8;
 
 /// Collects the dispatches of an op.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 
 use super::device::{GpuDevice, Inner};
 use super::readback::{Kind, Pending, Staging, staging_buffer};
+use crate::error::Result;
 use crate::program::{DType, Pass, Program, Tensor};
 use crate::step::{Step, StepUniform};
 
@@ -16,7 +17,8 @@ pub(super) const STEPS: usize = 256;
 /// Distance of two steps in their buffer: WebGPU's largest alignment of a dynamic offset.
 pub(super) const STEP_STRIDE: u64 = 256;
 /// Estimated seconds after which a submit is split.
-const SUBMIT_SECONDS: f64 = 0.1;
+pub(super) const SUBMIT_SECONDS: f64 = 0.1;
+
 /// The GPU engine.
 pub(crate) struct Gpu {
     pub program: Program,
@@ -184,7 +186,18 @@ impl Gpu {
             buffer: to,
             len: self.program.shape(tensor).iter().product(),
             dtype: self.program.dtype(tensor),
+            read: inner.pace().asked(),
         })
+    }
+
+    /// Waits for a read.
+    ///
+    /// # Panics
+    /// When it was asked of another engine: its copy may not be on its way.
+    pub async fn finish_read(&self, pending: Pending) -> Result<Vec<f32>> {
+        assert!(pending.is_of(&self.staging), "a read of another engine");
+        self.flush();
+        pending.wait().await
     }
 
     /// Copies a tensor over another of the same size, on the device.

@@ -1,5 +1,5 @@
-//! Reading from the device: a copy into a staging buffer, which is kept for the next time (making one costs over a millisecond), and
-//! a future that is ready once it is mapped.
+//! Reading from the device: a copy into a staging buffer, which is kept for the next time unless it is large (making one costs over a
+//! millisecond), and a future that is ready once it is mapped.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,6 +9,9 @@ use futures_channel::oneshot;
 use super::device::GpuDevice;
 use crate::error::{GpuError, Result};
 use crate::program::DType;
+
+/// Larger staging buffers are not kept: filling one takes longer than making it, and the weights of a whole model would stay twice.
+const MOST_KEPT: u64 = 4 << 20;
 
 /// Staging buffers that nobody is using.
 pub(super) type Staging = Rc<RefCell<Vec<wgpu::Buffer>>>;
@@ -23,7 +26,15 @@ pub(crate) enum Kind {
     /// Here.
     Ready(Vec<f32>),
     /// On their way.
-    Gpu { device: GpuDevice, staging: Staging, buffer: wgpu::Buffer, len: usize, dtype: DType },
+    Gpu {
+        device: GpuDevice,
+        staging: Staging,
+        buffer: wgpu::Buffer,
+        len: usize,
+        dtype: DType,
+        /// Its number among the device's reads.
+        read: u64,
+    },
 }
 
 impl Pending {
@@ -33,9 +44,9 @@ impl Pending {
 
     /// Waits for the values. The engine must have submitted the copy.
     pub(crate) async fn wait(self) -> Result<Vec<f32>> {
-        let (device, staging, buffer, len, dtype) = match self.0 {
+        let (device, staging, buffer, len, dtype, read) = match self.0 {
             Kind::Ready(values) => return Ok(values),
-            Kind::Gpu { device, staging, buffer, len, dtype } => (device, staging, buffer, len, dtype),
+            Kind::Gpu { device, staging, buffer, len, dtype, read } => (device, staging, buffer, len, dtype, read),
         };
         let (sender, receiver) = oneshot::channel();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -43,13 +54,10 @@ impl Pending {
             let _ = sender.send(result);
         });
         // Natively somebody has to wait for the device; in the browser this does nothing, and the event loop does.
-        let polled = device.0.device.poll(wgpu::PollType::wait_indefinitely());
-        let mapped = match polled {
-            Ok(_) => receiver.await.map_err(|_| GpuError::Lost("a read was given up".into())),
-            Err(error) => Err(GpuError::Lost(error.to_string())),
-        };
+        device.0.poll(wgpu::PollType::wait_indefinitely())?;
+        let mapped = receiver.await.map_err(|_| GpuError::Lost("a read was given up".into()));
         device.check()?;
-        device.0.pace().finished();
+        device.0.pace().finished(read);
         mapped?.map_err(|error| GpuError::Validation(error.to_string()))?;
         // Mapped ranges are of whole words.
         let bytes = (len * dtype.bytes()).next_multiple_of(4) as u64;
@@ -61,8 +69,18 @@ impl Pending {
         values.truncate(len);
         drop(view);
         buffer.unmap();
-        staging.borrow_mut().push(buffer);
+        if buffer.size() <= MOST_KEPT {
+            staging.borrow_mut().push(buffer);
+        }
         Ok(values)
+    }
+
+    /// Whether this is a read of the engine with these staging buffers, or needs none.
+    pub(super) fn is_of(&self, engine: &Staging) -> bool {
+        match &self.0 {
+            Kind::Ready(_) => true,
+            Kind::Gpu { staging, .. } => Rc::ptr_eq(staging, engine),
+        }
     }
 }
 

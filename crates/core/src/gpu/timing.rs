@@ -3,7 +3,7 @@
 use web_time::Instant;
 
 use super::device::AdapterKind;
-use super::engine::{Gpu, LoadedOp};
+use super::engine::{Gpu, LoadedOp, SUBMIT_SECONDS};
 use super::readback::{Kind, Pending, staging_buffer};
 use crate::error::{GpuError, Result};
 use crate::program::{DType, Pass};
@@ -15,6 +15,8 @@ pub(super) struct Pace {
     seconds_per_flop: f64,
     /// When the work that is under way began, and how much it is.
     busy: Option<(Instant, f64)>,
+    /// Reads so far.
+    reads: u64,
 }
 
 impl Pace {
@@ -23,7 +25,7 @@ impl Pace {
 
     /// A guess: a teraflop a second for hardware, half a gigaflop for a program on the processor.
     pub fn new(kind: AdapterKind) -> Self {
-        Self { seconds_per_flop: if kind.is_hardware() { 1e-12 } else { 2e-9 }, busy: None }
+        Self { seconds_per_flop: if kind.is_hardware() { 1e-12 } else { 2e-9 }, busy: None, reads: 0 }
     }
 
     /// The estimate. Too high where the device waits for the host, which only makes submits shorter.
@@ -39,10 +41,28 @@ impl Pace {
         }
     }
 
-    /// Takes note that everything submitted is done.
-    pub fn finished(&mut self) {
-        if let Some((started, work)) = self.busy.take() {
-            self.seconds_per_flop += Self::WEIGHT * (started.elapsed().as_secs_f64() / work - self.seconds_per_flop);
+    /// Numbers a read that is asked for.
+    pub fn asked(&mut self) -> u64 {
+        self.reads += 1;
+        self.reads
+    }
+
+    /// Takes note that a read has arrived. After the last one that was asked for, everything submitted is done; before, a browser may have
+    /// all the rest still to do.
+    pub fn finished(&mut self, read: u64) {
+        if read == self.reads
+            && let Some((started, work)) = self.busy.take()
+        {
+            self.learn(started.elapsed().as_secs_f64(), work);
+        }
+    }
+
+    /// So much work took no longer than this.
+    fn learn(&mut self, seconds: f64, work: f64) {
+        let measured = seconds / work;
+        // Little work takes as long as it takes to ask for it: that tells nothing of the device, unless it is a better bound.
+        if seconds > SUBMIT_SECONDS || measured < self.seconds_per_flop {
+            self.seconds_per_flop += Self::WEIGHT * (measured - self.seconds_per_flop);
         }
     }
 }
@@ -58,7 +78,7 @@ impl Gpu {
         if ops.is_empty() {
             return Ok(vec![]);
         }
-        if self.device.capabilities().timestamps {
+        if self.device.capabilities().timestamps && 2 * ops.len() <= wgpu::QUERY_SET_MAX_QUERIES as usize {
             self.timed_by_device(ops).await
         } else {
             self.timed_by_host(ops).await
@@ -102,6 +122,7 @@ impl Gpu {
             buffer: to,
             len: 2 * count as usize,
             dtype: DType::F32,
+            read: inner.pace().asked(),
         });
         // The ticks are u64: their halves came through as the bits of floats.
         let words: Vec<u64> = pending.wait().await?.iter().map(|x| u64::from(x.to_bits())).collect();
@@ -123,12 +144,45 @@ impl Gpu {
                 // Nobody listens any more when the measurement was given up.
                 let _ = sender.send(());
             });
-            let polled = self.device.0.device.poll(wgpu::PollType::wait_indefinitely());
-            polled.map_err(|error| GpuError::Lost(error.to_string()))?;
+            self.device.0.poll(wgpu::PollType::wait_indefinitely())?;
             done.await.map_err(|_| GpuError::Lost("it stopped answering".into()))?;
             seconds.push(started.elapsed().as_secs_f64());
         }
         self.device.check()?;
         Ok(seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_read_says_that_all_work_is_done() {
+        let mut pace = Pace::new(AdapterKind::Discrete);
+        let guess = pace.seconds_per_flop();
+        let reads = [pace.asked(), pace.asked()];
+        // So much that a measurement can only be faster.
+        pace.submitted(1e30);
+        pace.finished(reads[0]);
+        assert_eq!(pace.seconds_per_flop(), guess);
+        pace.finished(reads[1]);
+        let measured = pace.seconds_per_flop();
+        assert!(measured < guess);
+        pace.finished(reads[1]);
+        assert_eq!(pace.seconds_per_flop(), measured, "nothing was under way");
+    }
+
+    #[test]
+    fn overhead_is_not_taken_for_a_slow_device() {
+        let mut pace = Pace::new(AdapterKind::Discrete);
+        let guess = pace.seconds_per_flop();
+        pace.learn(0.01, 1e3);
+        assert_eq!(pace.seconds_per_flop(), guess);
+        pace.learn(2.0, 1e9);
+        let slow = pace.seconds_per_flop();
+        assert!(slow > 100.0 * guess);
+        pace.learn(0.001, 1e9);
+        assert!(pace.seconds_per_flop() < slow);
     }
 }

@@ -39,9 +39,10 @@ impl History {
         (update % SLOTS as u64) as u32
     }
 
-    /// What is in the slot of an update.
-    pub fn find(ring: &[f32], update: u64) -> Record {
+    /// What an update left in its slot; `None` where that is still zero. No record is: a loss may be, but its scale never.
+    pub fn find(ring: &[f32], update: u64) -> Option<Record> {
         let at = FIELDS * Self::slot(update) as usize;
-        Record { loss: ring[at], grad_norm: ring[at + 1], loss_scale: ring[at + 2], skipped: ring[at + 3] != 0.0 }
+        let [loss, grad_norm, loss_scale, skipped] = *ring[at..].first_chunk::<FIELDS>()?;
+        (loss_scale != 0.0).then_some(Record { loss, grad_norm, loss_scale, skipped: skipped != 0.0 })
     }
 }

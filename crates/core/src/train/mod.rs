@@ -247,7 +247,7 @@ impl Trainer {
     }
 
     async fn drain(&mut self) -> Result<()> {
-        self.reports.drain(&self.engine, &mut self.state.skips).await
+        self.reports.drain(&mut self.engine, &mut self.state.skips).await
     }
 
     /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).

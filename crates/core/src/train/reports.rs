@@ -2,7 +2,7 @@
 
 use super::StepReport;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, GpuError, Result};
 use crate::nn::history::History;
 use crate::ops::history::SLOTS;
 use crate::ops::loss_scaler::LEAST_SCALE;
@@ -36,13 +36,19 @@ impl Reports {
 
     /// Reads the ring. `skips` counts the updates in a row that were left out: with a loss scale that can still be lowered, leaving one
     /// out is how a smaller one is found, and does not count.
-    pub async fn drain(&mut self, engine: &Engine, skips: &mut u64) -> Result<()> {
+    ///
+    /// An update without a record is an error: whoever refused the device's work has not said so, and what is in its place is no loss.
+    pub async fn drain(&mut self, engine: &mut Engine, skips: &mut u64) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
         let ring = engine.read(self.history.ring).await?;
+        // An old record is not to be taken for a new one.
+        engine.write(self.history.ring, &vec![0.0; ring.len()]);
         for (done, learning_rate) in self.pending.drain(..) {
-            let record = History::find(&ring, done);
+            let Some(record) = History::find(&ring, done) else {
+                return Err(GpuError::Validation(format!("update {} left no trace", done + 1)).into());
+            };
             *skips = match record.skipped {
                 true if record.loss_scale > LEAST_SCALE => *skips,
                 true => *skips + 1,
@@ -66,5 +72,33 @@ impl Reports {
     /// The reports that were read and not yet taken.
     pub fn take(&mut self) -> Vec<StepReport> {
         std::mem::take(&mut self.ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelConfig;
+    use crate::cpu::Pool;
+    use crate::program::Pass;
+    use crate::step::Step;
+    use crate::train::{TrainConfig, record};
+
+    #[test]
+    fn an_update_that_never_ran_is_an_error() {
+        let (settings, model) = (TrainConfig { batch_size: 1, ..TrainConfig::default() }, ModelConfig::default());
+        let (program, _, history) = record(&model, &settings).unwrap();
+        let mut engine = Engine::cpu(program, Pool::new(1));
+        let (mut reports, mut skips) = (Reports::new(history), 0);
+        // The second finds the slot as the first left it.
+        for (update, runs) in [(3, true), (3 + SLOTS as u64, false)] {
+            if runs {
+                engine.replay(Pass::Update, &Step { slot: History::slot(update), ..Step::DEFAULT });
+            }
+            reports.expect(update, 0.1);
+            let drained = pollster::block_on(reports.drain(&mut engine, &mut skips));
+            assert_eq!(drained.is_ok(), runs, "{drained:?}");
+        }
+        assert_eq!(reports.take().len(), 1);
     }
 }

@@ -6,6 +6,7 @@ use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
 use inkling_core::nn::block::Probs;
 use inkling_core::nn::{Graph, Recording};
+use inkling_core::presets;
 use inkling_core::program::{DType, Field, Pass, Training};
 use inkling_core::step::{Mode, Step};
 use inkling_core::train::config::{Order, Protocol};
@@ -265,6 +266,22 @@ fn ten_updates_and_an_evaluation_are_the_cpus() {
     }
 }
 
+/// The presets that a software adapter can do at their own size, one sequence at a time: losses and gradient norms.
+#[test]
+fn small_presets_learn_as_on_the_cpu() {
+    let Some(device) = device() else { return };
+    let small = presets::all().into_iter().filter(|preset| preset.model.num_parameters() < 1_000_000);
+    let mut seen = 0;
+    for presets::Preset { name, model, train: settings, .. } in small {
+        let settings = TrainConfig { batch_size: 1, ..settings };
+        let mut on_cpu = trainer(&model, &settings, cpu());
+        let mut on_gpu = trainer(&model, &settings, Device::Gpu(device.clone()));
+        compare_reports(name, &train(&mut on_cpu, 3), &train(&mut on_gpu, 3), SAME_RUN);
+        seen += 1;
+    }
+    assert_eq!(seen, 5, "bigram, micro, tiny, small, minigpt-small");
+}
+
 #[test]
 fn a_repeated_run_is_identical_however_it_is_watched() {
     let Some(device) = device() else { return };
@@ -316,6 +333,26 @@ fn a_run_goes_on_on_either_engine() {
         let saved = checkpoint(&mut on_cpu);
         compare_reports(&format!("{what}: CPU to GPU"), &rest, &train(&mut resume(&model, &saved, gpu()), 4), SAME_RUN);
     }
+}
+
+#[test]
+fn an_update_is_one_submit_for_each_of_its_batches() {
+    if device().is_none() {
+        return;
+    }
+    // Of its own: what others run on a device moves its estimate of how long work takes, by which submits are split.
+    let device = wait(GpuDevice::request()).unwrap();
+    let model = ModelConfig { n_positions: 4, n_embd: 8, n_head: 2, n_inner: 8, n_layer: 1, ..model("tiny") };
+    let mut trainers = [1, 3].map(|gradient_accumulation_steps| {
+        let settings = TrainConfig { gradient_accumulation_steps, ..settings() };
+        let mut trainer = trainer(&model, &settings, Device::Gpu(device.clone()));
+        let submits = |trainer: &Trainer| trainer.engine().gpu_costs(Pass::Update).unwrap().submits_so_far;
+        let before = submits(&trainer);
+        (0..20).for_each(|_| wait(trainer.step()).unwrap());
+        assert_eq!(submits(&trainer) - before, 20 * gradient_accumulation_steps as u64);
+        trainer
+    });
+    trainers.iter_mut().for_each(|trainer| assert_eq!(wait(trainer.reports()).unwrap().len(), 20));
 }
 
 #[test]
