@@ -83,10 +83,18 @@ pub struct Dispatch {
 impl Dispatch {
     /// An entry point without anything.
     pub fn new(shader: Shader, entry: &'static str) -> Self {
-        Self { shader, entry, constants: vec![], bindings: vec![], assigned: vec![], params: vec![], workgroups: [1; 3] }
+        Self {
+            shader,
+            entry,
+            constants: vec![],
+            bindings: vec![],
+            assigned: vec![],
+            params: vec![],
+            workgroups: [1; 3],
+        }
     }
 
-    /// Gives a binding its memory, all of which the kernel writes and none of which it reads.
+    /// Gives a binding its memory, which the kernel writes and does not read: it counts once in the bytes that an op moves.
     pub fn assign(mut self, name: &'static str, source: impl Into<Source>) -> Self {
         self.assigned.push(name);
         self.bind(name, source)

@@ -254,8 +254,8 @@ fn traffic(memory: &BoundMemory<'_>, dispatch: &Dispatch) -> u64 {
             Source::Nothing => 0,
         };
         let writes = interface.bindings.iter().any(|b| b.name == *name && b.access == Access::ReadWrite);
-        // A tensor that is only assigned counts twice too: the source does not tell, and this is an estimate.
-        bytes as u64 * (1 + u64::from(writes))
+        let reads = !dispatch.assigned.contains(name);
+        bytes as u64 * (u64::from(reads) + u64::from(writes))
     };
     dispatch.bindings.iter().map(of).sum()
 }

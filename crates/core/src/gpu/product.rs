@@ -208,14 +208,20 @@ impl Product {
         (dispatch, splits)
     }
 
-    /// Binds a matrix of C's shape in the form that it is written in: by quads, or by scalars where lines are not whole quads.
-    pub fn bind_output(
-        &self,
-        dispatch: Dispatch,
-        [quads, scalars]: [&'static str; 2],
-        source: impl Into<Source>,
-    ) -> Dispatch {
-        let (used, unused) = if self.aligned() { (quads, scalars) } else { (scalars, quads) };
+    /// Binds a matrix of C's shape that is assigned, in the form that it is written in: by quads, or by scalars where lines are not
+    /// whole quads.
+    pub fn assign_output(&self, dispatch: Dispatch, forms: [&'static str; 2], source: impl Into<Source>) -> Dispatch {
+        let [used, unused] = self.used_form(forms);
+        dispatch.assign(used, source).bind(unused, Source::Nothing)
+    }
+
+    /// [`Self::assign_output`] of a matrix that is added to.
+    pub fn bind_output(&self, dispatch: Dispatch, forms: [&'static str; 2], source: impl Into<Source>) -> Dispatch {
+        let [used, unused] = self.used_form(forms);
         dispatch.bind(used, source).bind(unused, Source::Nothing)
+    }
+
+    fn used_form(&self, [quads, scalars]: [&'static str; 2]) -> [&'static str; 2] {
+        if self.aligned() { [quads, scalars] } else { [scalars, quads] }
     }
 }

@@ -87,7 +87,7 @@ impl Op for AdamW {
             .bind("m", self.m)
             .bind("v", self.v)
             .bind("stats", self.stats)
-            .bind("half_value", self.half)
+            .assign("half_value", self.half)
             .constant("HAS_HALF", self.half.is_some())
             .param("beta1", beta1)
             .param("beta2", beta2)
@@ -228,7 +228,7 @@ impl Op for RoundMatrices {
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let dispatch =
-            Dispatch::new(shader::ADAMW, "round_matrices").bind("value", self.value).bind("half_value", self.half);
+            Dispatch::new(shader::ADAMW, "round_matrices").bind("value", self.value).assign("half_value", self.half);
         push_vectors(kernels, dispatch, self.value);
     }
 }

@@ -145,7 +145,7 @@ impl Op for Attention {
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let dispatch = self.heads.sums(shader::ATTENTION, "forward");
-        let dispatch = dispatch.bind("qkv", self.qkv).bind("out", self.out).bind("lse", self.lse);
+        let dispatch = dispatch.bind("qkv", self.qkv).assign("out", self.out).assign("lse", self.lse);
         kernels.push(self.dropout.params(dispatch));
     }
 }
@@ -268,10 +268,10 @@ impl Op for AttentionBackward {
         let rows = self.heads.batch * self.heads.heads * self.heads.context;
         let delta = kernels.scratch(rows);
         let dot_rows = self.heads.dispatch(shader, "dot_rows").linear(rows.div_ceil(shader.constant("TILE")));
-        kernels.push(dot_rows.bind("dout", self.dout).bind("out", self.out).bind("delta", delta));
+        kernels.push(dot_rows.bind("dout", self.dout).bind("out", self.out).assign("delta", delta));
         for entry in ["keys_values", "queries"] {
             let dispatch = self.heads.sums(shader, entry).bind("qkv", self.qkv).bind("dout", self.dout);
-            let dispatch = dispatch.bind("lse", self.lse).bind("delta", delta).bind("dqkv", self.dqkv);
+            let dispatch = dispatch.bind("lse", self.lse).bind("delta", delta).assign("dqkv", self.dqkv);
             kernels.push(self.dropout.params(dispatch));
         }
     }
@@ -410,6 +410,6 @@ impl Op for AttentionProbs {
         let Heads { batch, context, heads, .. } = self.heads;
         let tiles = context.div_ceil(shader::ATTENTION.constant("TILE"));
         let dispatch = self.heads.dispatch(shader::ATTENTION, "weights").linear(batch * heads * tiles * tiles);
-        kernels.push(dispatch.bind("qkv", self.qkv).bind("lse", self.lse).bind("probs", self.probs));
+        kernels.push(dispatch.bind("qkv", self.qkv).bind("lse", self.lse).assign("probs", self.probs));
     }
 }

@@ -52,8 +52,8 @@ impl Op for CrossEntropy {
         let dispatch = by_rows("forward", rows, self.vocab)
             .bind("logits", self.logits)
             .bind("targets", self.targets)
-            .bind("losses", self.losses)
-            .bind("lse", self.lse);
+            .assign("losses", self.losses)
+            .assign("lse", self.lse);
         kernels.push(dispatch);
     }
 }
@@ -89,7 +89,7 @@ impl Op for MeanLoss {
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let dispatch = Dispatch::new(shader::CROSS_ENTROPY, "mean")
             .bind("all_losses", self.losses)
-            .bind("loss", self.loss)
+            .assign("loss", self.loss)
             .param("rows", kernels.len(self.losses));
         kernels.push(dispatch);
     }
@@ -184,7 +184,7 @@ impl Op for CrossEntropyBackward {
             .bind("logits", self.logits)
             .bind("targets", self.targets)
             .bind("lse", self.lse)
-            .bind("dlogits", self.dlogits)
+            .assign("dlogits", self.dlogits)
             .bind("grad_scale", self.grad_scale)
             .param("batch", self.batch);
         kernels.push(dispatch);

@@ -77,7 +77,7 @@ impl Op for DropoutBackward {
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let quads = kernels.len(self.dx).div_ceil(4);
-        let dispatch = Dispatch::new(shader::DROPOUT, "backward").bind("dy", self.dy).bind("dx", self.dx);
+        let dispatch = Dispatch::new(shader::DROPOUT, "backward").bind("dy", self.dy).assign("dx", self.dx);
         kernels.push(
             self.dropout
                 .params(dispatch.param("quads", quads))

@@ -62,7 +62,7 @@ impl Op for Embedding {
             .bind("tokens", self.tokens)
             .bind("wte", self.tables.wte)
             .bind("wpe", self.tables.wpe)
-            .bind("x", self.x);
+            .assign("x", self.x);
         let dispatch = sizes(dispatch, rows, self.channels, self.context, self.dropout);
         kernels.push(dispatch.linear(len.div_ceil(shader::EMBEDDING.constant("WORKGROUP"))));
     }
@@ -153,11 +153,11 @@ impl Op for EmbeddingBackward {
         let sorted = kernels.scratch(2 * rows);
         let carried = kernels.scratch(chunks * channels);
         let entry = |name| sizes(Dispatch::new(shader, name), rows, channels, context, dropout);
-        kernels.push(entry("sort").bind("tokens", tokens).bind("sorted", sorted).linear(rows.div_ceil(sort_rows)));
+        kernels.push(entry("sort").bind("tokens", tokens).assign("sorted", sorted).linear(rows.div_ceil(sort_rows)));
         let groups = chunks * channels.div_ceil(lanes);
-        let sums = |name| entry(name).bind("sorted", sorted).bind("carried", carried).bind("dwte", dtables.wte);
-        kernels.push(sums("sum_chunks").bind("dx", dx).linear(groups));
-        kernels.push(sums("add_carried").linear(groups));
+        let sums = |name| entry(name).bind("sorted", sorted).bind("dwte", dtables.wte);
+        kernels.push(sums("sum_chunks").assign("carried", carried).bind("dx", dx).linear(groups));
+        kernels.push(sums("add_carried").bind("carried", carried).linear(groups));
         if let Some(dwpe) = dtables.wpe {
             let groups = (context * channels).div_ceil(lanes);
             kernels.push(entry("positions").bind("dx", dx).bind("dwpe", dwpe).linear(groups));

@@ -69,7 +69,7 @@ impl Op for GradNorm {
             if count > 0 {
                 let dispatch = Dispatch::new(shader::GRAD_NORM, "partial_sums")
                     .bind("g", grad)
-                    .bind("partials", self.partials)
+                    .assign("partials", self.partials)
                     .param("vectors", vectors)
                     .param("first_piece", pieces);
                 kernels.push(dispatch.linear(count));
@@ -79,7 +79,7 @@ impl Op for GradNorm {
         kernels.push(
             Dispatch::new(shader::GRAD_NORM, "finish")
                 .bind("partials", self.partials)
-                .bind("stats", self.stats)
+                .assign("stats", self.stats)
                 .bind("scaler", self.scaler)
                 .constant("HAS_SCALER", self.scaler.is_some())
                 .param("pieces", pieces)

@@ -76,7 +76,7 @@ impl Op for RecordStep {
                 .bind("running", self.running)
                 .bind("stats", self.stats)
                 .bind("scaler", self.scaler)
-                .bind("ring", self.ring)
+                .assign("ring", self.ring)
                 .constant("HAS_SCALER", self.scaler.is_some()),
         );
     }

@@ -51,7 +51,7 @@ impl Op for FillCache {
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let (context, channels) = kernels.program().matrix(self.cache.key);
         let dispatch = Dispatch::new(shader::KV_CACHE, "fill").bind("qkv", self.qkv);
-        let dispatch = dispatch.bind("key_cache", self.cache.key).bind("value_cache", self.cache.value);
+        let dispatch = dispatch.assign("key_cache", self.cache.key).assign("value_cache", self.cache.value);
         let dispatch = dispatch.param("context", context).param("channels", channels);
         kernels.push(dispatch.linear((context * channels).div_ceil(shader::KV_CACHE.constant("WORKGROUP"))));
     }
@@ -79,7 +79,7 @@ impl Op for TakeRow {
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let dispatch = Dispatch::new(shader::KV_CACHE, "take_row").bind("x", self.x).bind("y", self.y);
+        let dispatch = Dispatch::new(shader::KV_CACHE, "take_row").bind("x", self.x).assign("y", self.y);
         let workgroups = self.channels.div_ceil(shader::KV_CACHE.constant("WORKGROUP"));
         kernels.push(dispatch.param("channels", self.channels).linear(workgroups));
     }
@@ -132,7 +132,7 @@ impl Op for DecodeAttention {
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let (context, channels) = kernels.program().matrix(self.cache.key);
         let head_dim = channels / self.heads;
-        let dispatch = Dispatch::new(shader::KV_CACHE, "attend").bind("qkv", self.qkv).bind("out", self.out);
+        let dispatch = Dispatch::new(shader::KV_CACHE, "attend").bind("qkv", self.qkv).assign("out", self.out);
         let dispatch = dispatch.bind("key_cache", self.cache.key).bind("value_cache", self.cache.value);
         let dispatch = dispatch.bind("scores", self.scores).param("context", context).param("channels", channels);
         let dispatch = dispatch.param("head_dim", head_dim).param("score_scale", 1.0 / (head_dim as f32).sqrt());

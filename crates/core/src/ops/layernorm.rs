@@ -67,8 +67,8 @@ impl Op for LayerNorm {
             .bind("x", self.x)
             .bind("weight", self.weight)
             .bind("bias", self.bias)
-            .bind("y", self.y)
-            .bind("stats", self.stats)
+            .assign("y", self.y)
+            .assign("stats", self.stats)
             .param("rows", rows)
             .param("channels", channels)
             .param("epsilon", self.epsilon);
@@ -186,8 +186,11 @@ impl Op for LayerNormBackward {
             .bind("weight", self.weight)
             .bind("stats", self.stats)
             .bind("dy", self.dy)
-            .bind("dx", self.dx)
-            .bind("partials", self.partials);
+            .assign("partials", self.partials);
+        let dispatch = match self.beta {
+            Beta::Assign => dispatch.assign("dx", self.dx),
+            Beta::Accumulate => dispatch.bind("dx", self.dx),
+        };
         kernels.push(dispatch.linear(rows.div_ceil(ROWS_PER_PARTIAL)));
         let dispatch =
             entry("reduce").bind("partials", self.partials).bind("dweight", self.dweight).bind("dbias", self.dbias);

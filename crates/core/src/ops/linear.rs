@@ -157,8 +157,8 @@ impl Op for Linear {
             .constant("HAS_BIAS", self.bias.is_some())
             .constant("KEEPS_SLOPE", kept.is_some())
             .constant("DROPS", dropout.p > 0.0);
-        dispatch = product.bind_output(dispatch, ["c", "c_scalars"], self.y);
-        dispatch = product.bind_output(dispatch, ["slope", "slope_scalars"], kept);
+        dispatch = product.assign_output(dispatch, ["c", "c_scalars"], self.y);
+        dispatch = product.assign_output(dispatch, ["slope", "slope_scalars"], kept);
         kernels.push(self.epilogue.bind(dispatch));
     }
 }
@@ -227,7 +227,7 @@ impl Op for LinearBackwardInput {
             .bind("b", self.weight)
             .bind("factor", self.slope)
             .constant("HAS_FACTOR", self.slope.is_some());
-        kernels.push(product.bind_output(dispatch, ["c", "c_scalars"], self.dx));
+        kernels.push(product.assign_output(dispatch, ["c", "c_scalars"], self.dx));
     }
 }
 
@@ -277,8 +277,8 @@ impl Op for LinearBackwardWeight {
         }
         let partial = kernels.scratch(splits * n * k);
         let partial_dbias = if self.dbias.is_some() { kernels.scratch(splits * n) } else { Source::Nothing };
-        let dispatch = dispatch.constant("ACCUMULATES", false).bind("dbias", partial_dbias);
-        kernels.push(product.bind_output(dispatch, ["c", "c_scalars"], partial));
+        let dispatch = dispatch.constant("ACCUMULATES", false).assign("dbias", partial_dbias);
+        kernels.push(product.assign_output(dispatch, ["c", "c_scalars"], partial));
         let reduce = Dispatch::new(shader::LINEAR, "reduce")
             .bind("partial", partial)
             .bind("partial_dbias", partial_dbias)

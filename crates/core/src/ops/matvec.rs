@@ -79,7 +79,7 @@ impl Op for Matvec {
             .bind("weight", full)
             .bind("halves", half)
             .bind("bias", self.bias)
-            .bind("y", self.y)
+            .assign("y", self.y)
             .constant("LANES", lanes as f64)
             .constant("HALF", full == Source::Nothing)
             .constant("ALIGNED", inputs.is_multiple_of(4))
@@ -111,7 +111,7 @@ impl Op for ToHalf {
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let len = kernels.len(self.weight);
-        let dispatch = Dispatch::new(shader::MATVEC, "to_half").bind("weight", self.weight).bind("words", self.half);
+        let dispatch = Dispatch::new(shader::MATVEC, "to_half").bind("weight", self.weight).assign("words", self.half);
         let words = len.div_ceil(2);
         kernels.push(dispatch.param("len", len).linear(words.div_ceil(shader::MATVEC.constant("WORKGROUP"))));
     }

@@ -59,8 +59,8 @@ impl Op for Sample {
         kernels.push(
             Dispatch::new(shader::SAMPLE, "draw")
                 .bind("logits", self.logits)
-                .bind("token", self.token)
-                .bind("text", self.text)
+                .assign("token", self.token)
+                .assign("text", self.text)
                 .param("vocab", kernels.len(self.logits))
                 .param("site", Site::SAMPLE.0),
         );

@@ -6,9 +6,8 @@
 //! floor = max(FLOPs / peak FLOP/s, bytes / peak copy bandwidth)       summed over the ops of a row
 //! ```
 //!
-//! `--help` has the FLOPs and bytes of every op ([`FLOORS`]). The bytes are those that the op's GPU kernels are given; what a kernel only
-//! writes counts twice, and small tensors stay in a cache, so an op can be faster than its floor. On the CPU, whose caches hold most of what a step touches, only the FLOPs
-//! count.
+//! `--help` has the FLOPs and bytes of every op ([`FLOORS`]). The bytes are those that the op's GPU kernels are given: small tensors stay in a
+//! cache, so an op can be faster than its floor. On the CPU, whose caches hold most of what a step touches, only the FLOPs count.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +52,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   moving average                   0        weights, average 2 P
   record step                      0        a few
 
-An element is 4 bytes, in float16 2. It counts once for each kernel that it is given to, twice where the kernel can write it; \
+An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel adds to it; \
 partial sums between the kernels of an op count too. On the CPU, where most of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
