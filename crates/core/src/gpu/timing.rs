@@ -68,7 +68,7 @@ impl Pace {
 }
 
 impl Gpu {
-    /// Seconds of each op of a pass, bytes that it moves, and its dispatches: on the device's own clock where it has one.
+    /// Seconds of each op of a pass: on the device's own clock where it has one.
     pub async fn replay_timed(&self, pass: Pass, step: &Step) -> Result<Vec<f64>> {
         self.flush();
         let uniform = StepUniform::from(step);

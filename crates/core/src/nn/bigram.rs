@@ -3,7 +3,6 @@
 use crate::ops::dropout::DropoutSite;
 use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
 use crate::program::{Parameter, Pass, Program, Tensor};
-use crate::rng::Site;
 
 /// The table, `[V, V]`.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +10,6 @@ pub struct Bigram {
     table: Parameter,
     vocab: usize,
 }
-
-/// A bigram drops nothing.
-const NO_DROPOUT: DropoutSite = DropoutSite { p: 0.0, site: Site::EMBEDDING_DROPOUT };
 
 impl Bigram {
     /// The model on the parameter `wte.weight`.
@@ -27,7 +23,7 @@ impl Bigram {
         let rows = p.shape(tokens)[0];
         let x = p.shared(name, &[rows, self.vocab]);
         let tables = Tables { wte: self.table.value, wpe: None };
-        p.push(pass, Embedding { tokens, tables, x, channels: self.vocab, context: rows, dropout: NO_DROPOUT });
+        p.push(pass, Embedding { tokens, tables, x, channels: self.vocab, context: rows, dropout: DropoutSite::NONE });
         x
     }
 
@@ -36,7 +32,14 @@ impl Bigram {
         let dtables = Tables { wte: self.table.grad, wpe: None };
         p.push(
             Pass::Backward,
-            EmbeddingBackward { tokens, dx: dlogits, dtables, channels: self.vocab, context: 1, dropout: NO_DROPOUT },
+            EmbeddingBackward {
+                tokens,
+                dx: dlogits,
+                dtables,
+                channels: self.vocab,
+                context: 1,
+                dropout: DropoutSite::NONE,
+            },
         );
     }
 }
