@@ -14,6 +14,7 @@ mod cargo_package;
 mod download;
 #[cfg(test)]
 mod test_server;
+pub mod text_chunks;
 mod tinyshakespeare;
 
 use std::ffi::OsString;

@@ -11,6 +11,7 @@
 
 mod char_level;
 mod hugging_face;
+pub mod pieces;
 
 pub use char_level::CharTokenizer;
 
