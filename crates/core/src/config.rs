@@ -6,8 +6,8 @@
 //! logits = ln_f(x) · lm_headᵀ
 //! ```
 //!
-//! Each variant point is one enum, matched once per pass.
-//! Source: Radford et al. 2019 (GPT-2); field names of `transformers.GPT2Config`.
+//! Each variant point is one field, matched once per pass. The defaults are GPT-2's; rope, rmsnorm, swiglu and no biases make a Llama.
+//! Source: Radford et al. 2019 (GPT-2), Touvron et al. 2023 (Llama); field names of `transformers.GPT2Config` where it has one.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,31 @@ pub enum Architecture {
     Bigram,
 }
 
-/// The non-linearity between the two matrices of the MLP.
+/// How the model knows where a token stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PositionEmbedding {
+    /// A trained table, added to the token's (GPT-2).
+    #[default]
+    Learned,
+    /// Fixed sines and cosines, added to the token's embedding times `√C` (Vaswani et al. 2017).
+    Sinusoidal,
+    /// Queries and keys are rotated by angles that grow with the position (Su et al. 2021; Llama's order of channels).
+    Rope,
+}
+
+/// What normalises the stream in front of each branch and at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Normalization {
+    /// Mean 0 and variance 1, then a gain and (with [`ModelConfig::bias`]) a bias (Ba et al. 2016).
+    #[default]
+    LayerNorm,
+    /// Root mean square 1, then a gain (Zhang & Sennrich 2019).
+    RmsNorm,
+}
+
+/// What the MLP does between its matrices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -35,6 +59,8 @@ pub enum Activation {
     /// `x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³)))`: GPT-2's (PyTorch's `approximate="tanh"`).
     #[default]
     GeluNew,
+    /// `silu(x W_gate) ∘ (x W_up)`, `silu(x) = x σ(x)`: a gated unit with half again the matrices (Shazeer 2020; Llama).
+    Swiglu,
 }
 
 /// Architecture and sizes of a model. `C` = `n_embd`, `T` = `n_positions`, `V` = `vocab_size` elsewhere.
@@ -53,11 +79,26 @@ pub struct ModelConfig {
     pub n_layer: usize,
     /// Attention heads per block; each has `n_embd / n_head` channels.
     pub n_head: usize,
-    /// Hidden channels of the MLP (usually `4 * n_embd`).
+    /// Heads of keys and values: as many as `n_head`, or a divisor of it, each then shared by several queries (grouped-query attention,
+    /// Ainslie et al. 2023; with 1, multi-query attention, Shazeer 2019).
+    pub n_kv_head: usize,
+    /// Hidden channels of the MLP (usually `4 * n_embd`; with a gate 8/3 of it for as many parameters).
     pub n_inner: usize,
+    /// How positions enter.
+    pub position_embedding_type: PositionEmbedding,
+    /// Of rope: the slowest pair of channels turns by `rope_theta^(2/D - 1)` per token.
+    pub rope_theta: f32,
+    /// Attention sees so many tokens, itself included; `None` sees all (Mistral's `sliding_window`).
+    pub sliding_window: Option<usize>,
+    /// Whether each head's queries and keys get root mean square 1 and a gain before they meet (Henry et al. 2020; Qwen 3).
+    pub qk_norm: bool,
+    /// Which norm.
+    pub normalization: Normalization,
     /// Non-linearity of the MLP.
     pub activation_function: Activation,
-    /// Added to the variance before its root.
+    /// Whether linear layers and layer norms have biases.
+    pub bias: bool,
+    /// Added to the norm's variance or mean square before its root.
     pub layer_norm_epsilon: f32,
     /// Whether `lm_head` is the token table itself.
     pub tie_word_embeddings: bool,
@@ -77,8 +118,15 @@ impl Default for ModelConfig {
             n_embd: 128,
             n_layer: 4,
             n_head: 4,
+            n_kv_head: 4,
             n_inner: 512,
+            position_embedding_type: PositionEmbedding::Learned,
+            rope_theta: 10_000.0,
+            sliding_window: None,
+            qk_norm: false,
+            normalization: Normalization::LayerNorm,
             activation_function: Activation::GeluNew,
+            bias: true,
             layer_norm_epsilon: 1e-5,
             tie_word_embeddings: true,
             lm_head_bias: false,
@@ -103,7 +151,9 @@ impl ModelConfig {
             ("n_embd", self.n_embd, MAX_SIZE),
             ("n_layer", self.n_layer, MAX_LAYERS),
             ("n_head", self.n_head, MAX_SIZE),
+            ("n_kv_head", self.n_kv_head, MAX_SIZE),
             ("n_inner", self.n_inner, MAX_SIZE),
+            ("sliding_window", self.sliding_window.unwrap_or(1), MAX_SIZE),
         ] {
             if value == 0 || value > most {
                 return fail(format!("{name} is {value}; it must be between 1 and {most}"));
@@ -122,6 +172,21 @@ impl ModelConfig {
                 self.n_embd, self.n_head
             ));
         }
+        if !self.n_head.is_multiple_of(self.n_kv_head) {
+            return fail(format!(
+                "n_head ({}) is not divisible by n_kv_head ({}): every head of keys serves the same number of queries",
+                self.n_head, self.n_kv_head
+            ));
+        }
+        if self.position_embedding_type == PositionEmbedding::Rope && !self.head_dim().is_multiple_of(2) {
+            return fail(format!(
+                "a head has {} channels (n_embd / n_head), and rope turns pairs of them: make it even",
+                self.head_dim()
+            ));
+        }
+        if !(1.0..=1e9).contains(&self.rope_theta) {
+            return fail(format!("rope_theta is {}; it must be between 1 and 1e9", self.rope_theta));
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             return fail(format!("dropout is {}; it must be in [0, 1)", self.dropout));
         }
@@ -137,5 +202,18 @@ impl ModelConfig {
     /// Channels per head, `D`.
     pub fn head_dim(&self) -> usize {
         self.n_embd / self.n_head
+    }
+
+    /// Channels of queries, keys and values side by side, `(NH + 2 NKV) D`.
+    pub fn qkv_channels(&self) -> usize {
+        (self.n_head + 2 * self.n_kv_head) * self.head_dim()
+    }
+
+    /// What the MLP's first matrix gives, `F`; with a gate `2F`, the gate first.
+    pub fn mlp_channels(&self) -> usize {
+        match self.activation_function {
+            Activation::Swiglu => 2 * self.n_inner,
+            Activation::Relu | Activation::Gelu | Activation::GeluNew => self.n_inner,
+        }
     }
 }

@@ -21,7 +21,7 @@ pub mod tokenizer;
 pub mod train;
 pub mod weights;
 
-pub use config::{Activation, Architecture, ModelConfig};
+pub use config::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding};
 pub use engine::{Device, Engine};
 pub use error::{Error, Result};
 pub use weights::{HostTensor, Weights};

@@ -25,12 +25,16 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Allocates every buffer of a program, zeroed.
+    /// Allocates every buffer of a program, zeroed but for its constants.
     pub fn new(program: &Program, pool: Pool) -> Self {
         let places =
             program.tensors.iter().map(|t| Place { buffer: t.buffer, offset: t.offset, len: t.numel() }).collect();
         let buffers = program.buffers.iter().map(|&(len, _)| RefCell::new(AlignedVec::zeros(len))).collect();
-        Self { places, buffers, pool }
+        let memory = Self { places, buffers, pool };
+        for (tensor, values) in &program.constants {
+            memory.write(*tensor).copy_from_slice(values);
+        }
+        memory
     }
 
     /// A tensor's values, row-major.

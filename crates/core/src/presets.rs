@@ -28,7 +28,15 @@ pub fn find(name: &str) -> Option<Preset> {
 }
 
 fn gpt(n_layer: usize, n_head: usize, n_embd: usize, n_positions: usize) -> ModelConfig {
-    ModelConfig { n_layer, n_head, n_embd, n_positions, n_inner: 4 * n_embd, ..ModelConfig::default() }
+    ModelConfig {
+        n_layer,
+        n_head,
+        n_kv_head: n_head,
+        n_embd,
+        n_positions,
+        n_inner: 4 * n_embd,
+        ..ModelConfig::default()
+    }
 }
 
 fn bigram() -> Preset {

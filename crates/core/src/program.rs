@@ -198,6 +198,8 @@ pub struct Program {
     /// Length in elements and element type of each buffer.
     pub(crate) buffers: Vec<(usize, DType)>,
     pub(crate) parameters: Vec<RecordedParameter>,
+    /// Values that tensors have from the start.
+    pub(crate) constants: Vec<(Tensor, Vec<f32>)>,
     passes: [Vec<Box<dyn Op>>; PASSES],
     training: Training,
     activations: DType,
@@ -221,6 +223,7 @@ impl Program {
             by_name: HashMap::new(),
             buffers: Vec::new(),
             parameters: Vec::new(),
+            constants: Vec::new(),
             passes: Default::default(),
             training,
             activations,
@@ -312,6 +315,19 @@ impl Program {
         self.tensor_of(DType::F32, name, shape)
     }
 
+    /// A tensor that holds these values once loaded, row-major, and that no op writes: made on first use.
+    ///
+    /// # Panics
+    /// When there are not as many values as the shape has places.
+    pub fn constant(&mut self, name: &str, shape: &[usize], values: impl FnOnce() -> Vec<f32>) -> Tensor {
+        self.find(name).unwrap_or_else(|| {
+            let (tensor, values) = (self.tensor(name, shape), values());
+            assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
+            self.constants.push((tensor, values));
+            tensor
+        })
+    }
+
     /// [`Self::tensor`] with a choice of how a GPU stores it.
     pub fn tensor_of(&mut self, dtype: DType, name: &str, shape: &[usize]) -> Tensor {
         let buffer = self.buffers.len();
@@ -342,7 +358,8 @@ impl Program {
         self.shared_of(self.activations, name, shape)
     }
 
-    fn shared_of(&mut self, dtype: DType, name: &str, shape: &[usize]) -> Tensor {
+    /// [`Self::shared`] with a choice of how a GPU stores it.
+    pub fn shared_of(&mut self, dtype: DType, name: &str, shape: &[usize]) -> Tensor {
         let tensor = self.find(name).unwrap_or_else(|| self.tensor_of(dtype, name, shape));
         assert_eq!(self.shape(tensor), shape, "shared tensor {name} has two shapes");
         tensor

@@ -3,7 +3,7 @@
 use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
-use inkling_core::nn::block::Probs;
+use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Pass, Precision, Training};
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::step::Step;
@@ -22,6 +22,7 @@ fn configs() -> [ModelConfig; 3] {
         n_embd: 15,
         n_layer: 2,
         n_head: 3,
+        n_kv_head: 3,
         n_inner: 31,
         ..ModelConfig::default()
     };
@@ -53,6 +54,7 @@ impl Reference {
             training: Training::No,
             probs: Probs::Skip,
             activations: DType::F32,
+            recompute: false,
         };
         let (program, graph) = recording.record(config).unwrap();
         let mut engine = Engine::cpu(program, Pool::new(1));

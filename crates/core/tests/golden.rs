@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use inkling_core::checkpoint::read_weights;
 use inkling_core::cpu::Pool;
-use inkling_core::nn::block::Probs;
+use inkling_core::nn::attention::Probs;
 use inkling_core::nn::optimizer::{Decay, Optimizer};
 use inkling_core::nn::{Graph, Recording};
 use inkling_core::ops::adamw::Constants;
@@ -63,6 +63,7 @@ impl Fixture {
             training: Training::Yes,
             probs: Probs::Keep,
             activations: DType::F32,
+            recompute: false,
         };
         let (mut program, graph) = recording.record(&self.config).unwrap();
         if let Some(optimizer) = optimizer {

@@ -12,7 +12,8 @@ use inkling_core::config::{Activation, Architecture};
 use inkling_core::cpu::Pool;
 use inkling_core::cpu::gemm::Beta;
 use inkling_core::nn::Recording;
-use inkling_core::nn::block::Probs;
+use inkling_core::nn::attention::Probs;
+use inkling_core::ops::activation::Pointwise;
 use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
 use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward, MeanLoss};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
@@ -129,10 +130,20 @@ fn layernorm() {
         let stats = p.tensor("stats", &[rows, 2]);
         let partials = p.tensor("partials", &[rows.div_ceil(64), 2, channels]);
         // A large ε keeps the curvature of a two-channel norm within reach of finite differences.
-        p.push(Pass::Forward, LayerNorm { x, weight, bias, y, stats, epsilon: 0.5 });
+        p.push(Pass::Forward, LayerNorm { x, weight, bias: Some(bias), y, stats, epsilon: 0.5 });
         p.push(
             Pass::Backward,
-            LayerNormBackward { dy, x, stats, weight, dx, beta: Beta::Accumulate, dweight, dbias, partials },
+            LayerNormBackward {
+                dy,
+                x,
+                stats,
+                weight,
+                dx,
+                beta: Beta::Accumulate,
+                dweight,
+                dbias: Some(dbias),
+                partials,
+            },
         );
         OpCase {
             name: format!("layernorm [{rows}, {channels}]"),
@@ -201,7 +212,7 @@ fn linear_with_residual_and_dropout() {
 
 #[test]
 fn the_two_layers_around_each_activation() {
-    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluNew] {
+    for kind in [Pointwise::Relu, Pointwise::Gelu, Pointwise::GeluNew] {
         let mut p = program();
         let (rows, inputs, hidden, outputs) = (6, 5, 35, 7);
         let (x, dx) = pair(&mut p, "x", &[rows, inputs]);
@@ -223,7 +234,7 @@ fn the_two_layers_around_each_activation() {
         let name = format!("{kind:?}");
         let inputs = vec![(x, dx), (fc, dfc), (proj, dproj)];
         // ReLU's kink is no place for finite differences: its units are held well to one side or the other.
-        let far = if kind == Activation::Relu { 30.0 } else { 0.5 };
+        let far = if kind == Pointwise::Relu { 30.0 } else { 0.5 };
         let constants = vec![(bias, (0..hidden).map(|i| if i % 3 == 0 { -far } else { far }).collect())];
         OpCase { name, program: p, inputs, constants, output: y, doutput: Some(dy), ids: Vec::new() }.check();
     }
@@ -234,7 +245,7 @@ fn attention() {
     for (batch, context, heads, head_dim) in [(1, 1, 1, 3), (2, 5, 3, 4), (1, 65, 2, 8), (2, 130, 1, 17)] {
         for dropout in [0.0, 0.3] {
             let mut p = program();
-            let heads = Heads { batch, context, heads, head_dim };
+            let heads = Heads { batch, context, heads, kv_heads: heads, head_dim, window: None };
             let (rows, channels) = (batch * context, heads.channels());
             let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, 3 * channels]);
             let (out, dout) = pair(&mut p, "out", &[rows, channels]);
@@ -265,11 +276,19 @@ fn embedding_with_dropout() {
     let layout = |wte, wpe| Tables { wte, wpe: Some(wpe) };
     p.push(
         Pass::Forward,
-        Embedding { tokens, tables: layout(wte, wpe), x, channels: 19, context: 4, dropout: site(0.2) },
+        Embedding { tokens, tables: layout(wte, wpe), x, channels: 19, scale: 1.0, context: 4, dropout: site(0.2) },
     );
     p.push(
         Pass::Backward,
-        EmbeddingBackward { tokens, dx, dtables: layout(dwte, dwpe), channels: 19, context: 4, dropout: site(0.2) },
+        EmbeddingBackward {
+            tokens,
+            dx,
+            dtables: layout(dwte, dwpe),
+            channels: 19,
+            scale: 1.0,
+            context: 4,
+            dropout: site(0.2),
+        },
     );
     OpCase {
         name: "embedding".into(),
@@ -343,7 +362,14 @@ fn head() {
 
 /// Every parameter of a whole model.
 fn check_model(config: &ModelConfig, batch: usize, context: usize) {
-    let recording = Recording { batch, context, training: Training::Yes, probs: Probs::Skip, activations: DType::F32 };
+    let recording = Recording {
+        batch,
+        context,
+        training: Training::Yes,
+        probs: Probs::Skip,
+        activations: DType::F32,
+        recompute: false,
+    };
     let (program, graph) = recording.record(config).unwrap();
     let mut engine = Engine::cpu(program, Pool::new(2));
     engine.initialize(1);
@@ -383,6 +409,7 @@ fn whole_models() {
         n_embd: 12,
         n_layer: 2,
         n_head: 3,
+        n_kv_head: 3,
         n_inner: 20,
         ..ModelConfig::default()
     };

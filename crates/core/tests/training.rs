@@ -34,6 +34,7 @@ fn model(vocab_size: usize) -> ModelConfig {
         n_embd: 24,
         n_layer: 2,
         n_head: 2,
+        n_kv_head: 2,
         n_inner: 48,
         dropout: 0.1,
         ..ModelConfig::default()

@@ -116,6 +116,7 @@ fn micro() -> (ModelConfig, TrainConfig) {
         n_embd: 16,
         n_layer: 2,
         n_head: 2,
+        n_kv_head: 2,
         n_inner: 64,
         dropout: 0.1,
         ..preset.model

@@ -79,6 +79,9 @@ pub fn apply(preset: &Preset, assignments: &[Assignment]) -> Result<(ModelConfig
     if is_set("n_embd") && !is_set("n_inner") && preset.model.n_inner == 4 * preset.model.n_embd {
         model.n_inner = model.n_embd.saturating_mul(4);
     }
+    if is_set("n_head") && !is_set("n_kv_head") && preset.model.n_kv_head == preset.model.n_head {
+        model.n_kv_head = model.n_head;
+    }
     if is_set("learning_rate") && !is_set("min_learning_rate") {
         let ratio = f64::from(preset.train.min_learning_rate) / f64::from(preset.train.learning_rate);
         train.min_learning_rate = (f64::from(train.learning_rate) * ratio) as f32;
@@ -181,6 +184,13 @@ mod tests {
             ("n_embd", "64"),
             ("n_layer", "3"),
             ("n_head", "2"),
+            ("n_kv_head", "2"),
+            ("position_embedding_type", "rope"),
+            ("rope_theta", "500.0"),
+            ("sliding_window", "16"),
+            ("qk_norm", "true"),
+            ("normalization", "rmsnorm"),
+            ("bias", "false"),
             ("n_inner", "100"),
             ("activation_function", "relu"),
             ("layer_norm_epsilon", "0.001"),
@@ -202,6 +212,7 @@ mod tests {
             ("max_grad_norm", "0.5"),
             ("ema_decay", "0.5"),
             ("precision", "f16"),
+            ("recompute", "true"),
             ("seed", "7"),
             ("order", "shuffled"),
             ("eval_steps", "77"),

@@ -179,12 +179,14 @@ mod tests {
                     n_embd: n_head * head_dim,
                     n_layer,
                     n_head,
+                    n_kv_head: n_head,
                     n_inner,
                     activation_function,
                     layer_norm_epsilon: floats.1,
                     tie_word_embeddings: tied && !bigram,
                     lm_head_bias,
                     dropout: floats.0,
+                    ..ModelConfig::default()
                 }
             });
         config.prop_filter("more parameters than 32-bit indices reach", |config| config.validate().is_ok())

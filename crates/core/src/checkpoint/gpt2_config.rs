@@ -93,6 +93,8 @@ impl From<&ModelConfig> for Gpt2Config {
                 Activation::Relu => "relu",
                 Activation::Gelu => "gelu",
                 Activation::GeluNew => "gelu_new",
+                // Not GPT-2's: who reads it back sees that it does not fit.
+                Activation::Swiglu => "swiglu",
             }
             .into(),
             resid_pdrop: config.dropout,
@@ -143,12 +145,14 @@ impl Gpt2Config {
             n_embd: self.n_embd,
             n_layer: self.n_layer,
             n_head: self.n_head,
+            n_kv_head: self.n_head,
             n_inner: self.n_inner.unwrap_or_else(|| self.n_embd.saturating_mul(4)),
             activation_function,
             layer_norm_epsilon: self.layer_norm_epsilon,
             tie_word_embeddings: self.tie_word_embeddings,
             lm_head_bias: false,
             dropout: resid,
+            ..ModelConfig::default()
         })
     }
 }

@@ -85,7 +85,7 @@ impl Gpu {
             }
         }
         device.check()?;
-        Ok(Self {
+        let loaded = Self {
             device: device.clone(),
             buffers,
             passes,
@@ -95,7 +95,11 @@ impl Gpu {
             exchange: RefCell::default(),
             submits: Cell::new(0),
             program,
-        })
+        };
+        for (tensor, values) in &loaded.program.constants {
+            loaded.write(*tensor, bytemuck::cast_slice(values));
+        }
+        Ok(loaded)
     }
 }
 

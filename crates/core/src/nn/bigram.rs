@@ -23,7 +23,18 @@ impl Bigram {
         let rows = p.shape(tokens)[0];
         let x = p.shared(name, &[rows, self.vocab]);
         let tables = Tables { wte: self.table.value, wpe: None };
-        p.push(pass, Embedding { tokens, tables, x, channels: self.vocab, context: rows, dropout: DropoutSite::NONE });
+        p.push(
+            pass,
+            Embedding {
+                tokens,
+                tables,
+                x,
+                channels: self.vocab,
+                scale: 1.0,
+                context: rows,
+                dropout: DropoutSite::NONE,
+            },
+        );
         x
     }
 
@@ -37,6 +48,7 @@ impl Bigram {
                 dx: dlogits,
                 dtables,
                 channels: self.vocab,
+                scale: 1.0,
                 context: 1,
                 dropout: DropoutSite::NONE,
             },

@@ -1,14 +1,14 @@
 //! A transformer block, pre-norm (GPT-2): `x = x + attn(ln_1(x))`, then `x = x + mlp(ln_2(x))`.
 
+use super::attention::{AttentionSaved, Probs, SelfAttention};
+use super::mlp::{Mlp, MlpSaved};
 use super::norm::{Norm, NormSaved};
-use super::projection::Projection;
-use crate::config::{Activation, ModelConfig};
+use crate::config::ModelConfig;
 use crate::cpu::gemm::Beta;
-use crate::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads};
 use crate::ops::dropout::{DropoutBackward, DropoutSite};
-use crate::ops::kv_cache::{DecodeAttention, FillCache, KvCache};
+use crate::ops::kv_cache::KvCache;
 use crate::ops::linear::Epilogue;
-use crate::program::{Pass, Precision, Program, Tensor, Training};
+use crate::program::{Pass, Precision, Program, Tensor};
 use crate::rng::Site;
 
 /// The modules of block `layer`.
@@ -16,55 +16,35 @@ use crate::rng::Site;
 pub struct Block {
     layer: usize,
     ln_1: Norm,
-    c_attn: Projection,
-    attn_proj: Projection,
+    attn: SelfAttention,
     ln_2: Norm,
-    c_fc: Projection,
-    mlp_proj: Projection,
-    heads: Heads,
-    activation: Activation,
+    mlp: Mlp,
     dropout: f32,
 }
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
 pub struct BlockSaved {
+    /// The residual stream before the block.
+    pub x: Tensor,
     ln_1: NormSaved,
-    qkv: Tensor,
-    lse: Tensor,
-    attended: Tensor,
+    attn: AttentionSaved,
     ln_2: NormSaved,
-    slope: Option<Tensor>,
-    hidden: Tensor,
-    /// The residual stream after the block.
-    pub out: Tensor,
-}
-
-/// Whether attention weights are written for reading back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Probs {
-    /// Not kept.
-    #[default]
-    Skip,
-    /// Every block writes `h.{layer}.attn.probs`, `[B, NH, T, T]`.
-    Keep,
+    mlp: MlpSaved,
+    /// The residual stream between the branches.
+    middle: Tensor,
 }
 
 impl Block {
     /// Block `layer` of a model, for sequences of `batch` × `context`.
-    pub fn new(p: &Program, config: &ModelConfig, layer: usize, batch: usize, context: usize) -> Self {
+    pub fn new(p: &mut Program, config: &ModelConfig, layer: usize, batch: usize, context: usize) -> Self {
         let name = format!("h.{layer}");
-        let epsilon = config.layer_norm_epsilon;
         Self {
             layer,
-            ln_1: Norm::new(p, &format!("{name}.ln_1"), epsilon),
-            c_attn: Projection::new(p, &format!("{name}.attn.c_attn")),
-            attn_proj: Projection::new(p, &format!("{name}.attn.c_proj")),
-            ln_2: Norm::new(p, &format!("{name}.ln_2"), epsilon),
-            c_fc: Projection::new(p, &format!("{name}.mlp.c_fc")),
-            mlp_proj: Projection::new(p, &format!("{name}.mlp.c_proj")),
-            heads: Heads { batch, context, heads: config.n_head, head_dim: config.head_dim() },
-            activation: config.activation_function,
+            ln_1: Norm::new(p, config, &format!("{name}.ln_1")),
+            attn: SelfAttention::new(p, config, layer, batch, context),
+            ln_2: Norm::new(p, config, &format!("{name}.ln_2")),
+            mlp: Mlp::new(p, config, &name),
             dropout: config.dropout,
         }
     }
@@ -77,59 +57,60 @@ impl Block {
         Epilogue::Residual { residual, dropout: self.dropout(which) }
     }
 
-    /// Records the block over whole sequences.
-    pub fn forward(&self, p: &mut Program, x: Tensor, probs: Probs) -> BlockSaved {
-        let (pass, name, heads) = (Pass::Forward, format!("h.{}", self.layer), self.heads);
+    /// Records the block over whole sequences, up to the last matrix. Its tensors are named after `name`; blocks that share a name share
+    /// tensors.
+    fn forward_to_hidden(
+        &self,
+        p: &mut Program,
+        pass: Pass,
+        name: &str,
+        x: Tensor,
+        cache: Option<KvCache>,
+    ) -> BlockSaved {
         let ln_1 = self.ln_1.forward(p, pass, &format!("{name}.ln_1"), x);
-        let qkv = self.c_attn.forward(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None);
-        let attended = p.activation(&format!("{name}.attn.out"), &[heads.batch * heads.context, heads.channels()]);
-        let lse = p.tensor(&format!("{name}.attn.lse"), &[heads.batch, heads.heads, heads.context]);
-        p.push(pass, Attention { qkv, out: attended, lse, heads, dropout: self.dropout(0) });
-        if probs == Probs::Keep {
-            let shape = [heads.batch, heads.heads, heads.context, heads.context];
-            let probs = p.tensor(&format!("{name}.attn.probs"), &shape);
-            p.push(pass, AttentionProbs { qkv, lse, probs, heads });
-        }
-        let middle = self.attn_proj.forward(p, pass, &format!("{name}.attn"), attended, self.residual(x, 1));
+        let attn = self.attn.attend(p, pass, name, ln_1.y, cache);
+        let middle = self.attn.project(p, pass, name, &attn, self.residual(x, 1));
         let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
-        let (rows, _) = p.matrix(x);
-        let hidden_size = self.c_fc.outputs(p);
-        let slope =
-            (p.training() != Training::No).then(|| p.activation(&format!("{name}.mlp.slope"), &[rows, hidden_size]));
-        let gelu = Epilogue::Activation { kind: self.activation, slope };
-        let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, gelu);
-        let out = self.mlp_proj.forward(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2));
-        BlockSaved { ln_1, qkv, lse, attended, ln_2, slope, hidden, out }
+        let mlp = self.mlp.hidden(p, pass, name, ln_2.y);
+        BlockSaved { x, ln_1, attn, ln_2, mlp, middle }
+    }
+
+    /// Records the block over whole sequences, for a prompt with its KV cache to fill; returns what the backward pass needs and the
+    /// residual stream after the block, `h.{layer}.out` of the pass.
+    pub fn forward(
+        &self,
+        p: &mut Program,
+        pass: Pass,
+        name: &str,
+        x: Tensor,
+        probs: Probs,
+        cache: Option<KvCache>,
+    ) -> (BlockSaved, Tensor) {
+        let saved = self.forward_to_hidden(p, pass, name, x, cache);
+        if probs == Probs::Keep {
+            self.attn.show(p, pass, &format!("h.{}", self.layer), &saved.attn);
+        }
+        let prefix = if pass == Pass::Prefill { "prefill." } else { "" };
+        let out = format!("{prefix}h.{}.out", self.layer);
+        let out = self.mlp.project(p, pass, &out, &saved.mlp, self.residual(saved.middle, 2));
+        (saved, out)
+    }
+
+    /// Records once more, before the gradient, what [`Self::forward`] left in tensors that later blocks have used since (gradient
+    /// checkpointing, Chen et al. 2016): all but the last matrix.
+    pub fn recompute(&self, p: &mut Program, name: &str, x: Tensor) {
+        self.forward_to_hidden(p, Pass::Backward, name, x, None);
     }
 
     /// Records the gradient: `dx` holds that of the block's output and ends as that of its input.
     pub fn backward(&self, p: &mut Program, saved: &BlockSaved, dx: Tensor) {
         let (rows, channels) = p.matrix(dx);
-        let dbranch = self.branch_gradient(p, dx, 2);
-        let (_, hidden) = p.matrix(saved.hidden);
-        let dpre = p.shared_activation("d.mlp.pre", &[rows, hidden]);
         let dnorm = p.shared_activation("d.norm", &[rows, channels]);
-        self.mlp_proj.backward(p, dbranch, saved.hidden, dpre, saved.slope);
-        self.c_fc.backward(p, dpre, saved.ln_2.y, dnorm, None);
+        let dbranch = self.branch_gradient(p, dx, 2);
+        self.mlp.backward(p, &saved.mlp, dbranch, dnorm);
         self.ln_2.backward(p, &saved.ln_2, dnorm, dx, Beta::Accumulate);
-
         let dbranch = self.branch_gradient(p, dx, 1);
-        let dattended = p.shared_activation("d.attn.out", &[rows, channels]);
-        let dqkv = p.shared_activation("d.attn.qkv", &[rows, 3 * channels]);
-        self.attn_proj.backward(p, dbranch, saved.attended, dattended, None);
-        p.push(
-            Pass::Backward,
-            AttentionBackward {
-                dout: dattended,
-                qkv: saved.qkv,
-                out: saved.attended,
-                lse: saved.lse,
-                dqkv,
-                heads: self.heads,
-                dropout: self.dropout(0),
-            },
-        );
-        self.c_attn.backward(p, dqkv, saved.ln_1.y, dnorm, None);
+        self.attn.backward(p, &saved.attn, dbranch, dnorm);
         self.ln_1.backward(p, &saved.ln_1, dnorm, dx, Beta::Accumulate);
     }
 
@@ -144,41 +125,12 @@ impl Block {
         dbranch
     }
 
-    /// Records the block for a prompt, filling its KV cache.
-    pub fn prefill(&self, p: &mut Program, x: Tensor, cache: KvCache) -> Tensor {
-        let (pass, name, heads) = (Pass::Prefill, format!("prefill.h.{}", self.layer), self.heads);
-        let channels = heads.channels();
-        let ln_1 = self.ln_1.forward(p, pass, &format!("{name}.ln_1"), x);
-        let qkv = self.c_attn.forward(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None);
-        let attended = p.tensor(&format!("{name}.attn.out"), &[heads.context, channels]);
-        let lse = p.shared("prefill.lse", &[1, heads.heads, heads.context]);
-        p.push(pass, FillCache { qkv, cache, channels });
-        p.push(pass, Attention { qkv, out: attended, lse, heads, dropout: self.dropout(0) });
-        let middle = self.attn_proj.forward(p, pass, &format!("{name}.attn"), attended, self.residual(x, 1));
-        let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
-        let hidden = self.c_fc.forward(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, self.activation());
-        self.mlp_proj.forward(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2))
-    }
-
     /// Records the block for one token on its KV cache.
     pub fn decode(&self, p: &mut Program, x: Tensor, cache: KvCache, precision: Precision) -> Tensor {
-        let (pass, name, heads) = (Pass::Decode, format!("decode.h.{}", self.layer), self.heads);
-        let channels = heads.channels();
+        let (pass, name) = (Pass::Decode, format!("decode.h.{}", self.layer));
         let ln_1 = self.ln_1.forward(p, pass, &format!("{name}.ln_1"), x);
-        let qkv = self.c_attn.decode(p, pass, &format!("{name}.attn.qkv"), ln_1.y, Epilogue::None, precision);
-        let attended = p.tensor(&format!("{name}.attn.out"), &[1, channels]);
-        let (capacity, _) = p.matrix(cache.key);
-        let scores = p.shared("decode.scores", &[heads.heads, capacity]);
-        p.push(pass, DecodeAttention { qkv, cache, out: attended, scores, heads: heads.heads, channels });
-        let residual = self.residual(x, 1);
-        let middle = self.attn_proj.decode(p, pass, &format!("{name}.attn"), attended, residual, precision);
+        let middle = self.attn.decode(p, &name, ln_1.y, cache, self.residual(x, 1), precision);
         let ln_2 = self.ln_2.forward(p, pass, &format!("{name}.ln_2"), middle);
-        let hidden = self.c_fc.decode(p, pass, &format!("{name}.mlp.hidden"), ln_2.y, self.activation(), precision);
-        self.mlp_proj.decode(p, pass, &format!("{name}.out"), hidden, self.residual(middle, 2), precision)
-    }
-
-    /// The MLP's activation where no gradient follows.
-    fn activation(&self) -> Epilogue {
-        Epilogue::Activation { kind: self.activation, slope: None }
+        self.mlp.decode(p, &name, &format!("{name}.out"), ln_2.y, self.residual(middle, 2), precision)
     }
 }

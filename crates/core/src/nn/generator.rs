@@ -1,6 +1,7 @@
 //! A model for generation: one sequence, a prompt at once (`Pass::Prefill`), then one token at a time (`Pass::Decode`).
 //! Both write the same logits, from which `Pass::Sample` draws the token that the next `Pass::Decode` reads.
 
+use super::attention::Probs;
 use super::bigram::Bigram;
 use super::gpt::Gpt;
 use crate::config::{Architecture, ModelConfig};
@@ -43,13 +44,14 @@ impl Generation {
                 model.forward(p, Pass::Decode, LOGITS, token)
             }
             Architecture::Gpt => {
+                let kv_channels = config.n_kv_head * config.head_dim();
                 let (prefill, decode) = (Gpt::new(p, config, 1, context), Gpt::new(p, config, 1, 1));
                 let mut x = prefill.embed(p, Pass::Prefill, "prefill.embedding", prompt);
                 let mut y = decode.embed(p, Pass::Decode, "decode.embedding", token);
                 for (layer, (a, b)) in prefill.blocks.iter().zip(&decode.blocks).enumerate() {
-                    let mut table = |name| p.tensor(&format!("h.{layer}.attn.{name}"), &[context, config.n_embd]);
+                    let mut table = |name| p.tensor(&format!("h.{layer}.attn.{name}"), &[context, kv_channels]);
                     let cache = KvCache { key: table("key_cache"), value: table("value_cache") };
-                    x = a.prefill(p, x, cache);
+                    (_, x) = a.forward(p, Pass::Prefill, "prefill", x, Probs::Skip, Some(cache));
                     y = b.decode(p, y, cache, precision);
                 }
                 let last = take_row(p, x, "prefill.last");

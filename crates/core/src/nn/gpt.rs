@@ -1,16 +1,17 @@
 //! A whole model over whole sequences: embedding, blocks and final norm, forward and backward, and the loss at its end.
 
+use super::attention::Probs;
 use super::bigram::Bigram;
-use super::block::{Block, BlockSaved, Probs};
+use super::block::{Block, BlockSaved};
 use super::loss::{Loss, LossHead, MAX_LOGITS_BYTES};
 use super::norm::{Norm, NormSaved};
 use super::projection::Projection;
-use crate::config::{Architecture, ModelConfig};
+use crate::config::{Architecture, ModelConfig, PositionEmbedding};
 use crate::cpu::gemm::Beta;
 use crate::error::Result;
 use crate::ops::adamw::RoundMatrices;
 use crate::ops::dropout::DropoutSite;
-use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
 use crate::program::{Arena, DType, Field, Pass, Program, Tensor, Training};
 use crate::rng::Site;
 
@@ -46,6 +47,8 @@ pub struct Recording {
     pub probs: Probs,
     /// How a GPU stores activations and their gradients. Float16 makes the whole program one of mixed precision.
     pub activations: DType,
+    /// Whether blocks share their tensors and the backward pass computes them again (gradient checkpointing): less memory, more time.
+    pub recompute: bool,
 }
 
 impl Recording {
@@ -87,12 +90,12 @@ impl Recording {
             }
             Architecture::Gpt => {
                 let model = Gpt::new(p, config, self.batch, self.context);
-                let saved = model.forward(p, tokens, self.probs);
+                let saved = model.forward(p, tokens, self.probs, self.recompute);
                 let head = LossHead::forward(p, model.lm_head, saved.ln_f.y, loss, max_logits_bytes);
                 if self.training != Training::No {
                     let dnorm = p.shared_activation("d.norm", &[rows, config.n_embd]);
                     head.backward(p, dnorm);
-                    model.backward(p, tokens, &saved, dnorm);
+                    model.backward(p, tokens, &saved, dnorm, self.recompute);
                 }
                 head.logits(p)
             }
@@ -112,6 +115,8 @@ pub(crate) struct Gpt {
     pub ln_f: Norm,
     pub lm_head: Projection,
     channels: usize,
+    /// Factor on the rows of the token table.
+    scale: f32,
     context: usize,
     dropout: DropoutSite,
 }
@@ -122,19 +127,35 @@ struct GptSaved {
     ln_f: NormSaved,
 }
 
+/// What blocks are named that share their tensors.
+const SHARED_BLOCK: &str = "block";
+
 impl Gpt {
-    pub fn new(p: &Program, config: &ModelConfig, batch: usize, context: usize) -> Self {
+    pub fn new(p: &mut Program, config: &ModelConfig, batch: usize, context: usize) -> Self {
         assert!(context <= config.n_positions, "context {context} is longer than the position table");
-        let (wte, wpe) = (p.parameter("wte.weight"), p.parameter("wpe.weight"));
+        let (positions, channels) = (config.n_positions, config.n_embd);
+        let wte = p.parameter("wte.weight");
+        let (wpe, dwpe, scale) = match config.position_embedding_type {
+            PositionEmbedding::Learned => {
+                let wpe = p.parameter("wpe.weight");
+                (Some(wpe.value), Some(wpe.grad), 1.0)
+            }
+            PositionEmbedding::Sinusoidal => {
+                let table = p.constant("wpe", &[positions, channels], || sinusoids(positions, channels));
+                (Some(table), None, (channels as f32).sqrt())
+            }
+            PositionEmbedding::Rope => (None, None, 1.0),
+        };
         let head = if config.tie_word_embeddings { wte } else { p.parameter("lm_head.weight") };
         let head_bias = config.lm_head_bias.then(|| p.parameter("lm_head.bias"));
         Self {
-            tables: Tables { wte: wte.value, wpe: Some(wpe.value) },
-            dtables: Tables { wte: wte.grad, wpe: Some(wpe.grad) },
+            tables: Tables { wte: wte.value, wpe },
+            dtables: Tables { wte: wte.grad, wpe: dwpe },
             blocks: (0..config.n_layer).map(|layer| Block::new(p, config, layer, batch, context)).collect(),
-            ln_f: Norm::new(p, "ln_f", config.layer_norm_epsilon),
+            ln_f: Norm::new(p, config, "ln_f"),
             lm_head: Projection::with(head, head_bias),
-            channels: config.n_embd,
+            channels,
+            scale,
             context,
             dropout: DropoutSite { p: config.dropout, site: Site::EMBEDDING_DROPOUT },
         }
@@ -144,17 +165,18 @@ impl Gpt {
     pub fn embed(&self, p: &mut Program, pass: Pass, name: &str, tokens: Tensor) -> Tensor {
         let rows = p.shape(tokens)[0];
         let x = p.tensor(name, &[rows, self.channels]);
-        let Self { tables, channels, context, dropout, .. } = *self;
-        p.push(pass, Embedding { tokens, tables, x, channels, context, dropout });
+        let Self { tables, channels, scale, context, dropout, .. } = *self;
+        p.push(pass, Embedding { tokens, tables, x, channels, scale, context, dropout });
         x
     }
 
-    fn forward(&self, p: &mut Program, tokens: Tensor, probs: Probs) -> GptSaved {
+    fn forward(&self, p: &mut Program, tokens: Tensor, probs: Probs, recompute: bool) -> GptSaved {
         let mut x = self.embed(p, Pass::Forward, "embedding", tokens);
         let mut blocks = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
-            let saved = block.forward(p, x, probs);
-            x = saved.out;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let name = if recompute { SHARED_BLOCK.into() } else { format!("h.{layer}") };
+            let (saved, out) = block.forward(p, Pass::Forward, &name, x, probs, None);
+            x = out;
             blocks.push(saved);
         }
         let ln_f = self.ln_f.forward(p, Pass::Forward, "ln_f", x);
@@ -162,15 +184,19 @@ impl Gpt {
     }
 
     /// From the gradient of the final norm's output.
-    fn backward(&self, p: &mut Program, tokens: Tensor, saved: &GptSaved, dnorm: Tensor) {
+    fn backward(&self, p: &mut Program, tokens: Tensor, saved: &GptSaved, dnorm: Tensor, recompute: bool) {
         let (rows, _) = p.matrix(dnorm);
         // The residual stream's gradient: started by the last norm, added to by every branch.
         let dx = p.tensor("d.residual", &[rows, self.channels]);
         self.ln_f.backward(p, &saved.ln_f, dnorm, dx, Beta::Assign);
-        for (block, saved) in self.blocks.iter().zip(&saved.blocks).rev() {
+        let last = self.blocks.len() - 1;
+        for (layer, (block, saved)) in self.blocks.iter().zip(&saved.blocks).enumerate().rev() {
+            if recompute && layer < last {
+                block.recompute(p, SHARED_BLOCK, saved.x);
+            }
             block.backward(p, saved, dx);
         }
-        let Self { dtables, channels, context, dropout, .. } = *self;
-        p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, context, dropout });
+        let Self { dtables, channels, scale, context, dropout, .. } = *self;
+        p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, scale, context, dropout });
     }
 }

@@ -212,7 +212,7 @@ mod tests {
     use crate::cpu::Pool;
     use crate::engine::Engine;
     use crate::nn::Recording;
-    use crate::nn::block::Probs;
+    use crate::nn::attention::Probs;
     use crate::program::{DType, Field};
     use crate::rng::{Site, Stream};
     use crate::step::{Mode, Step};
@@ -225,8 +225,14 @@ mod tests {
 
     /// Graph, losses with their mean, and gradients of two micro-batches.
     fn train(config: &ModelConfig, max_logits_bytes: usize) -> (nn::Graph, Vec<f32>, Weights) {
-        let recording =
-            Recording { batch: 3, context: 100, training: Training::Yes, probs: Probs::Skip, activations: DType::F32 };
+        let recording = Recording {
+            batch: 3,
+            context: 100,
+            training: Training::Yes,
+            probs: Probs::Skip,
+            activations: DType::F32,
+            recompute: false,
+        };
         let (program, graph) = recording.record_within(config, max_logits_bytes).unwrap();
         let mut engine = Engine::cpu(program, Pool::new(2));
         engine.initialize(4);
@@ -259,6 +265,7 @@ mod tests {
                 n_embd: 8,
                 n_layer: 1,
                 n_head: 2,
+                n_kv_head: 2,
                 n_inner: 16,
                 dropout: 0.1,
                 tie_word_embeddings,

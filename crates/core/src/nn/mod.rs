@@ -2,12 +2,14 @@
 //!
 //! A module holds parameter handles; `forward` pushes ops and returns the tensors that `backward` needs.
 
+pub mod attention;
 pub mod bigram;
 pub mod block;
 pub mod generator;
 pub mod gpt;
 pub mod history;
 pub mod loss;
+pub mod mlp;
 pub mod norm;
 pub mod optimizer;
 pub mod projection;

@@ -12,9 +12,10 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// The layer whose parameters are `{name}.weight` and `{name}.bias`.
-    pub fn new(p: &Program, name: &str) -> Self {
-        Self { weight: p.parameter(&format!("{name}.weight")), bias: Some(p.parameter(&format!("{name}.bias"))) }
+    /// The layer whose parameters are `{name}.weight` and, if it has one, `{name}.bias`.
+    pub fn new(p: &Program, name: &str, has_bias: bool) -> Self {
+        let bias = has_bias.then(|| p.parameter(&format!("{name}.bias")));
+        Self { weight: p.parameter(&format!("{name}.weight")), bias }
     }
 
     /// A layer on given parameters: a tied head shares the token table.
@@ -35,14 +36,15 @@ impl Projection {
         Sizes { rows, outputs, inputs }
     }
 
-    /// A new tensor `name` of `x`'s rows: an activation, or the residual stream, which float32 alone sums up well.
+    /// A tensor `name` of `x`'s rows, which may be one that there is: an activation, or the residual stream, which float32 alone sums up
+    /// well.
     pub fn forward(&self, p: &mut Program, pass: Pass, name: &str, x: Tensor, epilogue: Epilogue) -> Tensor {
         let dtype = match epilogue {
             Epilogue::Residual { .. } => DType::F32,
             Epilogue::None | Epilogue::Activation { .. } => p.activations(),
         };
         let (rows, _) = p.matrix(x);
-        let y = p.tensor_of(dtype, name, &[rows, self.outputs(p)]);
+        let y = p.shared_of(dtype, name, &[rows, self.outputs(p)]);
         let op = self.op(p, x, y, epilogue);
         p.push(pass, op);
         y

@@ -1,30 +1,40 @@
 //! The MLP's non-linearity and its derivative, on slices. On its own it would be a pass over memory; here it runs in the epilogue of the
 //! matrix product before it, and the derivative's product in that of the one after.
 
-use crate::config::Activation;
 use crate::cpu::math;
 use crate::cpu::simd::Simd;
 use crate::simd_dispatch;
 
+/// A non-linearity of one number: what [`crate::config::Activation`] is where there is no gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointwise {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x Φ(x)`.
+    Gelu,
+    /// `x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³)))`.
+    GeluNew,
+}
+
 simd_dispatch! {
     /// `x = f(x)`.
-    pub fn activate<'a>(kind: Activation, x: &'a mut [f32]) => activate_imp
+    pub fn activate<'a>(kind: Pointwise, x: &'a mut [f32]) => activate_imp
 }
 
 #[inline(always)]
-fn activate_imp<S: Simd>(s: S, kind: Activation, x: &mut [f32]) {
+fn activate_imp<S: Simd>(s: S, kind: Pointwise, x: &mut [f32]) {
     match kind {
-        Activation::Relu => s.update_each(
+        Pointwise::Relu => s.update_each(
             x,
             #[inline(always)]
             |x| math::relu(s, x).0,
         ),
-        Activation::Gelu => s.update_each(
+        Pointwise::Gelu => s.update_each(
             x,
             #[inline(always)]
             |x| math::gelu(s, x),
         ),
-        Activation::GeluNew => s.update_each(
+        Pointwise::GeluNew => s.update_each(
             x,
             #[inline(always)]
             |x| math::gelu_new(s, x).0,
@@ -34,25 +44,25 @@ fn activate_imp<S: Simd>(s: S, kind: Activation, x: &mut [f32]) {
 
 simd_dispatch! {
     /// `slope = f'(x)`, then `x = f(x)`. ReLU's derivative at 0 is 0, as in PyTorch.
-    pub fn activate_with_slope<'a>(kind: Activation, x: &'a mut [f32], slope: &'a mut [f32]) => activate_with_slope_imp
+    pub fn activate_with_slope<'a>(kind: Pointwise, x: &'a mut [f32], slope: &'a mut [f32]) => activate_with_slope_imp
 }
 
 #[inline(always)]
-fn activate_with_slope_imp<S: Simd>(s: S, kind: Activation, x: &mut [f32], slope: &mut [f32]) {
+fn activate_with_slope_imp<S: Simd>(s: S, kind: Pointwise, x: &mut [f32], slope: &mut [f32]) {
     match kind {
-        Activation::Relu => s.update_two(
+        Pointwise::Relu => s.update_two(
             x,
             slope,
             #[inline(always)]
             |x| math::relu(s, x),
         ),
-        Activation::Gelu => s.update_two(
+        Pointwise::Gelu => s.update_two(
             x,
             slope,
             #[inline(always)]
             |x| (math::gelu(s, x), math::gelu_grad(s, x)),
         ),
-        Activation::GeluNew => s.update_two(
+        Pointwise::GeluNew => s.update_two(
             x,
             slope,
             #[inline(always)]

@@ -1,4 +1,5 @@
-//! Causal multi-head self-attention (Vaswani et al. 2017). `qkv` holds query, key and value of all heads side by side: `[B, T, 3, NH, D]`.
+//! Causal multi-head self-attention (Vaswani et al. 2017). `qkv` holds the queries of all heads, then their keys, then their
+//! values: `[B, T, NH + 2 NKV, D]`.
 //!
 //! ```text
 //! S = Q Kᵀ / √D, -∞ above the diagonal     P = softmax(S)     O = dropout(P) V
@@ -35,16 +36,30 @@ pub struct Heads {
     pub batch: usize,
     /// `T`.
     pub context: usize,
-    /// `NH`.
+    /// `NH`, of queries.
     pub heads: usize,
+    /// `NKV`, of keys and values: a divisor of `NH`. Query head `h` attends to head `h / (NH / NKV)` of these.
+    pub kv_heads: usize,
     /// `D`.
     pub head_dim: usize,
+    /// Query `i` sees the keys `j` with `i - window < j <= i`; `None` sees all up to `i`.
+    pub window: Option<usize>,
 }
 
 impl Heads {
     /// `C = NH · D`.
     pub fn channels(self) -> usize {
         self.heads * self.head_dim
+    }
+
+    /// Channels of the keys, and of the values: `NKV · D`.
+    pub fn kv_channels(self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Channels of queries, keys and values side by side: `(NH + 2 NKV) · D`.
+    pub fn qkv_channels(self) -> usize {
+        self.channels() + 2 * self.kv_channels()
     }
 
     fn scale(self) -> f32 {
@@ -111,7 +126,7 @@ fn query_blocks(t: usize) -> impl DoubleEndedIterator<Item = (usize, usize)> {
 /// The forward pass.
 #[derive(Debug)]
 pub struct Attention {
-    /// `[B·T, 3C]`.
+    /// `[B·T, (NH + 2 NKV) D]`.
     pub qkv: Tensor,
     /// Heads side by side, `[B·T, C]`, assigned.
     pub out: Tensor,
@@ -235,7 +250,7 @@ pub struct AttentionBackward {
     pub out: Tensor,
     /// As in the forward pass.
     pub lse: Tensor,
-    /// Gradient of `qkv`, `[B·T, 3C]`, assigned.
+    /// Gradient of `qkv`, assigned.
     pub dqkv: Tensor,
     /// Sizes.
     pub heads: Heads,
@@ -280,7 +295,7 @@ impl Op for AttentionBackward {
 /// What the forward pass leaves for the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved<'a> {
-    /// `[B·T, 3C]`.
+    /// `[B·T, (NH + 2 NKV) D]`.
     pub qkv: &'a [f32],
     /// `[B·T, C]`.
     pub out: &'a [f32],
@@ -374,7 +389,7 @@ fn score_gradient_imp<S: Simd>(s: S, p: &[f32], dp: &mut [f32], dout: &[f32], ou
 /// The weights themselves, for showing: `probs[b, h, i, j]`, exactly 0 where `j > i`.
 #[derive(Debug)]
 pub struct AttentionProbs {
-    /// `[B·T, 3C]`.
+    /// `[B·T, (NH + 2 NKV) D]`.
     pub qkv: Tensor,
     /// `[B, NH, T]`.
     pub lse: Tensor,

@@ -18,7 +18,7 @@ pub struct Tables {
     pub wpe: Option<Tensor>,
 }
 
-/// `x[m] = wte[token[m]] + wpe[position + m mod T]`.
+/// `x[m] = scale · wte[token[m]] + wpe[position + m mod T]`.
 #[derive(Debug)]
 pub struct Embedding {
     /// Ids, `[M]`.
@@ -29,6 +29,8 @@ pub struct Embedding {
     pub x: Tensor,
     /// `C`.
     pub channels: usize,
+    /// Factor on the token's row.
+    pub scale: f32,
     /// `T` of this pass: row `m` is position `m mod T`, plus the step's position when decoding.
     pub context: usize,
     /// Applied to the sum.
@@ -109,7 +111,7 @@ pub fn forward(
     });
 }
 
-/// `dwte[token[m]] += dx[m]`, `dwpe[m mod T] += dx[m]`, `dx` seen through the dropout.
+/// `dwte[token[m]] += scale · dx[m]`, `dwpe[m mod T] += dx[m]`, `dx` seen through the dropout.
 #[derive(Debug)]
 pub struct EmbeddingBackward {
     /// Ids, `[M]`.
@@ -120,6 +122,8 @@ pub struct EmbeddingBackward {
     pub dtables: Tables,
     /// `C`.
     pub channels: usize,
+    /// As in the forward pass.
+    pub scale: f32,
     /// `T`.
     pub context: usize,
     /// As in the forward pass.
@@ -145,7 +149,7 @@ impl Op for EmbeddingBackward {
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let Self { tokens, dx, dtables, channels, context, dropout } = *self;
+        let Self { tokens, dx, dtables, channels, context, dropout, scale: _ } = *self;
         let shader = shader::EMBEDDING;
         let [sort_rows, lanes, chunk] = ["SORT_ROWS", "LANES", "CHUNK"].map(|name| shader.constant(name));
         let rows = kernels.len(tokens);
@@ -170,4 +174,13 @@ pub fn scatter(dx: &[f32], table: &mut [f32], channels: usize, row: impl Fn(usiz
     for (m, dx) in dx.chunks_exact(channels).enumerate() {
         add(&mut table[row(m) * channels..][..channels], dx);
     }
+}
+
+/// Fixed positions, `[positions, C]` (Vaswani et al. 2017, 3.5): channel `2i` is `sin(position / 10000^(2i/C))`, channel `2i + 1` the cosine.
+pub fn sinusoids(positions: usize, channels: usize) -> Vec<f32> {
+    let value = |position: usize, channel: usize| {
+        let angle = position as f64 * libm::pow(10_000.0, -((channel - channel % 2) as f64) / channels as f64);
+        (if channel.is_multiple_of(2) { libm::sin(angle) } else { libm::cos(angle) }) as f32
+    };
+    (0..positions).flat_map(|position| (0..channels).map(move |channel| value(position, channel))).collect()
 }

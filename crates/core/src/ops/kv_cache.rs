@@ -8,11 +8,12 @@ use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
+use crate::ops::attention::Heads;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
 use crate::step::Step;
 
-/// A layer's cache: `[T, C]` each, heads side by side.
+/// A layer's cache: `[T, NKV · D]` each, heads side by side.
 #[derive(Clone, Copy, Debug)]
 pub struct KvCache {
     /// Keys.
@@ -24,12 +25,12 @@ pub struct KvCache {
 /// Copies a prompt's keys and values: rows `0..=position`, the rest being padding.
 #[derive(Debug)]
 pub struct FillCache {
-    /// `[T, 3C]`.
+    /// `[T, (NH + 2 NKV) D]`.
     pub qkv: Tensor,
     /// Assigned as far as the prompt goes.
     pub cache: KvCache,
-    /// `C`.
-    pub channels: usize,
+    /// Sizes.
+    pub heads: Heads,
 }
 
 impl Op for FillCache {
@@ -38,7 +39,7 @@ impl Op for FillCache {
     }
 
     fn cpu(&self, mem: &Memory, step: &Step) {
-        let c = self.channels;
+        let c = self.heads.channels();
         let qkv = mem.read(self.qkv);
         let (mut key, mut value) = (mem.write(self.cache.key), mem.write(self.cache.value));
         for t in 0..=step.position as usize {
@@ -88,7 +89,7 @@ impl Op for TakeRow {
 /// Attention of one new token over the cache.
 #[derive(Debug)]
 pub struct DecodeAttention {
-    /// `[1, 3C]`.
+    /// `[1, (NH + 2 NKV) D]`.
     pub qkv: Tensor,
     /// Row `position` is assigned.
     pub cache: KvCache,
@@ -96,10 +97,8 @@ pub struct DecodeAttention {
     pub out: Tensor,
     /// Scratch, `[NH, T]`.
     pub scores: Tensor,
-    /// `NH`.
-    pub heads: usize,
-    /// `C`.
-    pub channels: usize,
+    /// Sizes.
+    pub heads: Heads,
 }
 
 impl Op for DecodeAttention {
@@ -108,7 +107,7 @@ impl Op for DecodeAttention {
     }
 
     fn cpu(&self, mem: &Memory, step: &Step) {
-        let c = self.channels;
+        let (c, heads) = (self.heads.channels(), self.heads.heads);
         let qkv = mem.read(self.qkv);
         let (mut key, mut value) = (mem.write(self.cache.key), mem.write(self.cache.value));
         let position = step.position as usize;
@@ -117,10 +116,10 @@ impl Op for DecodeAttention {
         let keys = position + 1;
         let (query, key, value) = (&qkv[..c], &key[..keys * c], &value[..keys * c]);
         let (mut out, mut scores) = (mem.write(self.out), mem.write(self.scores));
-        let (d, capacity) = (c / self.heads, scores.len() / self.heads);
+        let (d, capacity) = (c / heads, scores.len() / heads);
         // A task below this many products (about 5 µs) costs more to hand over than to do.
         const PRODUCTS_PER_TASK: usize = 1 << 15;
-        let heads = mem.pool.share(self.heads, 1).max(PRODUCTS_PER_TASK / (keys * d));
+        let heads = mem.pool.share(heads, 1).max(PRODUCTS_PER_TASK / (keys * d));
         mem.pool.pieces([(&mut out, heads * d), (&mut scores, heads * capacity)], |i, [out, scores]| {
             let first = i * heads;
             for (h, (out, scores)) in out.chunks_exact_mut(d).zip(scores.chunks_exact_mut(capacity)).enumerate() {
@@ -131,12 +130,12 @@ impl Op for DecodeAttention {
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
         let (context, channels) = kernels.program().matrix(self.cache.key);
-        let head_dim = channels / self.heads;
+        let head_dim = self.heads.head_dim;
         let dispatch = Dispatch::new(shader::KV_CACHE, "attend").bind("qkv", self.qkv).assign("out", self.out);
         let dispatch = dispatch.bind("key_cache", self.cache.key).bind("value_cache", self.cache.value);
         let dispatch = dispatch.bind("scores", self.scores).param("context", context).param("channels", channels);
         let dispatch = dispatch.param("head_dim", head_dim).param("score_scale", 1.0 / (head_dim as f32).sqrt());
-        kernels.push(dispatch.linear(self.heads));
+        kernels.push(dispatch.linear(self.heads.heads));
     }
 }
 

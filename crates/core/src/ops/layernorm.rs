@@ -31,7 +31,7 @@ pub struct LayerNorm {
     /// Gain, `[C]`.
     pub weight: Tensor,
     /// Bias, `[C]`.
-    pub bias: Tensor,
+    pub bias: Option<Tensor>,
     /// Output, `[M, C]`, assigned.
     pub y: Tensor,
     /// Mean and rstd of each row, `[M, 2]`, assigned.
@@ -50,7 +50,7 @@ impl Op for LayerNorm {
             &mem.pool,
             &mem.read(self.x),
             &mem.read(self.weight),
-            &mem.read(self.bias),
+            self.bias.map(|bias| mem.read(bias)).as_deref(),
             &mut mem.write(self.y),
             &mut mem.write(self.stats),
             self.epsilon,
@@ -77,7 +77,15 @@ impl Op for LayerNorm {
 }
 
 /// See the module.
-pub fn forward(pool: &Pool, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32], stats: &mut [f32], epsilon: f32) {
+pub fn forward(
+    pool: &Pool,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    stats: &mut [f32],
+    epsilon: f32,
+) {
     let c = weight.len();
     pool.rows([(y, c), (stats, 2)], pool.share(x.len() / c, 4).max(16), |rows, [y, stats]| {
         forward_rows(&x[rows.start * c..rows.end * c], weight, bias, y, stats, epsilon);
@@ -85,7 +93,7 @@ pub fn forward(pool: &Pool, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f3
 }
 
 simd_dispatch! {
-    fn forward_rows<'a>(x: &'a [f32], weight: &'a [f32], bias: &'a [f32], y: &'a mut [f32], stats: &'a mut [f32], epsilon: f32) => forward_rows_imp
+    fn forward_rows<'a>(x: &'a [f32], weight: &'a [f32], bias: Option<&'a [f32]>, y: &'a mut [f32], stats: &'a mut [f32], epsilon: f32) => forward_rows_imp
 }
 
 #[inline(always)]
@@ -93,7 +101,7 @@ fn forward_rows_imp<S: Simd>(
     s: S,
     x: &[f32],
     weight: &[f32],
-    bias: &[f32],
+    bias: Option<&[f32]>,
     y: &mut [f32],
     stats: &mut [f32],
     epsilon: f32,
@@ -119,12 +127,14 @@ fn forward_rows_imp<S: Simd>(
             #[inline(always)]
             |y, w| s.mul(s.mul(y, r), w),
         );
-        s.update(
-            y,
-            bias,
-            #[inline(always)]
-            |y, b| s.add(y, b),
-        );
+        if let Some(bias) = bias {
+            s.update(
+                y,
+                bias,
+                #[inline(always)]
+                |y, b| s.add(y, b),
+            );
+        }
         stats.copy_from_slice(&[mean, rstd]);
     }
 }
@@ -147,7 +157,7 @@ pub struct LayerNormBackward {
     /// Gradient of the gain, accumulated.
     pub dweight: Tensor,
     /// Gradient of the bias, accumulated.
-    pub dbias: Tensor,
+    pub dbias: Option<Tensor>,
     /// Scratch, `[⌈M / 64⌉, 2, C]`.
     pub partials: Tensor,
 }
@@ -170,7 +180,9 @@ impl Op for LayerNormBackward {
             &mut partials,
         );
         add_partials(&partials, &mut mem.write(self.dweight), 0);
-        add_partials(&partials, &mut mem.write(self.dbias), 1);
+        if let Some(dbias) = self.dbias {
+            add_partials(&partials, &mut mem.write(dbias), 1);
+        }
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {

@@ -8,13 +8,12 @@
 
 use std::ops::Range;
 
-use crate::config::Activation;
 use crate::cpu::gemm::{Beta, Mat, gemm, gemm_with_row_sums};
 use crate::gpu::dispatch::Source;
 use crate::gpu::product::{Layout, Product};
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
-use crate::ops::activation::{activate, activate_with_slope};
+use crate::ops::activation::{Pointwise, activate, activate_with_slope};
 use crate::ops::dropout::{DropoutSite, drop_slice};
 use crate::ops::elementwise::{add, add_to_rows, multiply};
 use crate::program::{Op, Tensor};
@@ -47,7 +46,7 @@ pub enum Epilogue {
     /// `pre` again.
     Activation {
         /// `f`.
-        kind: Activation,
+        kind: Pointwise,
         /// `f'(pre)`, `[M, N]`, assigned.
         slope: Option<Tensor>,
     },
@@ -66,9 +65,9 @@ impl Epilogue {
         let kind = match self {
             Self::Activation { kind, .. } => match kind {
                 // The numbers of common.wgsl.
-                Activation::Relu => 1,
-                Activation::Gelu => 2,
-                Activation::GeluNew => 3,
+                Pointwise::Relu => 1,
+                Pointwise::Gelu => 2,
+                Pointwise::GeluNew => 3,
             },
             _ => 0,
         };

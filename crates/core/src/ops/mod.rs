@@ -18,4 +18,8 @@ pub mod layernorm;
 pub mod linear;
 pub mod loss_scaler;
 pub mod matvec;
+pub mod qk_norm;
+pub mod rmsnorm;
+pub mod rope;
 pub mod sample;
+pub mod swiglu;

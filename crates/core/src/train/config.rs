@@ -98,6 +98,8 @@ pub struct TrainConfig {
     pub ema_decay: f32,
     /// In what the run computes.
     pub precision: TrainingPrecision,
+    /// Whether to keep only the residual stream of each block and compute the rest again in the backward pass (gradient checkpointing).
+    pub recompute: bool,
     /// Seed of all randomness.
     pub seed: u64,
     /// How windows are drawn.
@@ -131,6 +133,7 @@ impl Default for TrainConfig {
             max_grad_norm: 1.0,
             ema_decay: 0.0,
             precision: TrainingPrecision::F32,
+            recompute: false,
             seed: 1337,
             order: Order::Random,
             eval_steps: 250,

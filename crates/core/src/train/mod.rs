@@ -18,7 +18,7 @@ use crate::checkpoint::TrainingState;
 use crate::config::ModelConfig;
 use crate::engine::{Device, Engine};
 use crate::error::{Error, GpuError, Result, check_memory};
-use crate::nn::block::Probs;
+use crate::nn::attention::Probs;
 use crate::nn::history::History;
 use crate::nn::{Graph, Recording};
 use crate::program::{Field, Pass, Program, Training};
@@ -73,6 +73,7 @@ pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, G
         training,
         probs: Probs::Skip,
         activations: settings.precision.activations(),
+        recompute: settings.recompute,
     };
     let (mut program, graph) = recording.record(model)?;
     let stats = settings.optimizer().record(&mut program);

@@ -62,12 +62,14 @@ pub fn gpt2_config() -> ModelConfig {
         n_embd: 4,
         n_layer: 2,
         n_head: 2,
+        n_kv_head: 2,
         n_inner: 6,
         activation_function: Activation::GeluNew,
         layer_norm_epsilon: 1e-5,
         tie_word_embeddings: true,
         lm_head_bias: false,
         dropout: 0.1,
+        ..ModelConfig::default()
     }
 }
 

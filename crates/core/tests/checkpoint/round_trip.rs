@@ -139,12 +139,14 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
                 n_embd: n_head * head_dim,
                 n_layer,
                 n_head,
+                n_kv_head: n_head,
                 n_inner,
                 activation_function,
                 layer_norm_epsilon: epsilon,
                 tie_word_embeddings: tied && !bigram,
                 lm_head_bias,
                 dropout,
+                ..ModelConfig::default()
             }
         },
     )

@@ -3,7 +3,7 @@
 use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
-use inkling_core::nn::block::Probs;
+use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Precision, Training};
 use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
@@ -20,6 +20,7 @@ fn gpt() -> ModelConfig {
         n_embd: 36,
         n_layer: 2,
         n_head: 3,
+        n_kv_head: 3,
         n_inner: 50,
         ..ModelConfig::default()
     }
@@ -27,8 +28,14 @@ fn gpt() -> ModelConfig {
 
 /// Weights four times as large as initial ones, whose logits would hardly differ.
 fn weights(config: &ModelConfig) -> Weights {
-    let recording =
-        Recording { batch: 1, context: 1, training: Training::No, probs: Probs::Skip, activations: DType::F32 };
+    let recording = Recording {
+        batch: 1,
+        context: 1,
+        training: Training::No,
+        probs: Probs::Skip,
+        activations: DType::F32,
+        recompute: false,
+    };
     let mut engine = Engine::cpu(recording.record(config).unwrap().0, Pool::new(1));
     engine.initialize(11);
     let mut weights = wait(engine.save(Field::Value)).unwrap();

@@ -36,6 +36,7 @@ fn every_dispatch_of_every_preset_fits_its_shader_and_every_adapter() {
         n_embd: 768,
         n_layer: 1,
         n_head: 12,
+        n_kv_head: 12,
         n_inner: 3072,
         dropout: 0.1,
         ..ModelConfig::default()

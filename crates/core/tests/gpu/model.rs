@@ -4,7 +4,7 @@ use inkling_core::checkpoint::TrainingState;
 use inkling_core::cpu::Pool;
 use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
-use inkling_core::nn::block::Probs;
+use inkling_core::nn::attention::Probs;
 use inkling_core::nn::{Graph, Recording};
 use inkling_core::presets;
 use inkling_core::program::{DType, Field, Pass, Training};
@@ -27,6 +27,7 @@ fn models() -> Vec<(&'static str, ModelConfig)> {
         n_embd: 48,
         n_layer: 2,
         n_head: 3,
+        n_kv_head: 3,
         n_inner: 192,
         ..ModelConfig::default()
     };
@@ -39,6 +40,7 @@ fn models() -> Vec<(&'static str, ModelConfig)> {
                 n_positions: 32,
                 n_embd: 64,
                 n_head: 4,
+                n_kv_head: 4,
                 n_inner: 256,
                 ..gpt.clone()
             },
@@ -54,6 +56,7 @@ fn models() -> Vec<(&'static str, ModelConfig)> {
                 n_positions: 19,
                 n_embd: 40,
                 n_head: 2,
+                n_kv_head: 2,
                 n_inner: 100,
                 ..gpt
             },
@@ -78,6 +81,7 @@ fn logits_losses_and_every_gradient_are_the_cpus() {
             training: Training::Yes,
             probs: Probs::Skip,
             activations: DType::F32,
+            recompute: false,
         };
         let run = |device: Device| {
             let (program, graph) = recording.record(&config).unwrap();
@@ -116,7 +120,7 @@ fn start(engine: &mut Engine, graph: &Graph, config: &ModelConfig) -> Step {
 /// Losses and gradients of a model whose logits are held `held` rows at a time.
 fn chunked(device: Device, config: &ModelConfig, activations: DType, held: usize) -> (Vec<f32>, Weights) {
     let (context, training) = (config.n_positions, Training::Yes);
-    let recording = Recording { batch: BATCH, context, training, probs: Probs::Skip, activations };
+    let recording = Recording { batch: BATCH, context, training, probs: Probs::Skip, activations, recompute: false };
     let (program, graph) = recording.record_within(config, 4 * held * config.vocab_size).unwrap();
     assert_eq!(graph.logits.is_none(), held < BATCH * context, "chunks");
     let scaler = program.loss_scaler();
@@ -342,7 +346,8 @@ fn an_update_is_one_submit_for_each_of_its_batches() {
     }
     // Of its own: what others run on a device moves its estimate of how long work takes, by which submits are split.
     let device = wait(GpuDevice::request()).unwrap();
-    let model = ModelConfig { n_positions: 4, n_embd: 8, n_head: 2, n_inner: 8, n_layer: 1, ..model("tiny") };
+    let model =
+        ModelConfig { n_positions: 4, n_embd: 8, n_head: 2, n_kv_head: 2, n_inner: 8, n_layer: 1, ..model("tiny") };
     let mut trainers = [1, 3].map(|gradient_accumulation_steps| {
         let settings = TrainConfig { gradient_accumulation_steps, ..settings() };
         let mut trainer = trainer(&model, &settings, Device::Gpu(device.clone()));

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use inkling_core::Error as Core;
 use inkling_core::nn::Recording;
-use inkling_core::nn::block::Probs;
+use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Training};
 use inkling_core::train::config::{Protocol, TrainConfig};
 use inkling_core::train::{Evaluator, Split};
@@ -121,6 +121,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         training: Training::No,
         probs: Probs::Skip,
         activations: DType::F32,
+        recompute: false,
     };
     let (program, graph) = recording.record(&model.config)?;
     program.check_memory(processor.tensor_memory())?;

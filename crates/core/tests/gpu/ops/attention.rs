@@ -27,7 +27,7 @@ impl Layer {
     }
 
     fn case(self, name: &str, tolerance: Tolerance) -> Case {
-        let Heads { batch, context, heads, head_dim } = self.heads;
+        let Heads { batch, context, heads, head_dim, .. } = self.heads;
         let dtype = self.program.dtype(self.qkv);
         let name = format!("{name} B {batch}, T {context}, NH {heads}, D {head_dim}, {dtype:?}");
         Case::new(name, self.program).noise(self.qkv).output(self.out).output(self.lse).tolerance(tolerance)
@@ -35,7 +35,7 @@ impl Layer {
 }
 
 const fn heads(batch: usize, context: usize, heads: usize, head_dim: usize) -> Heads {
-    Heads { batch, context, heads, head_dim }
+    Heads { batch, context, heads, kv_heads: heads, head_dim, window: None }
 }
 
 const DROPOUT: DropoutSite = DropoutSite { p: 0.3, site: Site(2000) };

@@ -32,7 +32,7 @@ fn forward((batch, context, channels, vocab): Size, positions: bool, mode: Mode,
     let wpe = p.tensor("wpe", &[context, channels]);
     let x = p.tensor_of(dtype, "x", &[rows, channels]);
     let tables = Tables { wte, wpe: positions.then_some(wpe) };
-    p.push(Pass::Forward, Embedding { tokens: ids, tables, x, channels, context, dropout: DROPOUT });
+    p.push(Pass::Forward, Embedding { tokens: ids, tables, x, channels, scale: 1.0, context, dropout: DROPOUT });
     let name = format!("embedding {batch} x {context} x {channels}, {vocab} tokens, {mode:?} {dtype:?}");
     Case::new(name, p)
         .ids(ids, tokens(rows, vocab))
@@ -65,7 +65,7 @@ fn embedding_of_one_token_is_placed_by_the_step() {
     let wpe = p.tensor("wpe", &[9, 300]);
     let x = p.tensor("x", &[1, 300]);
     let tables = Tables { wte, wpe: Some(wpe) };
-    p.push(Pass::Forward, Embedding { tokens, tables, x, channels: 300, context: 1, dropout: DROPOUT });
+    p.push(Pass::Forward, Embedding { tokens, tables, x, channels: 300, scale: 1.0, context: 1, dropout: DROPOUT });
     let step = Step { position: 8, ..Step::default() };
     Case::new("embedding at position 8", p).ids(tokens, vec![9]).noise(wte).noise(wpe).output(x).step(step).check();
 }
@@ -78,7 +78,10 @@ fn backward((batch, context, channels, vocab): Size, positions: bool, mode: Mode
     let dwte = p.tensor("dwte", &[vocab, channels]);
     let dwpe = p.tensor("dwpe", &[context, channels]);
     let dtables = Tables { wte: dwte, wpe: positions.then_some(dwpe) };
-    p.push(Pass::Forward, EmbeddingBackward { tokens: ids, dx, dtables, channels, context, dropout: DROPOUT });
+    p.push(
+        Pass::Forward,
+        EmbeddingBackward { tokens: ids, dx, dtables, channels, scale: 1.0, context, dropout: DROPOUT },
+    );
     let name = format!("embedding backward {batch} x {context} x {channels}, {vocab} tokens, {mode:?} {dtype:?}");
     Case::new(name, p)
         .ids(ids, tokens(rows, vocab))

@@ -3,7 +3,7 @@
 //! would be 65,504.
 
 use inkling_core::Engine;
-use inkling_core::config::Activation;
+use inkling_core::ops::activation::Pointwise;
 use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
 use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
@@ -49,7 +49,7 @@ fn products_are_infinite() {
     // Written by scalars, and by quads.
     for n in [7, 4] {
         let sizes = Sizes { rows: 1, outputs: n, inputs: 1 };
-        let activation = Epilogue::Activation { kind: Activation::Relu, slope: None };
+        let activation = Epilogue::Activation { kind: Pointwise::Relu, slope: None };
         let rectified: Vec<f32> = STORED.map(|x| x.max(0.0)).to_vec();
         for (epilogue, want) in [(Epilogue::None, STORED.to_vec()), (activation, rectified)] {
             let mut p = program();
@@ -81,7 +81,7 @@ fn a_normalised_row_is_infinite() {
     let (x, stats) = (p.tensor("x", &[1, 2]), p.tensor("stats", &[1, 2]));
     let [weight, bias] = ["weight", "bias"].map(|name| p.tensor(name, &[2]));
     let y = p.tensor_of(DType::F16, "y", &[1, 2]);
-    let op = LayerNorm { x, weight, bias, y, stats, epsilon: 0.0 };
+    let op = LayerNorm { x, weight, bias: Some(bias), y, stats, epsilon: 0.0 };
     let inputs: [(_, &[f32]); 3] = [(x, &[-1.0, 1.0]), (weight, &[60_000.0, 0.0]), (bias, &[0.0, 65_512.0])];
     check(p, op, &inputs, y, &[-60_000.0, f32::INFINITY]);
 }
@@ -121,7 +121,7 @@ fn the_gradient_of_logits_is_infinite() {
 #[test]
 fn attention_is_infinite() {
     // One token: all attention is on itself, and what is attended to is its value.
-    let heads = Heads { batch: 1, context: 1, heads: 1, head_dim: 7 };
+    let heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 7, window: None };
     let value: Vec<f32> = [0.0; 14].into_iter().chain(GIVEN).collect();
     let mut p = program();
     let (qkv, lse) = (p.tensor("qkv", &[1, 21]), p.tensor("lse", &[1, 1, 1]));

@@ -1,3 +1,4 @@
+use inkling_core::ops::attention::Heads;
 use inkling_core::ops::kv_cache::{DecodeAttention, FillCache, KvCache, TakeRow};
 use inkling_core::program::{DType, Pass, Program, Training};
 use inkling_core::step::Step;
@@ -8,6 +9,11 @@ fn cache(p: &mut Program, dtype: DType, context: usize, channels: usize) -> KvCa
     let key = p.tensor_of(dtype, "key", &[context, channels]);
     let value = p.tensor_of(dtype, "value", &[context, channels]);
     KvCache { key, value }
+}
+
+/// As many heads of keys as of queries.
+fn heads(heads: usize, head_dim: usize) -> Heads {
+    Heads { batch: 1, context: 1, heads, kv_heads: heads, head_dim, window: None }
 }
 
 fn at(position: usize) -> Step {
@@ -23,7 +29,7 @@ fn a_prompt_fills_the_cache_as_far_as_it_goes() {
             let mut p = Program::new(vec![], Training::No);
             let qkv = p.tensor_of(dtype, "qkv", &[context, 3 * channels]);
             let cache = cache(&mut p, dtype, context, channels);
-            p.push(Pass::Forward, FillCache { qkv, cache, channels });
+            p.push(Pass::Forward, FillCache { qkv, cache, heads: heads(1, channels) });
             // The rest keeps what it holds.
             Case::new(format!("fill {context} x {channels}, {dtype:?}"), p)
                 .noise(qkv)
@@ -84,7 +90,7 @@ fn decoding_attends_to_the_past_and_to_itself() {
                 let out = p.tensor_of(dtype, "out", &[1, channels]);
                 let cache = cache(&mut p, dtype, context, channels);
                 let scores = p.tensor("scores", &[heads, context]);
-                p.push(Pass::Forward, DecodeAttention { qkv, cache, out, scores, heads, channels });
+                p.push(Pass::Forward, DecodeAttention { qkv, cache, out, scores, heads: self::heads(heads, d) });
                 let name = format!("decode NH {heads}, D {d}, T {context}, position {position}, {dtype:?}");
                 Case::new(name, p)
                     .noise(qkv)
@@ -110,7 +116,10 @@ fn decoding_appends_its_key_and_value() {
             let out = p.tensor_of(dtype, "out", &[1, channels]);
             let cache = cache(&mut p, dtype, context, channels);
             let scores = p.tensor("scores", &[heads, context]);
-            p.push(Pass::Forward, DecodeAttention { qkv, cache, out, scores, heads, channels });
+            p.push(
+                Pass::Forward,
+                DecodeAttention { qkv, cache, out, scores, heads: self::heads(heads, channels / heads) },
+            );
             Case::new(format!("append at {position}, {dtype:?}"), p)
                 .noise(qkv)
                 .noise(cache.key)

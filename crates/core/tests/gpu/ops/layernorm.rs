@@ -18,7 +18,7 @@ fn forward(rows: usize, channels: usize, dtype: DType) {
     let bias = p.tensor("bias", &[channels]);
     let y = p.tensor_of(dtype, "y", &[rows, channels]);
     let stats = p.tensor("stats", &[rows, 2]);
-    p.push(Pass::Forward, LayerNorm { x, weight, bias, y, stats, epsilon: 1e-5 });
+    p.push(Pass::Forward, LayerNorm { x, weight, bias: Some(bias), y, stats, epsilon: 1e-5 });
     Case::new(format!("layernorm {rows} x {channels} {dtype:?}"), p)
         .input(x, shifted(rows, channels))
         .noise(weight)
@@ -57,7 +57,10 @@ fn backward(rows: usize, channels: usize, beta: Beta, dtype: DType) {
     let [weight, dweight, dbias] = ["weight", "dweight", "dbias"].map(|name| p.tensor(name, &[channels]));
     let dx = p.tensor("dx", &[rows, channels]);
     let partials = p.tensor("partials", &[rows.div_ceil(ROWS_PER_PARTIAL), 2, channels]);
-    p.push(Pass::Forward, LayerNormBackward { dy, x, stats: given, weight, dx, beta, dweight, dbias, partials });
+    p.push(
+        Pass::Forward,
+        LayerNormBackward { dy, x, stats: given, weight, dx, beta, dweight, dbias: Some(dbias), partials },
+    );
     let values = shifted(rows, channels);
     let mut case = Case::new(format!("layernorm backward {rows} x {channels} {beta:?} {dtype:?}"), p)
         .noise(dy)

@@ -1,6 +1,6 @@
-use inkling_core::config::Activation;
 use inkling_core::gpu::product::{Choice, Tile};
 use inkling_core::gpu::tuning::Forced;
+use inkling_core::ops::activation::Pointwise;
 use inkling_core::ops::dropout::DropoutSite;
 use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
 use inkling_core::program::{DType, Op, Pass, Program, Tensor, Training};
@@ -133,11 +133,11 @@ fn plain(_: &mut Layers, _: [usize; 2]) -> Epilogue {
     Epilogue::None
 }
 
-fn activation(kind: Activation) -> impl Fn(&mut Layers, [usize; 2]) -> Epilogue {
+fn activation(kind: Pointwise) -> impl Fn(&mut Layers, [usize; 2]) -> Epilogue {
     move |_, _| Epilogue::Activation { kind, slope: None }
 }
 
-fn activation_with_slope(kind: Activation) -> impl Fn(&mut Layers, [usize; 2]) -> Epilogue {
+fn activation_with_slope(kind: Pointwise) -> impl Fn(&mut Layers, [usize; 2]) -> Epilogue {
     move |layers, shape| {
         let slope = layers.output(layers.types.other, "slope", &shape);
         Epilogue::Activation { kind, slope: Some(slope) }
@@ -195,7 +195,7 @@ fn tiles_of_128_by_128_by_8() {
 
 #[test]
 fn activations_and_their_slopes() {
-    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluNew] {
+    for kind in [Pointwise::Relu, Pointwise::Gelu, Pointwise::GeluNew] {
         let mut layers = Layers::new(None, Types::default());
         for (rows, outputs) in [(33, 36), (5, 65)] {
             let sizes = Sizes { rows, outputs, inputs: 12 };
@@ -208,7 +208,7 @@ fn activations_and_their_slopes() {
 
 #[test]
 fn activations_far_from_zero_stay_finite() {
-    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluNew] {
+    for kind in [Pointwise::Relu, Pointwise::Gelu, Pointwise::GeluNew] {
         let n = 256;
         let mut p = Program::new(vec![], Training::No);
         let (x, weight) = (p.tensor("x", &[1, 1]), p.tensor("weight", &[n, 1]));
@@ -241,7 +241,7 @@ fn tensors_may_be_float16() {
         for (rows, outputs) in [(34, 36), (7, 9)] {
             let sizes = Sizes { rows, outputs, inputs: 19 };
             layers.forward(sizes, true, residual(0.2));
-            layers.forward(sizes, true, activation_with_slope(Activation::GeluNew));
+            layers.forward(sizes, true, activation_with_slope(Pointwise::GeluNew));
             layers.backward_input(sizes, true);
             layers.backward_weight(sizes, true);
         }

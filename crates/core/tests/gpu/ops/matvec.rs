@@ -1,6 +1,6 @@
 use inkling_core::Engine;
-use inkling_core::config::Activation;
 use inkling_core::cpu::Pool;
+use inkling_core::ops::activation::Pointwise;
 use inkling_core::ops::dropout::DropoutSite;
 use inkling_core::ops::linear::Epilogue;
 use inkling_core::ops::matvec::{Matvec, StoredWeight, ToHalf};
@@ -53,7 +53,7 @@ fn sizes_around_lanes_and_rows() {
 fn biases_activations_and_residuals() {
     for precision in [Precision::Full, Precision::Half] {
         check(66, 36, precision, true, |_| Epilogue::None);
-        for kind in [Activation::Relu, Activation::Gelu, Activation::GeluNew] {
+        for kind in [Pointwise::Relu, Pointwise::Gelu, Pointwise::GeluNew] {
             check(66, 36, precision, true, |_| Epilogue::Activation { kind, slope: None });
         }
         check(67, 36, precision, true, |p| {
