@@ -20,10 +20,12 @@ use inkling_core::ops::activation::Pointwise;
 use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
 use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward, MeanLoss};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
-use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
 use inkling_core::ops::head::{Head, HeadBackward};
 use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward};
 use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
+use inkling_core::ops::rope::{Direction, Rope, table};
+use inkling_core::ops::swiglu::{Swiglu, SwigluBackward};
 use inkling_core::program::{DType, Field, Pass, Program, Tensor, Training};
 use inkling_core::rng::{Site, Stream};
 use inkling_core::step::{Mode, Step};
@@ -304,6 +306,81 @@ fn embedding_with_dropout() {
         ids: vec![(tokens, vec![0, 1, 1, 4, 2, 2, 2, 0])],
     }
     .check();
+}
+
+#[test]
+fn embedding_times_a_factor_on_fixed_positions() {
+    let mut p = program();
+    let (channels, context, scale) = (7, 4, 2.65);
+    let (wte, dwte) = pair(&mut p, "wte", &[5, channels]);
+    let wpe = p.constant("wpe", &[9, channels], move || sinusoids(9, channels));
+    let (x, dx) = pair(&mut p, "x", &[8, channels]);
+    let tokens = p.tensor("tokens", &[8]);
+    let (tables, dtables) = (Tables { wte, wpe: Some(wpe) }, Tables { wte: dwte, wpe: None });
+    p.push(Pass::Forward, Embedding { tokens, tables, x, channels, scale, context, dropout: site(0.2) });
+    p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, scale, context, dropout: site(0.2) });
+    OpCase {
+        name: "embedding times a factor".into(),
+        program: p,
+        inputs: vec![(wte, dwte)],
+        output: x,
+        doutput: Some(dx),
+        constants: Vec::new(),
+        ids: vec![(tokens, vec![0, 1, 1, 4, 2, 2, 2, 0])],
+    }
+    .check();
+}
+
+/// It works in place: a matrix product before it and none after it keeps input and output apart.
+#[test]
+fn rope() {
+    for (batch, context, heads, kv_heads, head_dim) in [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 9, 3, 1, 38)] {
+        let mut p = program();
+        let heads = Heads { batch, context, heads, kv_heads, head_dim, window: None };
+        let (rows, channels) = (batch * context, heads.qkv_channels());
+        let sizes = Sizes { rows, outputs: channels, inputs: 3 };
+        let (x, dx) = pair(&mut p, "x", &[rows, 3]);
+        let (weight, dweight) = pair(&mut p, "weight", &[channels, 3]);
+        let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, channels]);
+        let angles = p.constant("rope", &[20, head_dim], move || table(20, head_dim, 100.0));
+        let rope = |qkv, direction| Rope { qkv, table: angles, heads, direction };
+        p.push(Pass::Forward, Linear { x, weight, bias: None, y: qkv, epilogue: Epilogue::None, sizes });
+        p.push(Pass::Forward, rope(qkv, Direction::Forward));
+        p.push(Pass::Backward, rope(dqkv, Direction::Backward));
+        p.push(Pass::Backward, LinearBackwardWeight { dy: dqkv, x, dweight, dbias: None, sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy: dqkv, weight, dx, slope: None, sizes });
+        OpCase {
+            name: format!("rope {heads:?}"),
+            program: p,
+            inputs: vec![(x, dx), (weight, dweight)],
+            output: qkv,
+            doutput: Some(dqkv),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
+}
+
+#[test]
+fn swiglu() {
+    for (rows, width) in [(1, 1), (3, 17), (70, 3), (2, 64)] {
+        let mut p = program();
+        let (pre, dpre) = pair(&mut p, "pre", &[rows, 2 * width]);
+        let (hidden, dhidden) = pair(&mut p, "hidden", &[rows, width]);
+        p.push(Pass::Forward, Swiglu { pre, hidden, width });
+        p.push(Pass::Backward, SwigluBackward { dhidden, pre, dpre, width });
+        OpCase {
+            name: format!("swiglu [{rows}, {width}]"),
+            program: p,
+            inputs: vec![(pre, dpre)],
+            output: hidden,
+            doutput: Some(dhidden),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
 }
 
 #[test]

@@ -65,8 +65,12 @@ shaders! {
     LINEAR = "linear";
     /// The matrix-vector product of decoding.
     MATVEC = "matvec";
+    /// Rotary position embedding, either way.
+    ROPE = "rope";
     /// Drawing a token.
     SAMPLE = "sample";
+    /// The gated unit, forward and backward.
+    SWIGLU = "swiglu";
 }
 
 /// What the shaders share: the step, randomness, the activations.

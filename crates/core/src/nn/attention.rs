@@ -67,7 +67,8 @@ impl SelfAttention {
         let (positions, head_dim) = (config.n_positions, config.head_dim());
         let rope = match config.position_embedding_type {
             PositionEmbedding::Rope => {
-                let table = || rope::table(positions, head_dim, config.rope_theta);
+                let theta = config.rope_theta;
+                let table = move || rope::table(positions, head_dim, theta);
                 Some(p.constant("rope", &[positions, head_dim], table))
             }
             PositionEmbedding::Learned | PositionEmbedding::Sinusoidal => None,
