@@ -140,7 +140,7 @@ fn layernorm() {
                 weight,
                 dx,
                 beta: Beta::Accumulate,
-                dweight,
+                dweight: Some(dweight),
                 dbias: Some(dbias),
                 partials,
             },
