@@ -146,7 +146,7 @@ fn layernorm() {
                 weight,
                 dx,
                 beta: Beta::Accumulate,
-                dweight,
+                dweight: Some(dweight),
                 dbias: Some(dbias),
                 partials,
             },
