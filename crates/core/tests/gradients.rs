@@ -246,28 +246,44 @@ fn the_two_layers_around_each_activation() {
     }
 }
 
+fn check_attention(heads: Heads) {
+    let Heads { batch, context, .. } = heads;
+    for dropout in [0.0, 0.3] {
+        let mut p = program();
+        let rows = batch * context;
+        let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, heads.qkv_channels()]);
+        let (out, dout) = pair(&mut p, "out", &[rows, heads.channels()]);
+        let lse = p.tensor("lse", &[batch, heads.heads, context]);
+        p.push(Pass::Forward, Attention { qkv, out, lse, heads, dropout: site(dropout) });
+        p.push(Pass::Backward, AttentionBackward { dout, qkv, out, lse, dqkv, heads, dropout: site(dropout) });
+        OpCase {
+            name: format!("attention {heads:?} dropout {dropout}"),
+            program: p,
+            inputs: vec![(qkv, dqkv)],
+            output: out,
+            doutput: Some(dout),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
+}
+
 #[test]
 fn attention() {
     for (batch, context, heads, head_dim) in [(1, 1, 1, 3), (2, 5, 3, 4), (1, 65, 2, 8), (2, 130, 1, 17)] {
-        for dropout in [0.0, 0.3] {
-            let mut p = program();
-            let heads = Heads { batch, context, heads, kv_heads: heads, head_dim, window: None };
-            let (rows, channels) = (batch * context, heads.channels());
-            let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, 3 * channels]);
-            let (out, dout) = pair(&mut p, "out", &[rows, channels]);
-            let lse = p.tensor("lse", &[batch, heads.heads, context]);
-            p.push(Pass::Forward, Attention { qkv, out, lse, heads, dropout: site(dropout) });
-            p.push(Pass::Backward, AttentionBackward { dout, qkv, out, lse, dqkv, heads, dropout: site(dropout) });
-            OpCase {
-                name: format!("attention {heads:?} dropout {dropout}"),
-                program: p,
-                inputs: vec![(qkv, dqkv)],
-                output: out,
-                doutput: Some(dout),
-                constants: Vec::new(),
-                ids: Vec::new(),
-            }
-            .check();
+        check_attention(Heads { batch, context, heads, kv_heads: heads, head_dim, window: None });
+    }
+}
+
+#[test]
+fn attention_with_shared_keys_and_windows() {
+    for (heads, kv_heads) in [(2, 1), (3, 3), (6, 3), (3, 1)] {
+        // Of 70 and 150 queries the last blocks begin at 64 and 128. A window of 1 leaves queries and keys no gradient.
+        for (context, window) in
+            [(70, None), (9, Some(1)), (70, Some(2)), (150, Some(64)), (150, Some(91)), (9, Some(99))]
+        {
+            check_attention(Heads { batch: 2, context, heads, kv_heads, head_dim: 4, window });
         }
     }
 }
