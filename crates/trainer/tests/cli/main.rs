@@ -10,6 +10,7 @@ mod models;
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
 mod train;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
