@@ -5,5 +5,6 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod presets;
 pub mod sample;
 pub mod train;

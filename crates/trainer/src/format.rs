@@ -99,6 +99,23 @@ pub fn fields(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
 }
 
+/// Words in lines of at most `width` columns that begin with `indent`; a word that is longer has a line of its own.
+pub fn paragraph(text: &str, indent: &str, width: usize) -> String {
+    let columns = |text: &str| text.chars().count();
+    let mut lines = vec![indent.to_owned()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line == indent {
+            *line += word;
+        } else if columns(line) + 1 + columns(word) <= width {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(format!("{indent}{word}"));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
 /// How a column of a [`table`] is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -208,6 +225,13 @@ mod tests {
     #[test]
     fn fields_have_their_values_in_one_column() {
         assert_eq!(fields(&[("loss", "1.9".into()), ("tokens", "7".into())]), "loss    1.9\ntokens  7\n");
+    }
+
+    #[test]
+    fn paragraphs_break_between_words_at_the_width() {
+        assert_eq!(paragraph("one two three", "  ", 9), "  one two\n  three\n");
+        assert_eq!(paragraph("one two three", "  ", 8), "  one\n  two\n  three\n");
+        assert_eq!(paragraph("a verylongword b", "", 5), "a\nverylongword\nb\n");
     }
 
     #[test]

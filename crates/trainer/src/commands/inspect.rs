@@ -27,10 +27,6 @@ Examples:
 
 Memory is what the engine allocates for a program. Floating-point operations count a multiply-add as two.";
 
-/// Multiply-adds of a forward pass beyond which 64 bits no longer hold what the counting of bytes and operations makes of
-/// them; it would take a fast machine years.
-const MAX_WORK: f64 = (1_u64 << 54) as f64;
-
 /// `trainer inspect`
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -95,12 +91,6 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     terminal.result(&object, &text)
 }
 
-/// As in `config.json`: a float32 has the digits that tell it from its neighbours, not those of its nearest float64.
-fn as_written(model: &ModelConfig) -> serde_json::Value {
-    let json = serde_json::to_string(model).expect("a configuration is plain data");
-    serde_json::from_str(&json).expect("it was just written")
-}
-
 fn row(spec: &ParameterSpec, total: u64) -> Vec<String> {
     let shape: Vec<String> = spec.shape.iter().map(ToString::to_string).collect();
     vec![
@@ -109,54 +99,4 @@ fn row(spec: &ParameterSpec, total: u64) -> Vec<String> {
         format::count(spec.numel() as u64),
         format!("{:.2} %", 100.0 * spec.numel() as f64 / total as f64),
     ]
-}
-
-/// Refuses sizes whose costs cannot be counted.
-fn check_work(model: &ModelConfig, train: &TrainConfig) -> Result<()> {
-    let [batch, context, layers, channels, hidden, vocabulary] =
-        [train.batch_size, model.n_positions, model.n_layer, model.n_embd, model.n_inner, model.vocab_size]
-            .map(|size| size as f64);
-    let per_token = match model.architecture {
-        Architecture::Bigram => vocabulary * vocabulary,
-        Architecture::Gpt => {
-            layers * channels * (4.0 * channels + 2.0 * hidden + 2.0 * context) + channels * vocabulary
-        }
-    };
-    if batch * context * per_token <= MAX_WORK {
-        return Ok(());
-    }
-    Err(Error::Setting {
-        key: "batch_size".into(),
-        problem: format!("{} sequences of {} tokens cost this model more than 64 bits can count", batch, context),
-        hint: "make the batch, the context (n_positions) or the model smaller".into(),
-    })
-}
-
-/// What a model costs.
-struct Costs {
-    training_memory: u64,
-    inference_memory: u64,
-    forward_flops: f64,
-    training_flops: f64,
-}
-
-impl Costs {
-    fn of(model: &ModelConfig, train: &TrainConfig) -> Result<Self> {
-        let program = training_program(model, train)?;
-        let (generation, _) = Generation::record(model, Precision::Half)?;
-        let tokens = (train.batch_size * model.n_positions) as f64;
-        let per_token = |passes: &[Pass]| passes.iter().map(|&pass| program.flops(pass)).sum::<u64>() as f64 / tokens;
-        Ok(Self {
-            training_memory: program.memory_bytes(),
-            inference_memory: generation.memory_bytes(),
-            forward_flops: per_token(&[Pass::Forward]),
-            training_flops: per_token(&[Pass::Forward, Pass::Backward, Pass::Update]),
-        })
-    }
-}
-
-/// The program that training would load.
-fn training_program(model: &ModelConfig, train: &TrainConfig) -> Result<Program> {
-    let (program, ..) = inkling_core::train::record(model, train)?;
-    Ok(program)
 }
