@@ -184,7 +184,8 @@ mod tests {
 
     /// Straight from the formulas, row by row.
     fn reference(table: &[f32], channels: usize, query: Query) -> Vec<f64> {
-        let rows: Vec<Vec<f64>> = table.chunks(channels).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();
+        let rows: Vec<Vec<f64>> =
+            table.chunks(channels).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();
         let mean = |c: usize| rows.iter().map(|row| row[c]).sum::<f64>() / rows.len() as f64;
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let unit = |x: Vec<f64>| -> Vec<f64> {
@@ -270,7 +271,8 @@ mod tests {
         let mut paired = noise.clone();
         for row in 0..60 {
             for c in 0..channels {
-                paired[row * channels + c] = noise[row / 2 * 2 * channels + c] + 0.2 * (noise[row * channels + c] - 3.0);
+                paired[row * channels + c] =
+                    noise[row / 2 * 2 * channels + c] + 0.2 * (noise[row * channels + c] - 3.0);
             }
         }
         let query = Query::Neighbours(10);

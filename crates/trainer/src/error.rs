@@ -127,6 +127,22 @@ pub enum Error {
         hint: String,
     },
 
+    /// `inspect --neighbors` or `--analogy` of a preset.
+    #[error("the preset {preset} is not trained: its token table holds random numbers, and similar ones mean nothing")]
+    Untrained {
+        /// The preset's name.
+        preset: &'static str,
+    },
+
+    /// What was given as one token and is none, or several.
+    #[error("cannot take {given:?} as a token: {problem}")]
+    Token {
+        /// The argument.
+        given: String,
+        /// What it is instead.
+        problem: String,
+    },
+
     /// An `--adapter` that cannot be had.
     #[error("cannot use the adapter {wanted}: {problem}")]
     Adapter {
@@ -290,6 +306,8 @@ impl Error {
             | Error::RunExists { .. }
             | Error::NotARun { .. }
             | Error::Setting { .. }
+            | Error::Untrained { .. }
+            | Error::Token { .. }
             | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
             | Error::ResumePrecision { .. }
@@ -327,6 +345,8 @@ impl Error {
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
             Error::Setting { .. } => "setting",
+            Error::Untrained { .. } => "untrained",
+            Error::Token { .. } => "token",
             Error::Adapter { .. }
             | Error::Core(Core::Gpu(
                 GpuError::NoAdapter(_) | GpuError::NoDevice { .. } | GpuError::Limit { .. } | GpuError::Feature { .. },
@@ -383,6 +403,13 @@ impl Error {
                 None => "look for a newer driver, or train with --device cpu".into(),
             }),
             Error::Core(inkling_core::Error::Gpu(GpuError::Lost(_))) => Some("try again, or pass --device cpu".into()),
+            Error::Untrained { preset } => Some(format!(
+                "train it with `{}`, then look at the run with --model PATH",
+                command_line(&format!("train --preset {preset}"))
+            )),
+            Error::Token { .. } => {
+                Some("give a text of exactly one token, or an id such as '#17' (quoted: # begins a shell's comment)".into())
+            }
             Error::ResumeSetting { .. } => Some(
                 "only --steps, --precision, --device, --adapter, --threads and the place of the text (--data) may differ; for \
                  other settings start another run with --out PATH"

@@ -62,9 +62,10 @@ pub fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
-/// Floating-point operations: `5.21 MFLOP`.
+/// Floating-point operations: `5.21 MFLOP`; none are `0 FLOP`.
 pub fn flops(n: f64) -> String {
     let (value, unit) = match n {
+        0.0 => return "0 FLOP".into(),
         ..1e6 => (n / 1e3, "kFLOP"),
         ..1e9 => (n / 1e6, "MFLOP"),
         ..1e12 => (n / 1e9, "GFLOP"),
@@ -98,6 +99,9 @@ pub fn fields(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
 }
+
+/// Columns that paragraphs are wrapped to: those of the narrowest terminal in use.
+pub const WIDTH: usize = 80;
 
 /// Words in lines of at most `width` columns that begin with `indent`; a word that is longer has a line of its own.
 pub fn paragraph(text: &str, indent: &str, width: usize) -> String {
@@ -217,7 +221,13 @@ mod tests {
 
     #[test]
     fn floating_point_operations_have_a_unit() {
-        for (n, text) in [(450.0, "0.45 kFLOP"), (5.21e6, "5.21 MFLOP"), (6.8e7, "68.00 MFLOP"), (3e12, "3.00 TFLOP")] {
+        for (n, text) in [
+            (0.0, "0 FLOP"),
+            (450.0, "0.45 kFLOP"),
+            (5.21e6, "5.21 MFLOP"),
+            (6.8e7, "68.00 MFLOP"),
+            (3e12, "3.00 TFLOP"),
+        ] {
             assert_eq!(flops(n), text);
         }
     }

@@ -17,12 +17,10 @@ Examples:
   trainer inspect --preset medium                one of them in detail
   trainer train --preset small --set n_layer=6   one of them as a starting point
 
-tokens/update is batch × context × accumulated batches. Memory is what the engine allocates: to train at the preset's batch \
-size, and to continue one text. FLOP/token is of training (forward, backward, optimizer); a multiply-add counts as two. A model \
-gets the vocabulary of its text; the figures are for the preset's own.";
+tokens/step is batch × context × accumulated batches. FLOP/token is of training (forward, backward, optimizer); a multiply-add \
+counts as two. Memory is what the engine allocates: to train at the preset's batch size, and to continue one text. A model gets \
+the vocabulary of its text; the figures are for the preset's own.";
 
-/// Columns that the reasons are wrapped to: those of the narrowest terminal in use.
-const WIDTH: usize = 80;
 /// In front of the reasons.
 const INDENT: &str = "    ";
 
@@ -41,22 +39,22 @@ pub fn run(_: &Arguments, terminal: &Terminal) -> Result<()> {
     let columns = [
         ("preset", Align::Left),
         ("parameters", Align::Right),
-        ("tokens/update", Align::Right),
-        ("training", Align::Right),
-        ("inference", Align::Right),
+        ("tokens/step", Align::Right),
         ("FLOP/token", Align::Right),
+        ("memory: train", Align::Right),
+        ("sample", Align::Right),
     ];
     let rows: Vec<Vec<String>> = listed().map(|(preset, costs)| row(preset, costs)).collect();
     let table = format::table(&columns, &rows);
     let mut lines = table.lines();
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
     for (line, preset) in lines.zip(&presets) {
-        text += &format!("{line}\n{}", format::paragraph(preset.reason, INDENT, WIDTH));
+        text += &format!("{line}\n{}", format::paragraph(preset.reason, INDENT, format::WIDTH));
     }
     terminal.result(&object, &text)
 }
 
-fn tokens_per_update(preset: &Preset) -> u64 {
+fn tokens_per_step(preset: &Preset) -> u64 {
     (preset.train.batch_size * preset.model.n_positions * preset.train.gradient_accumulation_steps) as u64
 }
 
@@ -64,10 +62,10 @@ fn row(preset: &Preset, costs: &Costs) -> Vec<String> {
     vec![
         preset.name.into(),
         format::count(preset.model.num_parameters()),
-        format::count(tokens_per_update(preset)),
+        format::count(tokens_per_step(preset)),
+        format::flops(costs.training_flops),
         format::bytes(costs.training_memory),
         format::bytes(costs.inference_memory),
-        format::flops(costs.training_flops),
     ]
 }
 
@@ -77,7 +75,7 @@ fn describe(preset: &Preset, costs: &Costs) -> Value {
         ("name".into(), json!(preset.name)),
         ("reason".into(), json!(preset.reason)),
         ("parameters".into(), json!(preset.model.num_parameters())),
-        ("tokens_per_update".into(), json!(tokens_per_update(preset))),
+        ("tokens_per_step".into(), json!(tokens_per_step(preset))),
         ("config".into(), settings::as_written(&preset.model)),
         ("settings".into(), settings::as_written(&preset.train)),
     ]);
