@@ -50,6 +50,8 @@ pub enum Command {
     Eval(commands::eval::Arguments),
     /// Show a model's parameters, memory and operations
     Inspect(Box<commands::inspect::Arguments>),
+    /// Compare runs: their settings, their losses and their curves
+    Compare(commands::compare::Arguments),
     /// List the presets with what each costs and why it is there
     Presets(commands::presets::Arguments),
     /// Measure how fast this machine trains and samples

@@ -255,6 +255,17 @@ pub enum Error {
         kept: &'static str,
     },
 
+    /// A folder that cannot be compared with runs.
+    #[error("cannot compare {}: {problem}", path.display())]
+    Compare {
+        /// What was given.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// A metrics file with a line that no run wrote.
     #[error("{} line {line} is not a metrics record: {problem}", path.display())]
     Metrics {
@@ -315,6 +326,7 @@ impl Error {
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::NoCheckpoint { .. }
+            | Error::Compare { .. }
             | Error::Metrics { .. }
             | Error::Core(
                 Core::Config(_)
@@ -374,6 +386,7 @@ impl Error {
             Error::NoCheckpoint { .. } => "no_checkpoint",
             Error::NotFinite { .. } => "not_finite",
             Error::Save { .. } => "save",
+            Error::Compare { .. } => "compare",
             Error::Metrics { .. } => "metrics",
             Error::Interrupted { .. } => "interrupted",
             Error::Signals(_) => "signals",
@@ -389,6 +402,7 @@ impl Error {
             | Error::NoCheckpoint { hint, .. }
             | Error::Setting { hint, .. }
             | Error::Adapter { hint, .. }
+            | Error::Compare { hint, .. }
             | Error::Checkpoint { hint, .. } => Some(hint.clone()),
             Error::GpuLost { saved, precision, .. } => Some(match saved {
                 Some(path) => {

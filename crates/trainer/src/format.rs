@@ -100,6 +100,24 @@ pub fn fields(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
 }
 
+/// At most `most` characters, the rest of the text an ellipsis.
+pub fn cut_end(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.into();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// At most `most` characters, with an ellipsis in the middle: names of runs differ at their ends.
+pub fn cut_middle(text: &str, most: usize) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    if characters.len() <= most {
+        return text.into();
+    }
+    let (head, tail) = (most / 2, most - most / 2 - 1);
+    characters[..head].iter().chain(&['…']).chain(&characters[characters.len() - tail..]).collect()
+}
+
 /// Columns that paragraphs are wrapped to: those of the narrowest terminal in use.
 pub const WIDTH: usize = 80;
 
@@ -235,6 +253,12 @@ mod tests {
     #[test]
     fn fields_have_their_values_in_one_column() {
         assert_eq!(fields(&[("loss", "1.9".into()), ("tokens", "7".into())]), "loss    1.9\ntokens  7\n");
+    }
+
+    #[test]
+    fn long_names_are_cut_at_the_end_or_in_the_middle() {
+        assert_eq!((cut_end("äbcdef", 6), cut_end("äbcdef", 4)), ("äbcdef".into(), "äbc…".into()));
+        assert_eq!((cut_middle("äbcdefg", 7), cut_middle("äbcdefg", 6)), ("äbcdefg".into(), "äbc…fg".into()));
     }
 
     #[test]

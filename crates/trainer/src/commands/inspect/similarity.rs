@@ -123,11 +123,7 @@ impl Answer {
 
 /// A token's text with invisible characters escaped, cut where it is long.
 fn quoted(id: u32, tokenizer: &Tokenizer) -> String {
-    let escaped = format!("{:?}", tokenizer.token_text(id).unwrap_or_default());
-    if escaped.chars().count() <= TOKEN_CHARS {
-        return escaped;
-    }
-    escaped.chars().take(TOKEN_CHARS - 1).chain(['…']).collect()
+    format::cut_end(&format!("{:?}", tokenizer.token_text(id).unwrap_or_default()), TOKEN_CHARS)
 }
 
 /// `#17`, or a text that is encoded as one token.
