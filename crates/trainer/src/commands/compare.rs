@@ -89,7 +89,8 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "warnings": warnings,
         "plot": out,
     });
-    let text = format!("{}\n{}\ncurves  {}\n", results(&runs), setting_table(&runs, &differences), out.display());
+    let settings = if runs.len() > 1 { setting_table(&runs, &differences) + "\n" } else { String::new() };
+    let text = format!("{}\n{settings}curves  {}\n", results(&runs), out.display());
     terminal.result(&object, &text)
 }
 
@@ -232,10 +233,7 @@ fn steps(run: &Run) -> u64 {
 /// One row per setting that differs; a column per run, by name where the names fit, else by its number in the results.
 fn setting_table(runs: &[Run], differences: &[Difference]) -> String {
     if differences.is_empty() {
-        return match runs.len() {
-            1 => String::new(),
-            _ => "All settings are the same.\n".into(),
-        };
+        return "All settings are the same.\n".into();
     }
     let rows: Vec<Vec<String>> = differences
         .iter()
