@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cosines_are_those_of_the_formulas(seed in any::<u64>(), tokens in 4_usize..30, channels in 2_usize..20) {
+        fn cosines_are_those_of_the_formulas(seed in any::<u64>(), tokens in 5_usize..30, channels in 4_usize..20) {
             let table = random(tokens, channels, seed);
             let space = EmbeddingSpace::new(&table, channels);
             let last = tokens as u32 - 1;

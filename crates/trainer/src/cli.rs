@@ -10,6 +10,7 @@ Examples:
   trainer sample                                  let it write
   trainer train --preset small --data poems.txt   another model, another text
   trainer inspect --preset medium                 what a model consists of, and what it costs
+  trainer compare runs/tiny runs/small            how runs differ: settings, losses, curves
   trainer bench --ops                             how fast this machine is, and at what
 
 Every command explains itself: trainer COMMAND --help

@@ -10,6 +10,7 @@ mod axis;
 pub mod comparison;
 mod curve;
 pub mod loss;
+mod marker;
 mod paper;
 
 pub use comparison::{ComparedCurve, ComparisonPlot};

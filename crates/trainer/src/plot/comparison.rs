@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::axis::Axis;
 use super::curve;
+use super::marker::marker;
 use super::paper::{Paper, escape, loss_text, spread};
 use crate::atomic_file;
 use crate::error::Result;
@@ -220,45 +221,9 @@ fn draw_labels(svg: &mut String, paper: &Paper, drawn: &[Drawn]) {
     }
 }
 
-/// One of six shapes about a centre, as a part of a path; `radius` is that of the circle, and the others look as large.
-fn marker(index: usize, x: f64, y: f64, radius: f64) -> String {
-    let polygon = |corners: &[(f64, f64)]| {
-        let corner = |&(dx, dy): &(f64, f64)| format!("{:.1} {:.1}", x + dx * radius, y + dy * radius);
-        format!("M{}Z", corners.iter().map(corner).collect::<Vec<_>>().join("L"))
-    };
-    match index % 6 {
-        0 => format!(
-            "M{:.1} {y:.1}a{radius} {radius} 0 1 0 {} 0a{radius} {radius} 0 1 0 -{} 0Z",
-            x - radius,
-            2.0 * radius,
-            2.0 * radius
-        ),
-        1 => polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
-        2 => polygon(&[(0.0, -1.25), (1.15, 0.85), (-1.15, 0.85)]),
-        3 => polygon(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]),
-        4 => polygon(&[(0.0, 1.25), (1.15, -0.85), (-1.15, -0.85)]),
-        _ => {
-            let (arm, reach) = (0.4, 1.3);
-            polygon(&[
-                (-arm, -reach),
-                (arm, -reach),
-                (arm, -arm),
-                (reach, -arm),
-                (reach, arm),
-                (arm, arm),
-                (arm, reach),
-                (-arm, reach),
-                (-arm, arm),
-                (-reach, arm),
-                (-reach, -arm),
-                (-arm, -arm),
-            ])
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::marker::SHAPES;
     use super::super::paper::tests::assert_sound;
     use super::*;
 
@@ -285,11 +250,9 @@ mod tests {
             assert!(svg.contains(text), "{text} in {svg}");
         }
         assert!(height(&svg, "a") > height(&svg, "b&lt;"), "the better run ends lower");
-        let looks = |i: usize| (i % COLOURS, i % DASHES.len(), i % 6);
+        let looks = |i: usize| (i % COLOURS, i % DASHES.len(), i % SHAPES);
         let distinct: std::collections::BTreeSet<_> = (0..210).map(looks).collect();
         assert_eq!(distinct.len(), 210);
-        let shapes: std::collections::BTreeSet<_> = (0..6).map(|i| marker(i, 0.0, 0.0, 1.0)).collect();
-        assert_eq!(shapes.len(), 6);
     }
 
     #[test]
