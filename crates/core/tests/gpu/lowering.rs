@@ -1,8 +1,9 @@
-//! What ops ask of a GPU, checked without one: every dispatch of every preset against naga's view of its shader and WebGPU's least limits.
+//! What ops ask of a GPU, checked without one: every dispatch of every preset, and of models with what no preset has, against naga's view of
+//! its shader and WebGPU's least limits.
 
 use std::collections::{BTreeSet, HashSet};
 
-use inkling_core::ModelConfig;
+use inkling_core::config::{ModelConfig, Normalization};
 use inkling_core::gpu::dispatch::{MAX_WORKGROUPS, Source};
 use inkling_core::gpu::{Capabilities, Dispatch, Kernels};
 use inkling_core::nn::Generation;
@@ -26,10 +27,9 @@ fn programs(model: &ModelConfig, settings: &TrainConfig) -> Vec<Program> {
     all
 }
 
-#[test]
-fn every_dispatch_of_every_preset_fits_its_shader_and_every_adapter() {
-    let mut seen = HashSet::new();
-    // GPT-2 too, whose logits come in chunks, on more tokens than a preset has.
+/// Models with what no preset has, and settings to train them with.
+fn variants() -> Vec<(ModelConfig, TrainConfig)> {
+    // GPT-2, whose logits come in chunks, on more tokens than a preset has.
     let gpt2 = ModelConfig {
         vocab_size: 50_257,
         n_positions: 1024,
@@ -41,8 +41,19 @@ fn every_dispatch_of_every_preset_fits_its_shader_and_every_adapter() {
         dropout: 0.1,
         ..ModelConfig::default()
     };
-    let gpt2 = (gpt2, TrainConfig { batch_size: 32, ..TrainConfig::default() });
-    for (model, settings) in presets::all().into_iter().map(|preset| (preset.model, preset.train)).chain([gpt2]) {
+    let small = ModelConfig { n_layer: 1, ..ModelConfig::default() };
+    let models = [
+        ModelConfig { bias: false, ..small.clone() },
+        ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, ..small },
+    ];
+    let models = models.into_iter().map(|model| (model, TrainConfig::default()));
+    models.chain([(gpt2, TrainConfig { batch_size: 32, ..TrainConfig::default() })]).collect()
+}
+
+#[test]
+fn every_dispatch_of_every_preset_and_variant_fits_its_shader_and_every_adapter() {
+    let mut seen = HashSet::new();
+    for (model, settings) in presets::all().into_iter().map(|preset| (preset.model, preset.train)).chain(variants()) {
         for program in programs(&model, &settings) {
             let capabilities = Capabilities { shader_f16: true, ..Capabilities::least() };
             for pass in Pass::ALL {

@@ -13,4 +13,6 @@ mod kv_cache;
 mod layernorm;
 mod linear;
 mod matvec;
+mod qk_norm;
+mod rmsnorm;
 mod sample;
