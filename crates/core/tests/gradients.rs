@@ -501,7 +501,8 @@ fn whole_models() {
         3,
         9,
     );
-    let without_bias = ModelConfig { bias: false, layer_norm_epsilon: EPSILON, ..base.clone() };
+    // An ε of the order of the rows' variance: sharper curves and smaller gradients are both beyond finite differences.
+    let without_bias = ModelConfig { bias: false, layer_norm_epsilon: 0.02, ..base.clone() };
     check_model(&without_bias, 3, 9);
     let rmsnorm = ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, ..without_bias };
     check_model(&rmsnorm, 3, 9);
