@@ -563,7 +563,9 @@ fn check_model(config: &ModelConfig, batch: usize, context: usize) {
     for (name, gradient) in gradients {
         let tensor = engine.program().parameter(&name).value;
         let x = start[&name].data.clone();
-        check(&name, &x, &gradient.data, 0.01, |x| {
+        // Gains of query and key norm have small gradients, and little curvature.
+        let h = if name.contains("_norm") { 0.04 } else { 0.01 };
+        check(&name, &x, &gradient.data, h, |x| {
             engine.write(tensor, x);
             engine.replay(Pass::Forward, &DROPOUT);
             let losses = wait(engine.read(graph.losses)).unwrap();
