@@ -10,6 +10,7 @@
 //! and where.
 
 mod char_level;
+mod characters;
 mod hugging_face;
 pub mod pieces;
 
