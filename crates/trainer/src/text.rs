@@ -20,5 +20,5 @@ pub fn tokenizer(corpus: &Corpus) -> Result<Tokenizer> {
 /// A text in a vocabulary; the error names a character that it lacks.
 pub fn dataset(corpus: &Corpus, tokenizer: &Tokenizer) -> inkling_core::Result<Dataset> {
     let tokens = tokenizer.encode(&corpus.text)?;
-    Dataset::new(tokens, tokenizer.vocab_size(), corpus.text.chars().count())
+    Dataset::new(tokens, &tokenizer.characters())
 }

@@ -15,6 +15,7 @@ mod bpe_training;
 mod byte_alphabet;
 mod byte_level;
 mod char_level;
+mod characters;
 mod hugging_face;
 mod kind;
 mod merging;

@@ -260,7 +260,7 @@ fn finished(folder: &RunFolder, state: &RunState, compute: &Compute) -> Option<S
 }
 
 fn describe(corpus: &Corpus, dataset: &Dataset) -> String {
-    let tokens = |split| format::count(dataset.split(split).len() as u64);
+    let tokens = |split| format::count(dataset.split(split).len());
     format!(
         "{}: {} tokens to learn from, {} to validate on, {} different",
         corpus.name,
