@@ -217,6 +217,30 @@ pub enum Error {
         problem: Box<inkling_core::Error>,
     },
 
+    /// Shards of another tokenizer than a model's.
+    #[error(
+        "the model {} cannot read the shards of {}: its tokenizer is {expected}, and they were made with {found}",
+        model.display(),
+        folder.display()
+    )]
+    ForeignShards {
+        /// The checkpoint or run folder.
+        model: PathBuf,
+        /// The model's tokenizer.
+        expected: String,
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// Their tokenizer.
+        found: String,
+    },
+
+    /// A folder that is in the way.
+    #[error("the folder {} already exists and is not empty", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// No checkpoint where one was expected.
     #[error("there is no checkpoint at {}: {problem}", path.display())]
     NoCheckpoint {
@@ -268,6 +292,10 @@ pub enum Error {
         resume: String,
     },
 
+    /// The user stopped work that leaves nothing behind.
+    #[error("interrupted; nothing was written")]
+    Stopped,
+
     /// The handler for Ctrl-C could not be installed.
     #[error("cannot handle Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
@@ -294,7 +322,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         use inkling_core::Error as Core;
         match self {
-            Error::Interrupted { .. } => 130,
+            Error::Interrupted { .. } | Error::Stopped => 130,
             Error::Data { .. }
             | Error::RunExists { .. }
             | Error::NotARun { .. }
@@ -306,12 +334,15 @@ impl Error {
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::TokenizerFile { .. }
+            | Error::ForeignShards { .. }
+            | Error::OutputExists { .. }
             | Error::NoCheckpoint { .. }
             | Error::Metrics { .. }
             | Error::Core(
                 Core::Config(_)
                 | Core::Training(_)
                 | Core::Data(_)
+                | Core::Shard { .. }
                 | Core::Tokenizer(_)
                 | Core::Checkpoint { .. }
                 | Core::Sampling(_)
@@ -336,6 +367,8 @@ impl Error {
             Error::Core(Core::Tokenizer(_)) | Error::TokenizerFile { .. } => "tokenizer",
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
+            Error::ForeignShards { .. } => "foreign_shards",
+            Error::OutputExists { .. } => "output_exists",
             Error::Setting { .. } => "setting",
             Error::Adapter { .. }
             | Error::Core(Core::Gpu(
@@ -350,7 +383,7 @@ impl Error {
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
             Error::Core(Core::Diverged { .. }) => "diverged",
-            Error::Core(Core::Data(_)) | Error::Data { .. } => "data",
+            Error::Core(Core::Data(_) | Core::Shard { .. }) | Error::Data { .. } => "data",
             Error::Core(_) => "core",
             Error::Io { .. } => "io",
             Error::Download { .. } => "download",
@@ -365,7 +398,7 @@ impl Error {
             Error::NotFinite { .. } => "not_finite",
             Error::Save { .. } => "save",
             Error::Metrics { .. } => "metrics",
-            Error::Interrupted { .. } => "interrupted",
+            Error::Interrupted { .. } | Error::Stopped => "interrupted",
             Error::Signals(_) => "signals",
             Error::OutputClosed => "output_closed",
         }
@@ -409,6 +442,14 @@ impl Error {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
             Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
+            Error::ForeignShards { .. } => Some(
+                "prepare the text again with this model's tokenizer: trainer data prepare --tokenizer PATH, its tokenizer.json"
+                    .into(),
+            ),
+            Error::OutputExists { .. } => Some("nothing was deleted; choose another folder with --out PATH".into()),
+            Error::Core(inkling_core::Error::Shard { .. }) => {
+                Some("prepare the text again with `trainer data prepare`".into())
+            }
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
             Error::Core(inkling_core::Error::Diverged { .. }) => Some(
                 "start a new run with a lower --lr and --out PATH (or --overwrite); what was saved in best/ and last/ is \

@@ -16,6 +16,7 @@ mod interrupt;
 mod memory;
 mod model_source;
 mod plot;
+mod prepared;
 mod run_folder;
 mod settings;
 mod terminal;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use inkling_core::presets::Preset;
-use inkling_core::train::{Dataset, RunState, Split, TrainingPrecision};
+use inkling_core::train::{RunState, TrainingPrecision};
 
-use crate::corpus::{self, Corpus};
+use crate::corpus;
 use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
 use crate::format::{self, command_line};
@@ -51,8 +51,9 @@ pub struct Arguments {
     /// Model and settings to start from [default: tiny; on a graphics card small]
     #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
     preset: Option<Preset>,
-    /// The text: tinyshakespeare, an https URL or a path [default: tinyshakespeare; with --resume the run's own]
-    #[arg(long, value_name = "NAME|URL|PATH")]
+    /// The text: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare` [default: tinyshakespeare; with
+    /// --resume the run's own]
+    #[arg(long, value_name = "NAME|URL|PATH|FOLDER")]
     data: Option<String>,
     /// The run folder [default: runs/PRESET]
     #[arg(long, value_name = "PATH")]
@@ -173,13 +174,13 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     RunFolder::check(&out, existing)?;
 
     let source = arguments.tokenizer.source(preset.tokenizer)?;
-    let data = arguments.data.as_deref().unwrap_or(corpus::DEFAULT);
-    let corpus = text::load(data, terminal)?;
-    let tokenizer = source.of_text(&corpus.text, terminal)?;
-    let dataset = text::dataset(&corpus, &tokenizer)?;
-    let described = describe(&corpus, &dataset);
+    let data = text::load(arguments.data.as_deref().unwrap_or(corpus::DEFAULT), terminal)?;
+    let tokenizer = data.tokenizer(&source, terminal)?;
+    let dataset = data.dataset(&tokenizer, &out)?;
+    let described = data.describe(&dataset);
     model.vocab_size = tokenizer.vocab_size();
-    let run = NewRun { model, settings, data: corpus.address(data), data_sha256: corpus.sha256 };
+    let run = NewRun { model, settings, data: data.address(), data_sha256: data.sha256().into() };
+    drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = run.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -210,20 +211,21 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         return Ok(Summary::new(&folder, state, &state.settings, None, compute));
     }
 
-    let data = arguments.data.as_deref().unwrap_or(&state.data);
-    let corpus = text::load(data, terminal)?;
-    if corpus.sha256 != state.data_sha256 {
+    let origin = arguments.data.as_deref().unwrap_or(&state.data);
+    let data = text::load(origin, terminal)?;
+    if data.sha256() != state.data_sha256 {
         return Err(Error::OtherData {
             run: folder.path().into(),
             name: state.data.clone(),
             expected: state.data_sha256.clone(),
-            origin: data.into(),
-            found: corpus.sha256,
+            origin: origin.into(),
+            found: data.sha256().into(),
         });
     }
     let tokenizer = last.checkpoint.tokenizer.clone();
-    let dataset = text::dataset(&corpus, &tokenizer)?;
-    let described = describe(&corpus, &dataset);
+    let dataset = data.dataset(&tokenizer, folder.path())?;
+    let described = data.describe(&dataset);
+    drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = last.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -262,15 +264,4 @@ fn finished(folder: &RunFolder, state: &RunState, compute: &Compute) -> Option<S
     };
     let longer = command_line(&longer(folder, state, settings, compute));
     Some(format!("the run is finished: {what}; train longer with {longer}"))
-}
-
-fn describe(corpus: &Corpus, dataset: &Dataset) -> String {
-    let tokens = |split| format::count(dataset.split(split).len());
-    format!(
-        "{}: {} tokens to learn from, {} to validate on, {} different",
-        corpus.name,
-        tokens(Split::Train),
-        tokens(Split::Val),
-        dataset.vocab_size()
-    )
 }
