@@ -73,7 +73,7 @@ fn every_kind_trains_samples_and_is_evaluated() {
     }
     assert_eq!(place.read("bpe/best/tokenizer.json"), place.read("file/best/tokenizer.json"));
     let output = place.succeed(&["train", "--resume", "--out", "bpe", "--steps", "25", "--json"]);
-    assert_eq!(object(&output)["step"], 25);
+    assert_eq!(object(&output)["steps"], 25);
 }
 
 /// Bits per character divide by the characters of what is predicted, not by its tokens.
