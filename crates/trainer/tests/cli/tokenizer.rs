@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{Workplace, object, stdout};
+use crate::{SMALL, Workplace, object, stdout};
 
 fn read(place: &Workplace, name: &str) -> Value {
     serde_json::from_slice(&place.read(name)).unwrap()
@@ -76,17 +76,23 @@ fn every_kind_trains_samples_and_is_evaluated() {
     assert_eq!(object(&output)["steps"], 25);
 }
 
-/// Bits per character divide by the characters of what is predicted, not by its tokens.
+/// Bits per character divide by the characters of what is predicted, not by its tokens; and what is written is whole characters, of which
+/// each token is a part.
 #[test]
-fn bits_per_character_count_characters() {
+fn characters_of_several_tokens_are_counted_and_shown_once() {
     let place = Workplace::new();
-    fs::write(place.path("umlauts.txt"), "äöüß ".repeat(400)).unwrap();
-    place.train("a", &["--steps", "10", "--tokenizer", "byte"]);
-    let found = object(&place.succeed(&["eval", "--model", "a", "--data", "umlauts.txt", "--split", "all", "--json"]));
-    // 5 characters of 9 bytes; the first byte, which begins a character, is not predicted.
-    let characters = (400 * 5 - 1) as f64 / (400 * 9 - 1) as f64;
+    fs::write(place.path("signs.txt"), "é€ ".repeat(600)).unwrap();
+    let small: Vec<&str> = SMALL.iter().map(|&word| if word == "poem.txt" { "signs.txt" } else { word }).collect();
+    let byte = ["train", "--out", "a", "--tokenizer", "byte", "--steps", "100", "--lr", "2e-2"];
+    place.succeed(&[&byte[..], &small].concat());
+    let found = object(&place.succeed(&["eval", "--model", "a", "--data", "signs.txt", "--split", "all", "--json"]));
+    // 3 characters of 6 bytes; the first byte, which begins a character, is not predicted.
+    let characters = (600 * 3 - 1) as f64 / (600 * 6 - 1) as f64;
     let expected = found["loss"].as_f64().unwrap() / std::f64::consts::LN_2 / characters;
     assert!((found["bits_per_char"].as_f64().unwrap() - expected).abs() < 1e-9, "{found}");
+
+    let output = place.succeed(&["sample", "--model", "a", "--greedy", "--prompt", " ", "--tokens", "11"]);
+    assert_eq!(stdout(&output), " é€ é€\n");
 }
 
 #[test]
@@ -130,7 +136,7 @@ fn shards_of_byte_pairs_train_as_their_text() {
     place.succeed(&[&["data", "prepare", "--data", "poem.txt", "--out", "shards"], &bpe[..]].concat());
     place.train("text", &[&["--steps", "20"], &bpe[..]].concat());
     let small: Vec<&str> =
-        crate::SMALL.iter().map(|&argument| if argument == "poem.txt" { "shards" } else { argument }).collect();
+        SMALL.iter().map(|&argument| if argument == "poem.txt" { "shards" } else { argument }).collect();
     place.succeed(&[&["train", "--out", "prepared", "--steps", "20"], &small[..]].concat());
     assert_eq!(place.metrics("text"), place.metrics("prepared"));
     let beside = [&["train", "--out", "b"], &small[..], &bpe[..]].concat();
