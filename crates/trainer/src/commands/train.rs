@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use inkling_core::presets::Preset;
-use inkling_core::train::{Dataset, RunState, Split, TrainingPrecision};
+use inkling_core::train::{RunState, TrainingPrecision};
 
-use crate::corpus::{self, Corpus};
+use crate::corpus;
 use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
 use crate::format::{self, command_line};
@@ -19,6 +19,7 @@ use crate::run_folder::{Existing, RunFolder};
 use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
+use crate::tokenizer_source::TokenizerArgument;
 use crate::training::history::History;
 use crate::training::report::{Summary, introduction, longer, stopped_early};
 use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
@@ -30,6 +31,7 @@ Examples:
   trainer train --preset small --out runs/mine
   trainer train --data poems.txt --steps 3000 --lr 1e-3
   trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
+  trainer train --tokenizer bpe --vocab 512      tokens of several characters
   trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
   trainer train --device gpu --precision f16     on a graphics card, in float16
@@ -49,8 +51,9 @@ pub struct Arguments {
     /// Model and settings to start from [default: tiny; on a graphics card small]
     #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
     preset: Option<Preset>,
-    /// The text: tinyshakespeare, an https URL or a path [default: tinyshakespeare; with --resume the run's own]
-    #[arg(long, value_name = "NAME|URL|PATH")]
+    /// The text: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare` [default: tinyshakespeare; with
+    /// --resume the run's own]
+    #[arg(long, value_name = "NAME|URL|PATH|FOLDER")]
     data: Option<String>,
     /// The run folder [default: runs/PRESET]
     #[arg(long, value_name = "PATH")]
@@ -88,6 +91,8 @@ pub struct Arguments {
     /// Any field of the model or its training
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
     set: Vec<Assignment>,
+    #[command(flatten)]
+    tokenizer: TokenizerArgument,
     #[command(flatten)]
     compute: Compute,
 }
@@ -151,7 +156,7 @@ impl Arguments {
             ("--recompute", self.recompute),
             ("--set", !self.set.is_empty()),
         ];
-        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)
+        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument).or_else(|| self.tokenizer.given())
     }
 }
 
@@ -174,13 +179,14 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.
     RunFolder::check(&out, existing)?;
 
-    let data = arguments.data.as_deref().unwrap_or(corpus::DEFAULT);
-    let corpus = text::load(data, terminal)?;
-    let tokenizer = text::tokenizer(&corpus)?;
-    let dataset = text::dataset(&corpus, &tokenizer)?;
-    let described = describe(&corpus, &dataset);
+    let source = arguments.tokenizer.source(preset.tokenizer)?;
+    let data = text::load(arguments.data.as_deref().unwrap_or(corpus::DEFAULT), terminal)?;
+    let tokenizer = data.tokenizer(&source, terminal)?;
+    let dataset = data.dataset(&tokenizer, &out)?;
+    let described = data.describe(&dataset);
     model.vocab_size = tokenizer.vocab_size();
-    let run = NewRun { model, settings, data: corpus.address(data), data_sha256: corpus.sha256 };
+    let run = NewRun { model, settings, data: data.address(), data_sha256: data.sha256().into() };
+    drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = run.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -211,20 +217,21 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         return Ok(Summary::new(&folder, state, &state.settings, None, compute));
     }
 
-    let data = arguments.data.as_deref().unwrap_or(&state.data);
-    let corpus = text::load(data, terminal)?;
-    if corpus.sha256 != state.data_sha256 {
+    let origin = arguments.data.as_deref().unwrap_or(&state.data);
+    let data = text::load(origin, terminal)?;
+    if data.sha256() != state.data_sha256 {
         return Err(Error::OtherData {
             run: folder.path().into(),
             name: state.data.clone(),
             expected: state.data_sha256.clone(),
-            origin: data.into(),
-            found: corpus.sha256,
+            origin: origin.into(),
+            found: data.sha256().into(),
         });
     }
     let tokenizer = last.checkpoint.tokenizer.clone();
-    let dataset = text::dataset(&corpus, &tokenizer)?;
-    let described = describe(&corpus, &dataset);
+    let dataset = data.dataset(&tokenizer, folder.path())?;
+    let described = data.describe(&dataset);
+    drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = last.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -263,15 +270,4 @@ fn finished(folder: &RunFolder, state: &RunState, compute: &Compute) -> Option<S
     };
     let longer = command_line(&longer(folder, state, settings, compute));
     Some(format!("the run is finished: {what}; train longer with {longer}"))
-}
-
-fn describe(corpus: &Corpus, dataset: &Dataset) -> String {
-    let tokens = |split| format::count(dataset.split(split).len() as u64);
-    format!(
-        "{}: {} tokens to learn from, {} to validate on, {} different",
-        corpus.name,
-        tokens(Split::Train),
-        tokens(Split::Val),
-        dataset.vocab_size()
-    )
 }
