@@ -54,7 +54,7 @@ pub struct Prepared {
 
 /// How shards name a tokenizer.
 pub fn identity(tokenizer: &Tokenizer) -> TokenizerIdentity {
-    TokenizerIdentity { kind: "char".into(), sha256: sha256(&tokenizer.to_json()) }
+    TokenizerIdentity { kind: tokenizer.kind().name().into(), sha256: sha256(&tokenizer.to_json()) }
 }
 
 impl Prepared {
