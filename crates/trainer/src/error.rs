@@ -197,6 +197,15 @@ pub enum Error {
         hint: String,
     },
 
+    /// A file that is no tokenizer, or one of a kind that Inkling does not have.
+    #[error("cannot use the tokenizer {}: {problem}", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What core says.
+        problem: String,
+    },
+
     /// A text with characters that a model has no token for.
     #[error("the model {} cannot read {origin}: {problem}", model.display())]
     ForeignText {
@@ -324,6 +333,7 @@ impl Error {
             | Error::OtherData { .. }
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
+            | Error::TokenizerFile { .. }
             | Error::ForeignShards { .. }
             | Error::OutputExists { .. }
             | Error::NoCheckpoint { .. }
@@ -354,7 +364,7 @@ impl Error {
         match self {
             Error::Core(Core::Config(_)) => "config",
             Error::Core(Core::Training(_)) => "training",
-            Error::Core(Core::Tokenizer(_)) => "tokenizer",
+            Error::Core(Core::Tokenizer(_)) | Error::TokenizerFile { .. } => "tokenizer",
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
             Error::ForeignShards { .. } => "foreign_shards",
@@ -431,6 +441,7 @@ impl Error {
             Error::ForeignText { .. } => {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
+            Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
             Error::ForeignShards { .. } => Some(
                 "prepare the text again with this model's tokenizer: trainer data prepare --tokenizer PATH, its tokenizer.json"
                     .into(),

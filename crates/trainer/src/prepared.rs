@@ -27,7 +27,7 @@ use inkling_core::train::shards::{Shard, Shards, TokenizerIdentity};
 use crate::corpus::sha256;
 use crate::error::{Error, Result};
 use crate::terminal::Terminal;
-pub use encoding::{Encoded, character_tokenizer, encode};
+pub use encoding::{Encoded, encode};
 pub use writing::{Division, Staging};
 
 /// How shards' names end.

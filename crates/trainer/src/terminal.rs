@@ -102,6 +102,13 @@ impl Terminal {
         bar
     }
 
+    /// A bar over `total` things.
+    pub fn count_bar(&self, what: &str, total: u64) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(total), self.bars()).with_message(what.to_owned());
+        bar.set_style(style("{msg} [{bar:30}] {human_pos}/{human_len}, {eta} left"));
+        bar
+    }
+
     /// A spinner for work of unknown length; it turns by itself until dropped or finished.
     pub fn spinner(&self, what: &str) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(None, self.bars()).with_message(what.to_owned());
@@ -209,6 +216,7 @@ mod tests {
         let terminal = Terminal::new(false, true);
         terminal.byte_bar("a", Some(10)).inc(3);
         terminal.byte_bar("a", None).inc(3);
+        terminal.count_bar("a", 10).inc(3);
         terminal.spinner("b").finish_and_clear();
         let bar = terminal.training_bar(100, 20);
         bar.update(21, 4.17, 1000.0);

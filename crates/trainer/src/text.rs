@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use inkling_core::Error as Core;
-use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
+use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{Dataset, Split};
 
 use crate::corpus::{self, Corpus, Freshness, Library};
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::format;
 use crate::prepared::{self, Prepared};
 use crate::terminal::Terminal;
+use crate::tokenizer_source::TokenizerSource;
 
 /// What `--data` stands for.
 #[derive(Debug)]
@@ -64,11 +65,19 @@ impl Data {
         }
     }
 
-    /// The tokenizer that comes with the data: the characters of a text, or what its shards were made with.
-    pub fn tokenizer(&self) -> Result<Tokenizer> {
-        match &self.content {
-            Content::Text(corpus) => Ok(CharTokenizer::from_text(&corpus.text)?.into()),
-            Content::Prepared(prepared) => Ok(prepared.tokenizer.clone()),
+    /// The tokenizer that a model of this data gets: the one that was asked for, or what its shards were made with.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where one was asked for beside shards; those of [`TokenizerSource::of_text`].
+    pub fn tokenizer(&self, source: &TokenizerSource, terminal: &Terminal) -> Result<Tokenizer> {
+        match (&self.content, source.given()) {
+            (Content::Text(corpus), _) => source.of_text(&corpus.text, terminal),
+            (Content::Prepared(prepared), None) => Ok(prepared.tokenizer.clone()),
+            (Content::Prepared(prepared), Some(option)) => Err(Error::Setting {
+                key: option.into(),
+                problem: format!("{} was prepared with a tokenizer of its own", prepared.path.display()),
+                hint: "leave it out, or give it to `trainer data prepare`".into(),
+            }),
         }
     }
 

@@ -26,30 +26,36 @@ pub struct BpeTraining {
     pub min_frequency: u64,
 }
 
+/// Smallest vocabulary.
+const LEAST_TOKENS: usize = 257;
 /// Largest vocabulary: larger ones are in no use, and ids stay far from 32 bits.
 const MOST_TOKENS: usize = 1 << 20;
 
 impl BpeTraining {
+    /// Fails when the vocabulary is too small for what every text may need, or too large.
+    pub fn validate(self) -> Result<()> {
+        if (LEAST_TOKENS..=MOST_TOKENS).contains(&self.vocab_size) {
+            return Ok(());
+        }
+        Err(Error::Tokenizer(format!(
+            "a vocabulary of {} tokens cannot be learnt: it must have {LEAST_TOKENS} (256 bytes and {END_OF_TEXT}) to {MOST_TOKENS}",
+            self.vocab_size
+        )))
+    }
+
     /// Learns a tokenizer; `progress` is told the number of tokens after each merge. A text with `<|endoftext|>` gives a tokenizer that has
     /// it, with the id 0.
     ///
     /// # Errors
-    /// A vocabulary too small for the bytes, or too large.
+    /// As [`Self::validate`].
     pub fn train(self, counts: WordCounts, mut progress: impl FnMut(usize)) -> Result<BpeTokenizer> {
+        self.validate()?;
         let mut tokens: Vec<Vec<u8>> = Vec::new();
         let end_of_text = counts.has_end_of_text().then_some(0);
         if end_of_text.is_some() {
             tokens.push(END_OF_TEXT.into());
         }
         tokens.extend(byte_alphabet::in_order().into_iter().map(|byte| vec![byte]));
-        if !(tokens.len()..=MOST_TOKENS).contains(&self.vocab_size) {
-            return Err(Error::Tokenizer(format!(
-                "a vocabulary of {} tokens cannot be learnt: it must have {} (the bytes{}) to {MOST_TOKENS}",
-                self.vocab_size,
-                tokens.len(),
-                if end_of_text.is_some() { " and <|endoftext|>" } else { "" },
-            )));
-        }
         let mut ids: HashMap<Vec<u8>, u32> = (0..).zip(&tokens).map(|(id, token)| (token.clone(), id)).collect();
         let mut words = Words::new(counts, &ids);
         let mut pairs = Pairs::of(&words);

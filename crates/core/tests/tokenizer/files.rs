@@ -17,7 +17,7 @@ fn file(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 
 #[test]
 fn what_is_written_is_read_again() {
-    for tokenizer in [tokenizer(), learn("", 256).into(), ByteTokenizer.into()] {
+    for tokenizer in [tokenizer(), learn("", 257).into(), ByteTokenizer.into()] {
         assert_eq!(Tokenizer::from_json(&tokenizer.to_json()).unwrap(), tokenizer);
     }
 }
@@ -53,7 +53,7 @@ fn merges_may_be_pairs_and_the_token_only_added() {
         file["post_processor"] = json!(null);
     });
     assert_eq!(Tokenizer::from_json(&pairs).unwrap(), tokenizer());
-    let added = changed(&learn("ab", 256).into(), |file| {
+    let added = changed(&learn("", 257).into(), |file| {
         file["added_tokens"] = json!([{"id": 256, "content": "<|endoftext|>"}]);
     });
     assert_eq!(Tokenizer::from_json(&added).unwrap().encode("<|endoftext|>a").unwrap()[0], 256);
@@ -97,6 +97,21 @@ fn damaged_merges_are_refused() {
     check_refused(&merges(json!({"a": "b"})), &["not a tokenizer.json"]);
 }
 
+/// A message is a sentence, whatever the file.
+#[test]
+fn long_tokens_are_shown_by_their_beginning() {
+    let long = "a".repeat(100_000);
+    for file in [
+        file(|file| file["model"]["vocab"][&long] = json!(0)),
+        file(|file| file["model"]["vocab"][&(long.clone() + "日")] = json!(260)),
+        file(|file| file["model"]["merges"] = json!([["a", long]])),
+        file(|file| file["added_tokens"][0]["content"] = json!(long)),
+    ] {
+        let message = Tokenizer::from_json(&file).unwrap_err().to_string();
+        assert!(message.contains("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"…") && message.len() < 400, "{}", message.len());
+    }
+}
+
 #[test]
 fn other_pipelines_are_refused_by_name() {
     let byte_level = |key: &str, value: Value| {
@@ -135,7 +150,7 @@ fn an_added_token_with_another_id_is_refused() {
     check_refused(&with_id(json!(7)), &["<|endoftext|>", "id 0", "and 7"]);
     check_refused(&with_id(json!(u64::MAX)), &["18446744073709551615"]);
     let absent = |id: u64| {
-        changed(&learn("", 256).into(), |file| file["added_tokens"] = json!([{"id": id, "content": "<|endoftext|>"}]))
+        changed(&learn("", 257).into(), |file| file["added_tokens"] = json!([{"id": id, "content": "<|endoftext|>"}]))
     };
     check_refused(&absent(3), &["id 3", "two tokens"]);
     check_refused(&absent(300), &["id 300", "0 to 256"]);

@@ -19,6 +19,7 @@ use crate::run_folder::{Existing, RunFolder};
 use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
+use crate::tokenizer_source::TokenizerArgument;
 use crate::training::history::History;
 use crate::training::report::{Summary, introduction, longer, stopped_early};
 use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
@@ -30,6 +31,7 @@ Examples:
   trainer train --preset small --out runs/mine
   trainer train --data poems.txt --steps 3000 --lr 1e-3
   trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
+  trainer train --tokenizer bpe --vocab 512      tokens of several characters
   trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
   trainer train --device gpu --precision f16     on a graphics card, in float16
@@ -85,6 +87,8 @@ pub struct Arguments {
     /// Any field of the model or its training
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
     set: Vec<Assignment>,
+    #[command(flatten)]
+    tokenizer: TokenizerArgument,
     #[command(flatten)]
     compute: Compute,
 }
@@ -146,7 +150,7 @@ impl Arguments {
             ("--patience", self.patience.is_some()),
             ("--set", !self.set.is_empty()),
         ];
-        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)
+        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument).or_else(|| self.tokenizer.given())
     }
 }
 
@@ -169,8 +173,9 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.
     RunFolder::check(&out, existing)?;
 
+    let source = arguments.tokenizer.source(preset.tokenizer)?;
     let data = text::load(arguments.data.as_deref().unwrap_or(corpus::DEFAULT), terminal)?;
-    let tokenizer = data.tokenizer()?;
+    let tokenizer = data.tokenizer(&source, terminal)?;
     let dataset = data.dataset(&tokenizer, &out)?;
     let described = data.describe(&dataset);
     model.vocab_size = tokenizer.vocab_size();

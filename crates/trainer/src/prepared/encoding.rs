@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::thread;
 
-use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
+use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::shards::TokenWidth;
 use sha2::{Digest, Sha256};
 
@@ -54,19 +54,6 @@ fn chunks(text: &TextFile, seen: impl FnMut(&[u8])) -> Result<TextChunks<impl Re
 
 fn length(text: &TextFile) -> Option<u64> {
     text.path.metadata().ok().map(|metadata| metadata.len())
-}
-
-/// The vocabulary of a text's characters, by a pass over it.
-pub fn character_tokenizer(text: &TextFile, terminal: &Terminal, interrupt: &Interrupt) -> Result<Tokenizer> {
-    let bar = terminal.byte_bar("finding the characters", length(text));
-    let mut seen = vec![false; char::MAX as usize + 1];
-    for piece in chunks(text, |bytes| bar.inc(bytes.len() as u64))? {
-        interrupt.check()?;
-        piece?.chars().for_each(|c| seen[c as usize] = true);
-    }
-    bar.finish_and_clear();
-    let distinct: String = ('\0'..=char::MAX).filter(|&c| seen[c as usize]).collect();
-    Ok(CharTokenizer::from_text(&distinct)?.into())
 }
 
 /// Encodes a text into a file in `folder`, whose tokens are those of the text encoded as a whole.

@@ -10,6 +10,7 @@ mod prepared;
 #[path = "../../src/corpus/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
+mod tokenizer;
 mod train;
 
 use std::path::{Path, PathBuf};

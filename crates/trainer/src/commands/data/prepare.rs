@@ -4,23 +4,25 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use inkling_core::tokenizer::Tokenizer;
+use inkling_core::tokenizer::TokenizerKind;
 use inkling_core::train::Split;
 use inkling_core::train::dataset::VAL_SHARE;
 use inkling_core::train::shards::ShardHeader;
 use serde_json::json;
 
-use crate::corpus::{self, Library, TextFile};
-use crate::error::{Error, Result};
+use crate::corpus::{self, Library};
+use crate::error::Result;
 use crate::format::{self, Align};
 use crate::interrupt::Interrupt;
-use crate::prepared::{Division, Staging, character_tokenizer, encode};
+use crate::prepared::{Division, Staging, encode};
 use crate::terminal::Terminal;
+use crate::tokenizer_source::TokenizerArgument;
 
 const EXAMPLES: &str = "\
 Examples:
   trainer data prepare --data books.txt --out data/books
-  trainer data prepare --data books.txt --tokenizer runs/tiny/best/tokenizer.json --out data/books
+  trainer data prepare --data books.txt --tokenizer bpe --vocab 3000 --out data/books
+  trainer data prepare --data books.txt --tokenizer runs/tiny --out data/books
   trainer data prepare --data books.txt --out data/books --shard-tokens 10000000 --val-share 0.01
   trainer train --data data/books                what to do with it
   trainer eval --data data/books
@@ -40,9 +42,8 @@ pub struct Arguments {
     /// The text: tinyshakespeare, an https URL or a path
     #[arg(long, value_name = "NAME|URL|PATH", default_value = corpus::DEFAULT)]
     data: String,
-    /// char (a vocabulary of the text's characters), or the path of a tokenizer.json
-    #[arg(long, value_name = "char|PATH", default_value = "char")]
-    tokenizer: String,
+    #[command(flatten)]
+    tokenizer: TokenizerArgument,
     /// The folder to make
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -63,11 +64,12 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 
 /// Runs `trainer data prepare`.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
+    let source = arguments.tokenizer.source(TokenizerKind::Char)?;
     let staging = Staging::begin(&arguments.out)?;
     let interrupt = Interrupt::install()?;
     let text = Library::from_environment(terminal)?.locate(&arguments.data)?;
     let started = Instant::now();
-    let tokenizer = tokenizer(&arguments.tokenizer, &text, terminal, &interrupt)?;
+    let tokenizer = source.of_file(&text, arguments.val_share, || interrupt.check(), terminal)?;
     let mut encoded = encode(&text, &tokenizer, staging.path(), terminal, &interrupt)?;
     let division = Division { shard_tokens: arguments.shard_tokens, val_share: arguments.val_share };
     let shards = staging.write(&text.name, &mut encoded, &tokenizer, division, terminal, &interrupt)?;
@@ -137,13 +139,4 @@ impl Part {
             bytes: shards.iter().map(|shard| shard.tokens * shard.dtype.bytes() as u64).sum(),
         }
     }
-}
-
-fn tokenizer(argument: &str, text: &TextFile, terminal: &Terminal, interrupt: &Interrupt) -> Result<Tokenizer> {
-    if argument == "char" {
-        return character_tokenizer(text, terminal, interrupt);
-    }
-    let path = PathBuf::from(argument);
-    let json = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    Ok(Tokenizer::from_json(&json)?)
 }
