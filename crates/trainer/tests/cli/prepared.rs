@@ -52,17 +52,22 @@ fn a_text_becomes_a_folder_of_shards() {
 
 #[test]
 fn training_on_a_folder_is_training_on_its_text() {
-    let place = prepared();
-    for order in ["order=random", "order=shuffled"] {
-        let settings = ["--steps", "20", "--set", order];
-        place.succeed(&train(&format!("text-{order}"), "poem.txt", &settings));
-        place.succeed(&train(&format!("folder-{order}"), "p", &settings));
-        assert_eq!(place.metrics(&format!("text-{order}")), place.metrics(&format!("folder-{order}")));
+    let place = Workplace::new();
+    for (kind, order) in [("char", "random"), ("char", "shuffled"), ("byte", "shuffled"), ("bpe", "random")] {
+        let [name, text, order] = [kind.to_owned() + order, format!("text-{kind}-{order}"), format!("order={order}")];
+        let folder = text.replace("text", "folder");
+        prepare(&place, &["--out", &name, "--shard-tokens", "1000", "--tokenizer", kind]);
+        let settings = ["--steps", "20", "--set", &order];
+        place.succeed(&train(&text, "poem.txt", &[&settings[..], &["--tokenizer", kind]].concat()));
+        place.succeed(&train(&folder, &name, &settings));
+        assert_eq!(place.metrics(&text), place.metrics(&folder));
         for file in ["best/model.safetensors", "last/optimizer.safetensors", "last/tokenizer.json"] {
-            let [text, folder] = ["text", "folder"].map(|data| place.read(&format!("{data}-{order}/{file}")));
-            assert!(text == folder, "{order}, {file}");
+            assert!(place.read(&format!("{text}/{file}")) == place.read(&format!("{folder}/{file}")), "{text}, {file}");
         }
     }
+    // The shards decide.
+    let other = train("a", "charrandom", &["--tokenizer", "bpe"]);
+    place.check_failure(&other, 2, "setting", "was prepared with a tokenizer of its own");
 }
 
 #[test]
