@@ -115,7 +115,7 @@ impl Reader {
         for (in_file, _) in file.shapes() {
             if let Some(&(at, number)) = self.places.get(self.naming.part_name(in_file)) {
                 let (part, place) = &mut self.pending[at].parts[number];
-                *place = Some(part.from_file(file.read(in_file)?));
+                *place = Some(part.read(file.read(in_file)?));
                 self.join_if_complete(at);
             } else if let (HEAD, Some((_, head))) = (in_file, &mut self.repeated_head) {
                 *head = Some((name.to_owned(), file.read(in_file)?));
