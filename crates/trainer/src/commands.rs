@@ -6,4 +6,5 @@ pub mod devices;
 pub mod eval;
 pub mod inspect;
 pub mod sample;
+pub mod tokenizer;
 pub mod train;
