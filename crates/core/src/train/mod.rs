@@ -7,6 +7,7 @@ pub mod batches;
 pub mod config;
 pub mod dataset;
 pub mod evaluation;
+pub mod fine_tuning;
 mod reports;
 pub mod shards;
 pub mod state;
@@ -121,11 +122,34 @@ impl Trainer {
     ) -> Result<Self> {
         let mut trainer = Self::load(model, settings, data, device, memory).await?;
         trainer.engine.initialize(trainer.settings.seed);
-        if trainer.settings.ema_decay > 0.0 {
-            trainer.engine.copy(Field::Value, Field::Ema);
-        }
-        trainer.prepare();
+        trainer.begin();
         Ok(trainer)
+    }
+
+    /// A new run from trained weights (fine-tuning), which must be exactly those of `model`; see [`fine_tuning::adapt`].
+    ///
+    /// # Errors
+    /// As [`Self::new`]; also weights of another model.
+    pub async fn from_weights(
+        model: ModelConfig,
+        weights: &Weights,
+        settings: TrainConfig,
+        data: Dataset,
+        device: Device,
+        memory: u64,
+    ) -> Result<Self> {
+        let mut trainer = Self::load(model, settings, data, device, memory).await?;
+        trainer.engine.load(Field::Value, weights)?;
+        trainer.begin();
+        Ok(trainer)
+    }
+
+    /// Step 0, after the weights are there.
+    fn begin(&mut self) {
+        if self.settings.ema_decay > 0.0 {
+            self.engine.copy(Field::Value, Field::Ema);
+        }
+        self.prepare();
     }
 
     async fn load(
