@@ -24,7 +24,8 @@ use crate::format::{self, Align};
 /// What the floors are made of.
 pub const FLOORS: &str = "\
 --ops holds every op of a training step against its floor, max(FLOPs / peak, bytes / copy bandwidth). With M = B T rows, K inputs \
-and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B C T (T + 1) / 2:
+and N outputs of a layer, C channels, E of the keys, V tokens, H heads, P parameters, W = T or a shorter sliding window, and \
+L = B C W (2 T + 1 - W) / 2:
 
   op                               FLOPs    elements that the GPU's kernels are given
   embedding                        0        ids M, tables (V + T) C, output M C
@@ -36,7 +37,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear + residual                2 M N K  as linear, and the residual M N
   rope                             0        q, k, v 3 M C, the table T C / H
   swiglu                           0        gate, up 2 M F, output M F
-  attention                        4 L      q, k, v 3 M C, output M C, log-sum-exp M H
+  attention                        4 L      queries M C, keys, values 2 M E, output M C, log-sum-exp M H
   head                             2 M V C  as linear (N = V), targets, losses M, gradient M V
   cross-entropy                    0        logits M V, targets, losses, log-sum-exp M
   mean loss                        0        losses M
@@ -46,7 +47,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear backward dX               2 M N K  gradients M N, M K, weight N K
   linear backward dX + activation  2 M N K  the same, and the slope M K
   linear backward dW               2 M N K  gradient M N, input M K, dW N K, dbias N
-  attention backward               10 L     as attention, gradients 4 M C
+  attention backward               10 L     as attention, gradients 2 M C, 2 M E
   rope backward                    0        as rope, of gradients
   swiglu backward                  0        gate, up 2 M F, gradients 3 M F
   dropout backward                 0        gradients 2 M C
