@@ -24,7 +24,7 @@ use crate::format::{self, Align};
 /// What the floors are made of.
 pub const FLOORS: &str = "\
 --ops holds every op of a training step against its floor, max(FLOPs / peak, bytes / copy bandwidth). With M = B T rows, K inputs \
-and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B C T (T + 1) / 2:
+and N outputs of a layer, C channels, F hidden channels, V tokens, H heads, P parameters and L = B C T (T + 1) / 2:
 
   op                               FLOPs    elements that the GPU's kernels are given
   embedding                        0        ids M, tables (V + T) C, output M C
@@ -56,7 +56,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   moving average                   0        weights, average 2 P
   record step                      0        a few
 
-An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel adds to it; \
+An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel changes it; \
 partial sums between the kernels of an op count too. On the CPU, where most of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
@@ -208,6 +208,7 @@ impl OpTimes {
 #[cfg(test)]
 mod tests {
     use inkling_core::train::TrainingPrecision;
+    use inkling_core::{Activation, PositionEmbedding};
 
     use super::*;
     use crate::settings;
@@ -216,11 +217,15 @@ mod tests {
     fn every_op_of_every_training_step_is_in_the_table_of_floors_and_no_other() {
         let mut ops = std::collections::BTreeSet::new();
         for preset in ["tiny", "bigram", "minigpt-strong"] {
-            for vocab_size in [65, 5000] {
+            for (vocab_size, position, activation) in [
+                (65, PositionEmbedding::Rope, Activation::Swiglu),
+                (5000, PositionEmbedding::Learned, Activation::GeluNew),
+            ] {
                 for precision in [TrainingPrecision::F32, TrainingPrecision::F16] {
                     let preset = settings::named_preset(preset);
                     let (mut model, mut train) = (preset.model, preset.train);
                     (model.vocab_size, model.dropout) = (vocab_size, 0.1);
+                    (model.position_embedding_type, model.activation_function) = (position, activation);
                     (train.precision, train.ema_decay) = (precision, 0.9);
                     let (program, ..) = inkling_core::train::record(&model, &train).unwrap();
                     for pass in [Pass::Forward, Pass::Backward, Pass::Update] {
