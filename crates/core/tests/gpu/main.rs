@@ -13,6 +13,8 @@ mod model;
 mod ops;
 mod shaders;
 mod tuning;
+#[path = "../common/variants.rs"]
+mod variants;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
