@@ -8,6 +8,7 @@ use inkling_core::program::{DType, Field, Precision, Training};
 use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
 
+use crate::variants::variants;
 use crate::{Tolerance, compare, device, wait};
 
 /// Logits after some layers of float32 sums in other orders.
@@ -87,6 +88,10 @@ fn texts_of_other_variants_are_the_cpus() {
     };
     check(&config, Precision::Full);
     check(&ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..gpt() }, Precision::Full);
+    let six_heads = ModelConfig { n_head: 6, n_kv_head: 6, ..gpt() };
+    for (_, config) in variants(&six_heads) {
+        check(&config, Precision::Full);
+    }
 }
 
 #[test]
