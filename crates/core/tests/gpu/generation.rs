@@ -44,6 +44,9 @@ fn weights(config: &ModelConfig) -> Weights {
     weights
 }
 
+/// Variants that write on both engines.
+const TWINS: [&str; 4] = ["sinusoidal", "mqa", "mistral", "qwen 3"];
+
 /// A generator on the CPU and one on the GPU.
 fn twins(config: &ModelConfig, weights: &Weights, precision: Precision) -> Option<[Generator; 2]> {
     let devices = [Device::Cpu(Pool::new(1)), Device::Gpu(device()?)];
@@ -89,8 +92,9 @@ fn texts_of_other_variants_are_the_cpus() {
     check(&config, Precision::Full);
     check(&ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..gpt() }, Precision::Full);
     let six_heads = ModelConfig { n_head: 6, n_kv_head: 6, ..gpt() };
-    for (_, config) in variants(&six_heads) {
-        check(&config, Precision::Full);
+    // Every way to place tokens and to share keys is in these; the CPU's tests decode all of the variants.
+    for (_, config) in variants(&six_heads).iter().filter(|(name, _)| TWINS.contains(name)) {
+        check(config, Precision::Full);
     }
 }
 
