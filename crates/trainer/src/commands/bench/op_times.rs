@@ -24,8 +24,8 @@ use crate::format::{self, Align};
 /// What the floors are made of.
 pub const FLOORS: &str = "\
 --ops holds every op of a training step against its floor, max(FLOPs / peak, bytes / copy bandwidth). With M = B T rows, K inputs \
-and N outputs of a layer, C channels, E of the keys, V tokens, H heads, P parameters, W = T or a shorter sliding window, and \
-L = B C W (2 T + 1 - W) / 2:
+and N outputs of a layer, C channels, E of the keys, F hidden channels, V tokens, H heads, P parameters, W = T or a shorter sliding \
+window, and L = B C W (2 T + 1 - W) / 2:
 
   op                               FLOPs    elements that the GPU's kernels are given
   embedding                        0        ids M, tables (V + T) C, output M C
@@ -61,7 +61,7 @@ L = B C W (2 T + 1 - W) / 2:
   moving average                   0        weights, average 2 P
   record step                      0        a few
 
-An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel adds to it; \
+An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel changes it; \
 partial sums between the kernels of an op count too. On the CPU, where most of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
@@ -212,7 +212,7 @@ impl OpTimes {
 
 #[cfg(test)]
 mod tests {
-    use inkling_core::config::{ModelConfig, Normalization};
+    use inkling_core::config::{Activation, ModelConfig, Normalization, PositionEmbedding};
     use inkling_core::train::{TrainConfig, TrainingPrecision};
 
     use super::*;
@@ -222,7 +222,13 @@ mod tests {
     fn every_op_of_every_training_step_is_in_the_table_of_floors_and_no_other() {
         let mut ops = std::collections::BTreeSet::new();
         let presets = ["tiny", "bigram", "minigpt-strong"].map(settings::named_preset).map(|p| (p.model, p.train));
-        let variants = [ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, ..ModelConfig::default() }];
+        let variants = [ModelConfig {
+            position_embedding_type: PositionEmbedding::Rope,
+            normalization: Normalization::RmsNorm,
+            activation_function: Activation::Swiglu,
+            qk_norm: true,
+            ..ModelConfig::default()
+        }];
         let variants = variants.map(|model| (model, TrainConfig::default()));
         for (mut model, mut train) in presets.into_iter().chain(variants) {
             for vocab_size in [65, 5000] {
