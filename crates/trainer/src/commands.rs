@@ -5,6 +5,7 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod model;
 pub mod sample;
 pub mod tokenizer;
 pub mod train;

@@ -10,8 +10,11 @@ mod continuation;
 mod corpus;
 mod device;
 mod error;
+mod fine_tuning;
 mod format;
 mod gpu_tuning;
+mod http;
+mod hub;
 mod interrupt;
 mod memory;
 mod model_source;
@@ -55,6 +58,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
         Command::Tokenizer(command) => commands::tokenizer::run(&command, terminal),
+        Command::Model(command) => commands::model::run(&command, terminal),
         Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }
 }

@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
             (PathBuf::from(preset.name), model, train)
         }
         None => {
-            let loaded = arguments.model.load()?;
+            let loaded = arguments.model.load(terminal)?;
             let train = TrainConfig { batch_size: arguments.batch_size.unwrap_or(32), ..TrainConfig::default() };
             train.validate()?;
             (loaded.folder, loaded.checkpoint.config, train)
