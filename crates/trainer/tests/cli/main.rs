@@ -4,6 +4,7 @@ mod bad_input;
 mod data;
 mod devices;
 mod gpu;
+mod hub;
 mod interruption;
 mod models;
 #[path = "../../src/http/test_server.rs"]
