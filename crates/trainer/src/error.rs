@@ -138,6 +138,22 @@ pub enum Error {
         hint: String,
     },
 
+    /// `inspect --neighbors` or `--analogy` of a preset.
+    #[error("the preset {preset} is not trained: its token table holds random numbers, and similar ones mean nothing")]
+    Untrained {
+        /// The preset's name.
+        preset: &'static str,
+    },
+
+    /// What was given as one token and is none, or several.
+    #[error("cannot take {given:?} as a token: {problem}")]
+    Token {
+        /// The argument.
+        given: String,
+        /// What it is instead.
+        problem: String,
+    },
+
     /// An `--adapter` that cannot be had.
     #[error("cannot use the adapter {wanted}: {problem}")]
     Adapter {
@@ -235,6 +251,30 @@ pub enum Error {
         problem: Box<inkling_core::Error>,
     },
 
+    /// Shards of another tokenizer than a model's.
+    #[error(
+        "the model {} cannot read the shards of {}: its tokenizer is {expected}, and they were made with {found}",
+        model.display(),
+        folder.display()
+    )]
+    ForeignShards {
+        /// The checkpoint or run folder.
+        model: PathBuf,
+        /// The model's tokenizer.
+        expected: String,
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// Their tokenizer.
+        found: String,
+    },
+
+    /// A folder that is in the way.
+    #[error("the folder {} already exists and is not empty", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// No checkpoint where one was expected.
     #[error("there is no checkpoint at {}: {problem}", path.display())]
     NoCheckpoint {
@@ -266,6 +306,17 @@ pub enum Error {
         kept: &'static str,
     },
 
+    /// A folder that cannot be compared with runs.
+    #[error("cannot compare {}: {problem}", path.display())]
+    Compare {
+        /// What was given.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// A metrics file with a line that no run wrote.
     #[error("{} line {line} is not a metrics record: {problem}", path.display())]
     Metrics {
@@ -285,6 +336,10 @@ pub enum Error {
         /// The arguments that go on with it, on the device that was asked for.
         resume: String,
     },
+
+    /// The user stopped work that leaves nothing behind.
+    #[error("interrupted; nothing was written")]
+    Stopped,
 
     /// The handler for Ctrl-C could not be installed.
     #[error("cannot handle Ctrl-C: {0}")]
@@ -312,11 +367,13 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         use inkling_core::Error as Core;
         match self {
-            Error::Interrupted { .. } => 130,
+            Error::Interrupted { .. } | Error::Stopped => 130,
             Error::Data { .. }
             | Error::RunExists { .. }
             | Error::NotARun { .. }
             | Error::Setting { .. }
+            | Error::Untrained { .. }
+            | Error::Token { .. }
             | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
             | Error::BaseTokenizer { .. }
@@ -325,12 +382,16 @@ impl Error {
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::TokenizerFile { .. }
+            | Error::ForeignShards { .. }
+            | Error::OutputExists { .. }
             | Error::NoCheckpoint { .. }
+            | Error::Compare { .. }
             | Error::Metrics { .. }
             | Error::Core(
                 Core::Config(_)
                 | Core::Training(_)
                 | Core::Data(_)
+                | Core::Shard { .. }
                 | Core::Tokenizer(_)
                 | Core::Checkpoint { .. }
                 | Core::Sampling(_)
@@ -355,7 +416,11 @@ impl Error {
             Error::Core(Core::Tokenizer(_)) | Error::TokenizerFile { .. } => "tokenizer",
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
+            Error::ForeignShards { .. } => "foreign_shards",
+            Error::OutputExists { .. } => "output_exists",
             Error::Setting { .. } => "setting",
+            Error::Untrained { .. } => "untrained",
+            Error::Token { .. } => "token",
             Error::Adapter { .. }
             | Error::Core(Core::Gpu(
                 GpuError::NoAdapter(_) | GpuError::NoDevice { .. } | GpuError::Limit { .. } | GpuError::Feature { .. },
@@ -370,7 +435,7 @@ impl Error {
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
             Error::Core(Core::Diverged { .. }) => "diverged",
-            Error::Core(Core::Data(_)) | Error::Data { .. } => "data",
+            Error::Core(Core::Data(_) | Core::Shard { .. }) | Error::Data { .. } => "data",
             Error::Core(_) => "core",
             Error::Io { .. } => "io",
             Error::Download { .. } => "download",
@@ -385,8 +450,9 @@ impl Error {
             Error::NoCheckpoint { .. } => "no_checkpoint",
             Error::NotFinite { .. } => "not_finite",
             Error::Save { .. } => "save",
+            Error::Compare { .. } => "compare",
             Error::Metrics { .. } => "metrics",
-            Error::Interrupted { .. } => "interrupted",
+            Error::Interrupted { .. } | Error::Stopped => "interrupted",
             Error::Signals(_) => "signals",
             Error::OutputClosed => "output_closed",
         }
@@ -401,6 +467,7 @@ impl Error {
             | Error::NoCheckpoint { hint, .. }
             | Error::Setting { hint, .. }
             | Error::Adapter { hint, .. }
+            | Error::Compare { hint, .. }
             | Error::Checkpoint { hint, .. } => Some(hint.clone()),
             Error::GpuLost { saved, precision, .. } => Some(match saved {
                 Some(path) => {
@@ -415,6 +482,13 @@ impl Error {
                 None => "look for a newer driver, or train with --device cpu".into(),
             }),
             Error::Core(inkling_core::Error::Gpu(GpuError::Lost(_))) => Some("try again, or pass --device cpu".into()),
+            Error::Untrained { preset } => Some(format!(
+                "train it with `{}`, then look at the run with --model PATH",
+                command_line(&format!("train --preset {preset}"))
+            )),
+            Error::Token { .. } => {
+                Some("give a text of exactly one token, or an id such as '#17' (quoted: # begins a shell's comment)".into())
+            }
             Error::ResumeSetting { .. } => Some(
                 "only --steps, --precision, --device, --adapter, --threads and the place of the text (--data) may differ; for \
                  other settings start another run with --out PATH"
@@ -434,6 +508,14 @@ impl Error {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
             Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
+            Error::ForeignShards { .. } => Some(
+                "prepare the text again with this model's tokenizer: trainer data prepare --tokenizer PATH, its tokenizer.json"
+                    .into(),
+            ),
+            Error::OutputExists { .. } => Some("nothing was deleted; choose another folder with --out PATH".into()),
+            Error::Core(inkling_core::Error::Shard { .. }) => {
+                Some("prepare the text again with `trainer data prepare`".into())
+            }
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
             Error::Core(inkling_core::Error::Diverged { .. }) => Some(
                 "start a new run with a lower --lr and --out PATH (or --overwrite); what was saved in best/ and last/ is \

@@ -15,6 +15,7 @@ fn every_command_explains_itself_with_examples() {
         &["inspect"],
         &["bench"],
         &["data", "fetch"],
+        &["data", "prepare"],
         &["model", "fetch"],
         &["devices"],
     ] {

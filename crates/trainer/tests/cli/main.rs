@@ -1,16 +1,20 @@
 //! The command line as a user runs it: the real program, its output and its exit codes.
 
 mod bad_input;
+mod compare;
 mod data;
 mod devices;
 mod gpu;
 mod hub;
 mod interruption;
 mod models;
+mod prepared;
 #[path = "../../src/http/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
+mod tokenizer;
 mod train;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -142,7 +146,7 @@ impl Workplace {
         let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
         let mut records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         for record in &mut records {
-            record.as_object_mut().unwrap().remove("tokens_per_s");
+            record.as_object_mut().unwrap().retain(|key, _| !["tokens_per_s", "elapsed_s"].contains(&key.as_str()));
         }
         records
     }
