@@ -16,6 +16,7 @@ fn every_command_explains_itself_with_examples() {
         &["bench"],
         &["data", "fetch"],
         &["data", "prepare"],
+        &["model", "fetch"],
         &["devices"],
     ] {
         let output = run(&[command, &["--help"]].concat());

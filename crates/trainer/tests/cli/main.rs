@@ -5,10 +5,11 @@ mod compare;
 mod data;
 mod devices;
 mod gpu;
+mod hub;
 mod interruption;
 mod models;
 mod prepared;
-#[path = "../../src/corpus/test_server.rs"]
+#[path = "../../src/http/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
 mod tokenizer;
