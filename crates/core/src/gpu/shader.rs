@@ -65,6 +65,8 @@ shaders! {
     LINEAR = "linear";
     /// The matrix-vector product of decoding.
     MATVEC = "matvec";
+    /// The float16 copies, codes and scales that decoding reads.
+    QUANTIZE = "quantize";
     /// Drawing a token.
     SAMPLE = "sample";
 }

@@ -19,6 +19,7 @@ pub mod linear;
 pub mod loss_scaler;
 pub mod matvec;
 pub mod qk_norm;
+pub mod quantize;
 pub mod rmsnorm;
 pub mod rope;
 pub mod sample;
