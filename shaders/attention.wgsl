@@ -1,11 +1,11 @@
 // Causal multi-head self-attention, flash style (Dao et al. 2022), and its weights for showing.
 //
-//     S = Q Kᵀ / √D, nothing above the diagonal      P = softmax(S)      O = dropout(P) V
+//     S = Q Kᵀ / √D, nothing where query i does not see key j      P = softmax(S)      O = dropout(P) V
 //
-// qkv     [B, T, 3, NH, D]
+// qkv     [B, T, NH + 2 NKV, D]
 // out     [B, T, NH, D]
 // lse     [B, NH, T]       log Σ exp(S) of each row: all that is kept of P
-// probs   [B, NH, T, T]    P, exactly 0 above the diagonal
+// probs   [B, NH, T, T]    P, exactly 0 where query i does not see key j
 // grid    forward: a workgroup per 64 queries of a head and 64 channels, those with the most keys first
 //         probs: a workgroup per 64 x 64 weights
 
@@ -26,15 +26,15 @@ fn exp_rows(x: mat4x4<f32>, shift: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(exp(x[0] - shift.x), exp(x[1] - shift.y), exp(x[2] - shift.z), exp(x[3] - shift.w));
 }
 
-// A row of a block of scores: those of keys up to the query.
+// A row of a block of scores: those of keys that the query sees.
 fn visible_scores(row: vec4<f32>, query: u32, key: u32) -> vec4<f32> {
     let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(LOWEST), row * params.score_scale, keys <= vec4(query));
+    return select(vec4(LOWEST), row * params.score_scale, sees(vec4(query), keys));
 }
 
 // Scaled scores of the queries from `place.row` on with the keys from `key` on.
 fn scores(place: Place, key: u32, lane: u32) -> mat4x4<f32> {
-    let s = product(place, QUERY, place.row, KEY, key, lane);
+    let s = product(place, place.channel, place.row, place.key, key, lane);
     let i = place.row + lane / 16u * 4u;
     let j = key + lane % 16u * 4u;
     return mat4x4(
@@ -57,7 +57,8 @@ fn store_out(place: Place, row: u32, channel: u32, value: vec4<f32>) {
     if channel + 3u < HEAD_DIM { out[at + 3u] = Out(x.w); }
 }
 
-// Softmax as the keys go by: sums so far are relative to the maximum so far, and scaled down whenever that grows.
+// Softmax as the keys go by: sums so far are relative to the maximum so far, and scaled down whenever that grows. A query that sees no key of
+// its first tile adds up all of them with weight 1, and scales that down to 0 at the first key that it sees.
 @compute @workgroup_size(WORKGROUP)
 fn forward(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -70,7 +71,7 @@ fn forward(
     if rank >= tiles {
         return;
     }
-    let place = locate(group, tiles - 1u - rank);
+    let place = locate(group, tiles - 1u - rank, 1u);
     let row = place.row + lane / 16u * 4u;
     let first_of_row = lane / 16u * 16u;
 
@@ -78,7 +79,7 @@ fn forward(
     // Of this invocation's columns only, until the end.
     var total = vec4(0.0);
     var sum = mat4x4<f32>();
-    for (var key = 0u; key <= place.row; key += TILE) {
+    for (var key = first_key(place.row) / TILE * TILE; key <= place.row; key += TILE) {
         let s = scores(place, key, lane);
         share(vec4(maximum_of(s[0]), maximum_of(s[1]), maximum_of(s[2]), maximum_of(s[3])), lane);
         let before = maximum;
@@ -91,7 +92,7 @@ fn forward(
         if drops() {
             weights = times(weights, mask(place, row, key + lane % 16u * 4u, 1u, params.context));
         }
-        sum = weigh(scale_rows(sum, shrink), weights, place, VALUE, key, lane);
+        sum = weigh(scale_rows(sum, shrink), weights, place, place.value, key, lane);
     }
 
     share(total, lane);
@@ -124,7 +125,7 @@ fn store_probs(place: Place, row: u32, key: u32, s: vec4<f32>) {
     }
     let at = place.head * params.context + row;
     let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-    let p = select(vec4(0.0), exp(s - lse[at]), keys <= vec4(row));
+    let p = select(vec4(0.0), exp(s - lse[at]), sees(vec4(row), keys));
     probs[at * params.context + key] = Probs(p.x);
     if key + 1u < params.context { probs[at * params.context + key + 1u] = Probs(p.y); }
     if key + 2u < params.context { probs[at * params.context + key + 2u] = Probs(p.z); }
@@ -143,10 +144,10 @@ fn weights(
     if tile >= tiles * tiles {
         return;
     }
-    let place = locate(group, tile / tiles);
+    let place = locate(group, tile / tiles, 1u);
     let key = tile % tiles * TILE;
     var s = mat4x4<f32>();
-    if key <= place.row {
+    if key <= place.row && key + TILE > first_key(place.row) {
         s = scores(place, key, lane);
     }
     let row = place.row + lane / 16u * 4u;

@@ -5,11 +5,12 @@
 //     dV = dropout(P)ᵀ dO      dP = dropout(dO Vᵀ)      dS = P ∘ (dP - delta)      dQ = dS K / √D      dK = dSᵀ Q / √D
 //     delta = rowsum(dO ∘ O) = rowsum(P ∘ dP)
 //
-// qkv, dqkv   [B, T, 3, NH, D]    dqkv is assigned: queries by one kernel, keys and values by the other
+// qkv, dqkv   [B, T, NH + 2 NKV, D]    dqkv is assigned: queries by one kernel, keys and values by the other
 // out, dout   [B, T, NH, D]
 // lse, delta  [B, NH, T]
 // grid        dot_rows: a workgroup per 64 rows of [B, T, NH]
-//             keys_values: a workgroup per 64 keys of a head and 64 channels, those with the most queries first
+//             keys_values: a workgroup per 64 keys of a head of keys and 64 channels, those with the most queries first: it goes through the
+//             query heads that share the keys one after the other
 //             queries: a workgroup per 64 queries of a head and 64 channels, those with the most keys first
 
 @group(0) @binding(3) var<storage, read> out: array<Out4>;
@@ -87,7 +88,7 @@ fn store(place: Place, part: u32, row: u32, channel: u32, value: vec4<f32>) {
     if row >= params.context || channel >= HEAD_DIM {
         return;
     }
-    let at = ((place.token + row) * 3u + part) * params.heads * HEAD_DIM + place.channel + channel;
+    let at = (place.token + row) * qkv_channels() + part + channel;
     let x = storable4(value, LARGEST_DQKV);
     dqkv[at] = Dqkv(x.x);
     if channel + 1u < HEAD_DIM { dqkv[at + 1u] = Dqkv(x.y); }
@@ -116,7 +117,7 @@ fn score_gradient(p: vec4<f32>, dp: vec4<f32>, delta: vec4<f32>) -> vec4<f32> {
 // Four weights of one key and the queries from `query` on.
 fn weights_of_key(s: vec4<f32>, lse: vec4<f32>, query: u32, key: u32) -> vec4<f32> {
     let queries = vec4(query) + vec4(0u, 1u, 2u, 3u);
-    let visible = (queries >= vec4(key)) & (queries < vec4(params.context));
+    let visible = sees(queries, vec4(key)) & (queries < vec4(params.context));
     return select(vec4(0.0), exp(s * params.score_scale - lse), visible);
 }
 
@@ -128,69 +129,75 @@ fn keys_values(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let group = linear_workgroup(workgroup, count);
-    let rank = group / (params.batch_heads * channel_tiles());
+    let rank = group / (params.batch_heads / params.group_size * channel_tiles());
     if rank * TILE >= params.context {
         return;
     }
-    let place = locate(group, rank);
+    var place = locate(group, rank, params.group_size);
     let key = place.row + lane / 16u * 4u;
     var dkey = mat4x4<f32>();
     var dvalue = mat4x4<f32>();
-    for (var first = place.row; first < params.context; first += TILE) {
-        let s = product(place, KEY, place.row, QUERY, first, lane);
-        // dPᵀ = V dOᵀ
-        var dp = mat4x4<f32>();
-        for (var channel = 0u; channel < HEAD_DIM; channel += DEPTH) {
-            workgroupBarrier();
-            left[operand_slot(lane)] = load_qkv(place, VALUE, place.row + lane / 4u, channel + lane % 4u * 4u);
-            right[operand_slot(lane)] = load_dout(place, first + lane / 4u, channel + lane % 4u * 4u);
-            workgroupBarrier();
-            dp = multiply_rows(dp, lane);
-        }
-
-        let query = first + lane % 16u * 4u;
-        let at = four(place, query);
-        let log_sums = load_lse(at);
-        let dots = load_delta(at);
-        let p = mat4x4(
-            weights_of_key(s[0], log_sums, query, key),
-            weights_of_key(s[1], log_sums, query, key + 1u),
-            weights_of_key(s[2], log_sums, query, key + 2u),
-            weights_of_key(s[3], log_sums, query, key + 3u),
-        );
-        var dropped = p;
-        if drops() {
-            let factor = mask(place, query, key, params.context, 1u);
-            dropped = times(p, factor);
-            dp = times(dp, factor);
-        }
-        let ds = mat4x4(
-            score_gradient(p[0], dp[0], dots),
-            score_gradient(p[1], dp[1], dots),
-            score_gradient(p[2], dp[2], dots),
-            score_gradient(p[3], dp[3], dots),
-        );
-
-        for (var chunk = 0u; chunk < chunks(first); chunk++) {
-            workgroupBarrier();
-            stage_weights(dropped, chunk, lane);
-            if stages_column(lane) {
-                let row = first + chunk * DEPTH + lane / channel_lanes();
-                right[lane] = load_dout(place, row, sum_channel(place, lane));
+    // After the last query that sees the last key.
+    let end = min(params.context, place.row + TILE - 1u + params.window);
+    for (var head = 0u; head < params.group_size; head++) {
+        for (var first = place.row; first < end; first += TILE) {
+            let s = product(place, place.key, place.row, place.channel, first, lane);
+            // dPᵀ = V dOᵀ
+            var dp = mat4x4<f32>();
+            for (var channel = 0u; channel < HEAD_DIM; channel += DEPTH) {
+                workgroupBarrier();
+                left[operand_slot(lane)] = load_qkv(place, place.value, place.row + lane / 4u, channel + lane % 4u * 4u);
+                right[operand_slot(lane)] = load_dout(place, first + lane / 4u, channel + lane % 4u * 4u);
+                workgroupBarrier();
+                dp = multiply_rows(dp, lane);
             }
-            workgroupBarrier();
-            dvalue = multiply_columns(dvalue, lane);
+
+            let query = first + lane % 16u * 4u;
+            let at = four(place, query);
+            let log_sums = load_lse(at);
+            let dots = load_delta(at);
+            let p = mat4x4(
+                weights_of_key(s[0], log_sums, query, key),
+                weights_of_key(s[1], log_sums, query, key + 1u),
+                weights_of_key(s[2], log_sums, query, key + 2u),
+                weights_of_key(s[3], log_sums, query, key + 3u),
+            );
+            var dropped = p;
+            if drops() {
+                let factor = mask(place, query, key, params.context, 1u);
+                dropped = times(p, factor);
+                dp = times(dp, factor);
+            }
+            let ds = mat4x4(
+                score_gradient(p[0], dp[0], dots),
+                score_gradient(p[1], dp[1], dots),
+                score_gradient(p[2], dp[2], dots),
+                score_gradient(p[3], dp[3], dots),
+            );
+
+            for (var chunk = 0u; chunk < chunks(first); chunk++) {
+                workgroupBarrier();
+                stage_weights(dropped, chunk, lane);
+                if stages_column(lane) {
+                    let row = first + chunk * DEPTH + lane / channel_lanes();
+                    right[lane] = load_dout(place, row, sum_channel(place, lane));
+                }
+                workgroupBarrier();
+                dvalue = multiply_columns(dvalue, lane);
+            }
+            dkey = weigh(dkey, ds, place, place.channel, first, lane);
         }
-        dkey = weigh(dkey, ds, place, QUERY, first, lane);
+        place.head += 1u;
+        place.channel += HEAD_DIM;
     }
-    store_sum(place, KEY, dkey, lane);
-    store_sum(place, VALUE, dvalue, lane);
+    store_sum(place, place.key, dkey, lane);
+    store_sum(place, place.value, dvalue, lane);
 }
 
 // Four weights of one query and the keys from `key` on.
 fn weights_of_query(s: vec4<f32>, lse: f32, query: u32, key: u32) -> vec4<f32> {
     let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
-    return select(vec4(0.0), exp(s * params.score_scale - lse), keys <= vec4(query));
+    return select(vec4(0.0), exp(s * params.score_scale - lse), sees(vec4(query), keys));
 }
 
 // Rows are queries, columns are keys.
@@ -206,20 +213,20 @@ fn queries(
     if rank >= tiles {
         return;
     }
-    let place = locate(group, tiles - 1u - rank);
+    let place = locate(group, tiles - 1u - rank, 1u);
     let query = place.row + lane / 16u * 4u;
     let at = four(place, query);
     let log_sums = load_lse(at);
     let dots = load_delta(at);
     var dquery = mat4x4<f32>();
-    for (var first = 0u; first <= place.row; first += TILE) {
-        let s = product(place, QUERY, place.row, KEY, first, lane);
+    for (var first = first_key(place.row) / TILE * TILE; first <= place.row; first += TILE) {
+        let s = product(place, place.channel, place.row, place.key, first, lane);
         // dP = dO Vᵀ
         var dp = mat4x4<f32>();
         for (var channel = 0u; channel < HEAD_DIM; channel += DEPTH) {
             workgroupBarrier();
             left[operand_slot(lane)] = load_dout(place, place.row + lane / 4u, channel + lane % 4u * 4u);
-            right[operand_slot(lane)] = load_qkv(place, VALUE, first + lane / 4u, channel + lane % 4u * 4u);
+            right[operand_slot(lane)] = load_qkv(place, place.value, first + lane / 4u, channel + lane % 4u * 4u);
             workgroupBarrier();
             dp = multiply_rows(dp, lane);
         }
@@ -234,7 +241,7 @@ fn queries(
             score_gradient(weights_of_query(s[2], log_sums.z, query + 2u, key), dp[2], vec4(dots.z)),
             score_gradient(weights_of_query(s[3], log_sums.w, query + 3u, key), dp[3], vec4(dots.w)),
         );
-        dquery = weigh(dquery, ds, place, KEY, first, lane);
+        dquery = weigh(dquery, ds, place, place.key, first, lane);
     }
-    store_sum(place, QUERY, dquery, lane);
+    store_sum(place, place.channel, dquery, lane);
 }

@@ -1,6 +1,7 @@
 // What the attention kernels share: matrix products in tiles of 64 x 64. It is put in front of attention.wgsl and attention_backward.wgsl.
 //
-// qkv   [B, T, 3, NH, D]: query, key and value of all heads side by side
+// qkv   [B, T, NH + 2 NKV, D]: the queries of all heads, then their keys, then their values. Query head h attends to head h / (NH / NKV) of
+//       the keys and values; query i sees the keys j with i - window < j <= i.
 //
 // A workgroup works for one head of one sequence on 64 rows (queries, or keys) and 64 channels. Invocation (y, x) of 16 x 16 holds rows
 // 4y..4y+3 of every matrix: columns 4x..4x+3 of the 64 x 64 scores, channels 4x..4x+3 of a sum. A `mat4x4` is such a block of 4 x 4, m[i] being
@@ -31,8 +32,12 @@ struct Params {
     batch_heads: u32,
     // NH
     heads: u32,
+    // NH / NKV: query heads to a head of keys and values
+    group_size: u32,
     // T
     context: u32,
+    // At most T, which hides no key up to the query.
+    window: u32,
     // 1/√D
     score_scale: f32,
     // Dropout's.
@@ -44,11 +49,6 @@ struct Params {
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> qkv: array<Qkv4>;
 
-// The parts of qkv.
-const QUERY = 0u;
-const KEY = 1u;
-const VALUE = 2u;
-
 var<workgroup> left: array<vec4<f32>, STAGE>;
 var<workgroup> right: array<vec4<f32>, STAGE>;
 
@@ -58,8 +58,11 @@ struct Place {
     head: u32,
     // b · T, the sequence's first token
     token: u32,
-    // h · D, the head's first channel
+    // h · D, the head's first channel: in a row of `out`, and of its queries in a row of qkv
     channel: u32,
+    // First channel in a row of qkv of the keys and values that the head attends to.
+    key: u32,
+    value: u32,
     // First row of the tile of `rank`.
     row: u32,
     // First of the 64 channels of the head that this workgroup sums up.
@@ -72,10 +75,30 @@ fn channel_tiles() -> u32 {
 }
 
 // Workgroups of equal `rank` are next to each other: a kernel counts tiles from the longest on, so that the short ones fill up the end.
-fn locate(group: u32, rank: u32) -> Place {
-    let head = group % params.batch_heads;
-    let first = group / params.batch_heads % channel_tiles() * TILE;
-    return Place(head, head / params.heads * params.context, head % params.heads * HEAD_DIM, rank * TILE, first);
+// One workgroup sees to `heads` query heads, beginning with the place's.
+fn locate(group: u32, rank: u32, heads: u32) -> Place {
+    let count = params.batch_heads / heads;
+    let head = group % count * heads;
+    let first = group / count % channel_tiles() * TILE;
+    let in_sequence = head % params.heads;
+    let key = (params.heads + in_sequence / params.group_size) * HEAD_DIM;
+    let value = key + params.heads / params.group_size * HEAD_DIM;
+    return Place(head, head / params.heads * params.context, in_sequence * HEAD_DIM, key, value, rank * TILE, first);
+}
+
+// Channels of a row of qkv.
+fn qkv_channels() -> u32 {
+    return (params.heads + 2u * (params.heads / params.group_size)) * HEAD_DIM;
+}
+
+// Whether queries see keys. Keys after the query are hidden too: their distance wraps around to more than any window.
+fn sees(query: vec4<u32>, key: vec4<u32>) -> vec4<bool> {
+    return query - key < vec4(params.window);
+}
+
+// The first key that a query sees.
+fn first_key(query: u32) -> u32 {
+    return query + 1u - min(query + 1u, params.window);
 }
 
 // Four numbers from component `shift` on.
@@ -90,12 +113,13 @@ fn in_head(x: vec4<f32>, channel: u32) -> vec4<f32> {
     return select(vec4(0.0), x, vec4(channel) + vec4(0u, 1u, 2u, 3u) < vec4(HEAD_DIM));
 }
 
-// Four channels of a token's query, key or value; 0 beyond the last token and the last channel, where it changes no sum.
+// Four channels of a token's query, key or value, `part` being where its head begins in a row of qkv; 0 beyond the last token and the last
+// channel, where it changes no sum.
 fn load_qkv(place: Place, part: u32, row: u32, channel: u32) -> vec4<f32> {
     if row >= params.context || channel >= HEAD_DIM {
         return vec4(0.0);
     }
-    let at = ((place.token + row) * 3u + part) * params.heads * HEAD_DIM + place.channel + channel;
+    let at = (place.token + row) * qkv_channels() + part + channel;
     let x = vec4<f32>(qkv[at / 4u]);
     if HEAD_DIM % 4u == 0u {
         return x;

@@ -1,8 +1,8 @@
 // Token and position embedding, and the gradients of both tables.
 //
-// forward   x[m] = dropout(wte[tokens[m]] + wpe[m mod T])        tokens [M], wte [V, C], wpe [T, C], x [M, C]
-// backward  dwte[v] += Σ dx[m] over the m with tokens[m] = v     dx [M, C] as seen through the dropout, whose mask is drawn again
-//           dwpe[t] += Σ dx[m] over the m with m mod T = t
+// forward   x[m] = dropout(s · wte[tokens[m]] + wpe[m mod T])      tokens [M], wte [V, C], wpe [T or more, C], x [M, C]
+// backward  dwte[v] += s · Σ dx[m] over the m with tokens[m] = v   dx [M, C] as seen through the dropout, whose mask is drawn again
+//           dwpe[t] += Σ dx[m] over the m with m mod T = t         (not run where positions are fixed)
 //
 // Rows of dwte are sums over whichever rows have the token. There are no float atomics, which would add in another order each time.
 // Instead the rows are sorted by token; then every token's rows are a run, and runs are summed chunk by chunk:
@@ -22,6 +22,8 @@ struct Params {
     site: u32,
     threshold: u32,
     scale: f32,
+    // s
+    token_scale: f32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -64,7 +66,7 @@ fn forward(
         return;
     }
     let c = i % params.channels;
-    var sum = f32(wte[tokens[m] * params.channels + c]);
+    var sum = params.token_scale * f32(wte[tokens[m] * params.channels + c]);
     if HAS_POSITIONS {
         // Only a program of one token per replay is placed by the step.
         let position = select(m % params.context, now.position, params.context == 1u);
@@ -170,7 +172,7 @@ fn add_run(here: Place, token: u32, is_carried: bool, sum: f32) {
     if is_carried {
         carried[here.chunk * params.channels + here.c] = sum;
     } else {
-        dwte[token * params.channels + here.c] += sum;
+        dwte[token * params.channels + here.c] += params.token_scale * sum;
     }
 }
 
@@ -195,7 +197,7 @@ fn add_carried(
     for (; next < params.rows && sorted[min(next, params.rows - 1u)].x == token; next += CHUNK) {
         sum += carried[next / CHUNK * params.channels + here.c];
     }
-    dwte[token * params.channels + here.c] += sum;
+    dwte[token * params.channels + here.c] += params.token_scale * sum;
 }
 
 // Grid: one invocation per element of dwpe; each sums over the batch.

@@ -1,9 +1,9 @@
 // Decoding: keys and values of past tokens are kept, so that a new token costs one row.
 //
-//     K[position] = k,  V[position] = v        p = softmax(q Kᵀ / √D) over 0..=position        out = p V
+//     K[position] = k,  V[position] = v        p = softmax(q Kᵀ / √D) over the last `window` keys up to position        out = p V
 //
-// qkv                      [T, 3C] of a prompt, [1, 3C] of a new token
-// key_cache, value_cache   [T, C]; rows after `position` may hold anything
+// qkv                      [T, (NH + 2 NKV) D] of a prompt, [1, (NH + 2 NKV) D] of a new token
+// key_cache, value_cache   [T, NKV D]; rows after `position` may hold anything. Query head h attends to head h / (NH / NKV)
 // scores                   [NH, T], scratch
 // out                      [1, C]
 // x, y                     [T, C], [1, C]
@@ -12,8 +12,14 @@
 struct Params {
     // T
     context: u32,
-    // C
+    // NH D
     channels: u32,
+    // NKV D
+    kv_channels: u32,
+    // NH / NKV
+    group_size: u32,
+    // At most T, which hides no key up to the token's own.
+    window: u32,
     // D
     head_dim: u32,
     // 1/√D
@@ -39,13 +45,13 @@ fn fill(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = linear_workgroup(workgroup, count) * WORKGROUP + lane;
-    let row = i / params.channels;
+    let row = i / params.kv_channels;
     if row > now.position || row >= params.context {
         return;
     }
-    let start = row * 3u * params.channels + i % params.channels;
-    key_cache[i] = Key(f32(qkv[start + params.channels]));
-    value_cache[i] = Value(f32(qkv[start + 2u * params.channels]));
+    let key = row * (params.channels + 2u * params.kv_channels) + params.channels + i % params.kv_channels;
+    key_cache[i] = Key(f32(qkv[key]));
+    value_cache[i] = Value(f32(qkv[key + params.kv_channels]));
 }
 
 // y = x[position]
@@ -101,27 +107,27 @@ fn load_value(at: u32, channel: u32) -> vec4<f32> {
     return v;
 }
 
-// The new token's row goes into the cache, and is read from qkv: no workgroup reads a row that another writes.
-fn append(head: u32, lane: u32) {
+// The new token's row goes into the cache, and is read from qkv: no workgroup reads a row that another writes. `first` is the head's first
+// channel in a row of the cache.
+fn append(first: u32, lane: u32) {
     for (var i = lane; i < params.head_dim; i += WORKGROUP) {
-        let channel = head * params.head_dim + i;
-        let to = now.position * params.channels + channel;
+        let channel = first + i;
+        let to = now.position * params.kv_channels + channel;
         key_cache[to] = Key(f32(qkv[params.channels + channel]));
-        value_cache[to] = Value(f32(qkv[2u * params.channels + channel]));
+        value_cache[to] = Value(f32(qkv[params.channels + params.kv_channels + channel]));
     }
 }
 
 // Sets this invocation's parts of q · k for the keys of a block.
-fn multiply_keys(head: u32, block: u32, keys: u32, lane: u32) {
-    let first = head * params.head_dim;
+fn multiply_keys(head: u32, first: u32, block: u32, keys: u32, lane: u32) {
     for (var channel = lane % LANES; channel < params.head_dim; channel += 4u * LANES) {
-        let q = load_qkv(first, channel);
+        let q = load_qkv(head * params.head_dim, channel);
         for (var i = lane / LANES; i < keys; i += TEAMS) {
             var k: vec4<f32>;
             if block + i == now.position {
                 k = load_qkv(params.channels + first, channel);
             } else {
-                k = load_key((block + i) * params.channels + first, channel);
+                k = load_key((block + i) * params.kv_channels + first, channel);
             }
             let slot = i * STRIDE + lane % LANES;
             // The first piece of 64 channels assigns.
@@ -169,15 +175,20 @@ fn attend(
     if head * params.head_dim >= params.channels {
         return;
     }
-    append(head, lane);
+    let first = head / params.group_size * params.head_dim;
+    // Of the heads that share a head of keys, one keeps them.
+    if head % params.group_size == 0u {
+        append(first, lane);
+    }
     let keys = now.position + 1u;
+    let first_key = keys - min(keys, params.window);
     let row = head * params.context;
 
     // Scores: 16 partial products of each key, added up by one invocation per key.
     var maximum = LOWEST;
-    for (var block = 0u; block < keys; block += BLOCK) {
+    for (var block = first_key; block < keys; block += BLOCK) {
         workgroupBarrier();
-        multiply_keys(head, block, min(BLOCK, keys - block), lane);
+        multiply_keys(head, first, block, min(BLOCK, keys - block), lane);
         workgroupBarrier();
         if lane < BLOCK && block + lane < keys {
             var score = 0.0;
@@ -194,7 +205,7 @@ fn attend(
     // Weights.
     storageBarrier();
     var total = 0.0;
-    for (var key = lane; key < keys; key += WORKGROUP) {
+    for (var key = first_key + lane; key < keys; key += WORKGROUP) {
         let weight = exp(scores[row + key] - maximum);
         scores[row + key] = weight;
         total += weight;
@@ -206,24 +217,24 @@ fn attend(
     // Values: 16 teams take every 16th key each.
     for (var piece = 0u; piece < params.head_dim; piece += 4u * LANES) {
         let channel = piece + lane % LANES;
-        let first = head * params.head_dim;
         var sum = vec4(0.0);
-        for (var key = lane / LANES; key < keys; key += TEAMS) {
+        for (var key = first_key + lane / LANES; key < keys; key += TEAMS) {
             var v: vec4<f32>;
             if key == now.position {
-                v = load_qkv(2u * params.channels + first, channel);
+                v = load_qkv(params.channels + params.kv_channels + first, channel);
             } else {
-                v = load_value(key * params.channels + first, channel);
+                v = load_value(key * params.kv_channels + first, channel);
             }
             sum += scores[row + key] * v;
         }
         add_up(sum, LANES, lane);
         if lane < LANES {
             let attended = parts[lane] * inverse;
-            if channel < params.head_dim { out[first + channel] = Out(attended.x); }
-            if channel + 16u < params.head_dim { out[first + channel + 16u] = Out(attended.y); }
-            if channel + 32u < params.head_dim { out[first + channel + 32u] = Out(attended.z); }
-            if channel + 48u < params.head_dim { out[first + channel + 48u] = Out(attended.w); }
+            let to = head * params.head_dim + channel;
+            if channel < params.head_dim { out[to] = Out(attended.x); }
+            if channel + 16u < params.head_dim { out[to + 16u] = Out(attended.y); }
+            if channel + 32u < params.head_dim { out[to + 32u] = Out(attended.z); }
+            if channel + 48u < params.head_dim { out[to + 48u] = Out(attended.w); }
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod cpu;
+pub mod embedding_space;
 pub mod engine;
 pub mod error;
 pub mod gpu;

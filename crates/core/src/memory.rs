@@ -31,8 +31,8 @@ impl Memory {
             program.tensors.iter().map(|t| Place { buffer: t.buffer, offset: t.offset, len: t.numel() }).collect();
         let buffers = program.buffers.iter().map(|&(len, _)| RefCell::new(AlignedVec::zeros(len))).collect();
         let memory = Self { places, buffers, pool };
-        for (tensor, values) in &program.constants {
-            memory.write(*tensor).copy_from_slice(values);
+        for constant in &program.constants {
+            memory.write(constant.tensor).copy_from_slice(&(constant.values)());
         }
         memory
     }

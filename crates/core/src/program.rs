@@ -187,6 +187,19 @@ pub(crate) struct RecordedParameter {
     pub offset: usize,
 }
 
+/// A tensor with the values that it has from the start. They are made when the program is loaded: until then nobody has checked that there
+/// is memory for them, and a program stays around.
+pub(crate) struct Constant {
+    pub tensor: Tensor,
+    pub values: Box<dyn Fn() -> Vec<f32> + Send>,
+}
+
+impl std::fmt::Debug for Constant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Constant").field("tensor", &self.tensor).finish_non_exhaustive()
+    }
+}
+
 /// Which fields the arenas have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Training {
@@ -207,8 +220,7 @@ pub struct Program {
     /// Length in elements and element type of each buffer.
     pub(crate) buffers: Vec<(usize, DType)>,
     pub(crate) parameters: Vec<RecordedParameter>,
-    /// Values that tensors have from the start.
-    pub(crate) constants: Vec<(Tensor, Vec<f32>)>,
+    pub(crate) constants: Vec<Constant>,
     passes: [Vec<Box<dyn Op>>; PASSES],
     training: Training,
     activations: DType,
@@ -324,17 +336,17 @@ impl Program {
         self.tensor_of(DType::F32, name, shape)
     }
 
-    /// A tensor that holds these values once loaded, row-major, and that no op writes: made on first use.
+    /// A tensor that holds these values, row-major, whenever the program is loaded, and that no op writes: made on first use.
     ///
-    /// # Panics
-    /// When there are not as many values as the shape has places.
-    pub fn constant(&mut self, name: &str, shape: &[usize], values: impl FnOnce() -> Vec<f32>) -> Tensor {
-        self.find(name).unwrap_or_else(|| {
-            let (tensor, values) = (self.tensor(name, shape), values());
-            assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
-            self.constants.push((tensor, values));
+    /// Loading panics when there are not as many values as the shape has places.
+    pub fn constant(&mut self, name: &str, shape: &[usize], values: impl Fn() -> Vec<f32> + Send + 'static) -> Tensor {
+        let tensor = self.find(name).unwrap_or_else(|| {
+            let tensor = self.tensor(name, shape);
+            self.constants.push(Constant { tensor, values: Box::new(values) });
             tensor
-        })
+        });
+        assert_eq!(self.shape(tensor), shape, "constant {name} has two shapes");
+        tensor
     }
 
     /// [`Self::tensor`] with a choice of how a GPU stores it.

@@ -28,6 +28,9 @@ impl Site {
     /// Dropout after the embedding.
     pub const EMBEDDING_DROPOUT: Self = Self(5);
 
+    /// The shuffled tables that similarities of tokens are compared with.
+    pub const EMBEDDING_SHUFFLE: Self = Self(6);
+
     /// Initial values of a named parameter: independent of what other parameters there are (FNV-1a of the name).
     pub fn parameter(name: &str) -> Self {
         let hash = name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));

@@ -13,7 +13,7 @@ use inkling_core::nn::{Graph, Recording};
 use inkling_core::ops::adamw::Constants;
 use inkling_core::program::{DType, Field, Pass, Training};
 use inkling_core::step::Step;
-use inkling_core::{Architecture, Engine, HostTensor, ModelConfig, Weights};
+use inkling_core::{Architecture, Engine, HostTensor, ModelConfig, PositionEmbedding, Weights};
 use safetensors::{Dtype, SafeTensors};
 
 /// A fixture, loaded.
@@ -155,17 +155,18 @@ fn ten_adamw_steps_equal_pytorchs() {
         }
         fixture.check("losses", &losses, 5e-6);
         fixture.check("grad_norms", &norms, 1e-5);
+        let config = &fixture.config;
+        // The key's bias shifts all scores of a query alike, unless something is done to keys after it. It has no gradient but
+        // rounding noise, which Adam turns into steps; nothing depends on it.
+        let idle = config.position_embedding_type != PositionEmbedding::Rope && !config.qk_norm;
+        let keys = config.n_embd..config.n_embd + config.n_kv_head * config.head_dim();
         for (name, value) in wait(engine.save(Field::Value)).unwrap() {
             let what = format!("after.{name}");
-            if !name.ends_with("c_attn.bias") {
-                fixture.check(&what, &value.data, 2e-4);
-                continue;
-            }
-            // The key's bias has no gradient but rounding noise, which Adam turns into steps; nothing depends on it.
             let want = &fixture.expected[&what].data;
-            let third = want.len() / 3;
-            for i in (0..third).chain(2 * third..3 * third) {
-                assert!((value.data[i] - want[i]).abs() <= 2e-4, "{}: {what}[{i}]", fixture.name);
+            for i in (0..want.len()).filter(|i| !(idle && name.ends_with("c_attn.bias") && keys.contains(i))) {
+                let (got, want) = (value.data[i], want[i]);
+                let error = (got - want).abs();
+                assert!(error <= 2e-4 * want.abs().max(1.0), "{}: {what}[{i}] is {got}, not {want}", fixture.name);
             }
         }
     }

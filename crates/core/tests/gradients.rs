@@ -8,7 +8,10 @@
 //!
 //! The error is relative to the size that the derivative can have, `|∂L/∂x| |v|`, which is the derivative itself in the gradient's own direction.
 
-use inkling_core::config::{Activation, Architecture};
+#[path = "common/variants.rs"]
+mod variants;
+
+use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::cpu::gemm::Beta;
 use inkling_core::nn::Recording;
@@ -17,14 +20,17 @@ use inkling_core::ops::activation::Pointwise;
 use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
 use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward, MeanLoss};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
-use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
 use inkling_core::ops::head::{Head, HeadBackward};
 use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward};
 use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
+use inkling_core::ops::rope::{Direction, Rope, table};
+use inkling_core::ops::swiglu::{Swiglu, SwigluBackward};
 use inkling_core::program::{DType, Field, Pass, Program, Tensor, Training};
 use inkling_core::rng::{Site, Stream};
 use inkling_core::step::{Mode, Step};
 use inkling_core::{Engine, ModelConfig};
+use variants::variants;
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
@@ -140,7 +146,7 @@ fn layernorm() {
                 weight,
                 dx,
                 beta: Beta::Accumulate,
-                dweight,
+                dweight: Some(dweight),
                 dbias: Some(dbias),
                 partials,
             },
@@ -240,28 +246,44 @@ fn the_two_layers_around_each_activation() {
     }
 }
 
+fn check_attention(heads: Heads) {
+    let Heads { batch, context, .. } = heads;
+    for dropout in [0.0, 0.3] {
+        let mut p = program();
+        let rows = batch * context;
+        let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, heads.qkv_channels()]);
+        let (out, dout) = pair(&mut p, "out", &[rows, heads.channels()]);
+        let lse = p.tensor("lse", &[batch, heads.heads, context]);
+        p.push(Pass::Forward, Attention { qkv, out, lse, heads, dropout: site(dropout) });
+        p.push(Pass::Backward, AttentionBackward { dout, qkv, out, lse, dqkv, heads, dropout: site(dropout) });
+        OpCase {
+            name: format!("attention {heads:?} dropout {dropout}"),
+            program: p,
+            inputs: vec![(qkv, dqkv)],
+            output: out,
+            doutput: Some(dout),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
+}
+
 #[test]
 fn attention() {
     for (batch, context, heads, head_dim) in [(1, 1, 1, 3), (2, 5, 3, 4), (1, 65, 2, 8), (2, 130, 1, 17)] {
-        for dropout in [0.0, 0.3] {
-            let mut p = program();
-            let heads = Heads { batch, context, heads, kv_heads: heads, head_dim, window: None };
-            let (rows, channels) = (batch * context, heads.channels());
-            let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, 3 * channels]);
-            let (out, dout) = pair(&mut p, "out", &[rows, channels]);
-            let lse = p.tensor("lse", &[batch, heads.heads, context]);
-            p.push(Pass::Forward, Attention { qkv, out, lse, heads, dropout: site(dropout) });
-            p.push(Pass::Backward, AttentionBackward { dout, qkv, out, lse, dqkv, heads, dropout: site(dropout) });
-            OpCase {
-                name: format!("attention {heads:?} dropout {dropout}"),
-                program: p,
-                inputs: vec![(qkv, dqkv)],
-                output: out,
-                doutput: Some(dout),
-                constants: Vec::new(),
-                ids: Vec::new(),
-            }
-            .check();
+        check_attention(Heads { batch, context, heads, kv_heads: heads, head_dim, window: None });
+    }
+}
+
+#[test]
+fn attention_with_shared_keys_and_windows() {
+    for (heads, kv_heads) in [(2, 1), (3, 3), (6, 3), (3, 1)] {
+        // Of 70 and 150 queries the last blocks begin at 64 and 128. A window of 1 leaves queries and keys no gradient.
+        for (context, window) in
+            [(70, None), (9, Some(1)), (70, Some(2)), (150, Some(64)), (150, Some(91)), (9, Some(99))]
+        {
+            check_attention(Heads { batch: 2, context, heads, kv_heads, head_dim: 4, window });
         }
     }
 }
@@ -300,6 +322,81 @@ fn embedding_with_dropout() {
         ids: vec![(tokens, vec![0, 1, 1, 4, 2, 2, 2, 0])],
     }
     .check();
+}
+
+#[test]
+fn embedding_times_a_factor_on_fixed_positions() {
+    let mut p = program();
+    let (channels, context, scale) = (7, 4, 2.65);
+    let (wte, dwte) = pair(&mut p, "wte", &[5, channels]);
+    let wpe = p.constant("wpe", &[9, channels], move || sinusoids(9, channels));
+    let (x, dx) = pair(&mut p, "x", &[8, channels]);
+    let tokens = p.tensor("tokens", &[8]);
+    let (tables, dtables) = (Tables { wte, wpe: Some(wpe) }, Tables { wte: dwte, wpe: None });
+    p.push(Pass::Forward, Embedding { tokens, tables, x, channels, scale, context, dropout: site(0.2) });
+    p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, scale, context, dropout: site(0.2) });
+    OpCase {
+        name: "embedding times a factor".into(),
+        program: p,
+        inputs: vec![(wte, dwte)],
+        output: x,
+        doutput: Some(dx),
+        constants: Vec::new(),
+        ids: vec![(tokens, vec![0, 1, 1, 4, 2, 2, 2, 0])],
+    }
+    .check();
+}
+
+/// It works in place: a matrix product before it and none after it keeps input and output apart.
+#[test]
+fn rope() {
+    for (batch, context, heads, kv_heads, head_dim) in [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 9, 3, 1, 38)] {
+        let mut p = program();
+        let heads = Heads { batch, context, heads, kv_heads, head_dim, window: None };
+        let (rows, channels) = (batch * context, heads.qkv_channels());
+        let sizes = Sizes { rows, outputs: channels, inputs: 3 };
+        let (x, dx) = pair(&mut p, "x", &[rows, 3]);
+        let (weight, dweight) = pair(&mut p, "weight", &[channels, 3]);
+        let (qkv, dqkv) = pair(&mut p, "qkv", &[rows, channels]);
+        let angles = p.constant("rope", &[20, head_dim], move || table(20, head_dim, 100.0));
+        let rope = |qkv, direction| Rope { qkv, table: angles, heads, direction };
+        p.push(Pass::Forward, Linear { x, weight, bias: None, y: qkv, epilogue: Epilogue::None, sizes });
+        p.push(Pass::Forward, rope(qkv, Direction::Forward));
+        p.push(Pass::Backward, rope(dqkv, Direction::Backward));
+        p.push(Pass::Backward, LinearBackwardWeight { dy: dqkv, x, dweight, dbias: None, sizes });
+        p.push(Pass::Backward, LinearBackwardInput { dy: dqkv, weight, dx, slope: None, sizes });
+        OpCase {
+            name: format!("rope {heads:?}"),
+            program: p,
+            inputs: vec![(x, dx), (weight, dweight)],
+            output: qkv,
+            doutput: Some(dqkv),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
+}
+
+#[test]
+fn swiglu() {
+    for (rows, width) in [(1, 1), (3, 17), (70, 3), (2, 64)] {
+        let mut p = program();
+        let (pre, dpre) = pair(&mut p, "pre", &[rows, 2 * width]);
+        let (hidden, dhidden) = pair(&mut p, "hidden", &[rows, width]);
+        p.push(Pass::Forward, Swiglu { pre, hidden, width });
+        p.push(Pass::Backward, SwigluBackward { dhidden, pre, dpre, width });
+        OpCase {
+            name: format!("swiglu [{rows}, {width}]"),
+            program: p,
+            inputs: vec![(pre, dpre)],
+            output: hidden,
+            doutput: Some(dhidden),
+            constants: Vec::new(),
+            ids: Vec::new(),
+        }
+        .check();
+    }
 }
 
 #[test]
@@ -408,23 +505,17 @@ fn whole_models() {
         n_positions: 9,
         n_embd: 12,
         n_layer: 2,
-        n_head: 3,
-        n_kv_head: 3,
+        n_head: 6,
+        n_kv_head: 6,
         n_inner: 20,
         ..ModelConfig::default()
     };
     check_model(&base, 3, 9);
     check_model(&base, 2, 5);
     check_model(&ModelConfig { dropout: 0.3, ..base.clone() }, 3, 9);
-    check_model(
-        &ModelConfig {
-            activation_function: Activation::Gelu,
-            tie_word_embeddings: false,
-            lm_head_bias: true,
-            ..base.clone()
-        },
-        3,
-        9,
-    );
+    for (name, config) in variants(&base) {
+        println!("{name}");
+        check_model(&config, 2, 9);
+    }
     check_model(&ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..base }, 2, 7);
 }

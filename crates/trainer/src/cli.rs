@@ -10,6 +10,7 @@ Examples:
   trainer sample                                  let it write
   trainer train --preset small --data poems.txt   another model, another text
   trainer inspect --preset medium                 what a model consists of, and what it costs
+  trainer compare runs/tiny runs/small            how runs differ: settings, losses, curves
   trainer bench --ops                             how fast this machine is, and at what
 
 Every command explains itself: trainer COMMAND --help
@@ -50,6 +51,10 @@ pub enum Command {
     Eval(commands::eval::Arguments),
     /// Show a model's parameters, memory and operations
     Inspect(Box<commands::inspect::Arguments>),
+    /// Compare runs: their settings, their losses and their curves
+    Compare(commands::compare::Arguments),
+    /// List the presets with what each costs and why it is there
+    Presets(commands::presets::Arguments),
     /// Measure how fast this machine trains and samples
     Bench(Box<commands::bench::Arguments>),
     /// Corpora: fetch one into the cache

@@ -1,9 +1,11 @@
 //! One file per command: its arguments and what it does with them.
 
 pub mod bench;
+pub mod compare;
 pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod presets;
 pub mod sample;
 pub mod train;

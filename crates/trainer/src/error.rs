@@ -127,6 +127,22 @@ pub enum Error {
         hint: String,
     },
 
+    /// `inspect --neighbors` or `--analogy` of a preset.
+    #[error("the preset {preset} is not trained: its token table holds random numbers, and similar ones mean nothing")]
+    Untrained {
+        /// The preset's name.
+        preset: &'static str,
+    },
+
+    /// What was given as one token and is none, or several.
+    #[error("cannot take {given:?} as a token: {problem}")]
+    Token {
+        /// The argument.
+        given: String,
+        /// What it is instead.
+        problem: String,
+    },
+
     /// An `--adapter` that cannot be had.
     #[error("cannot use the adapter {wanted}: {problem}")]
     Adapter {
@@ -239,6 +255,17 @@ pub enum Error {
         kept: &'static str,
     },
 
+    /// A folder that cannot be compared with runs.
+    #[error("cannot compare {}: {problem}", path.display())]
+    Compare {
+        /// What was given.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// A metrics file with a line that no run wrote.
     #[error("{} line {line} is not a metrics record: {problem}", path.display())]
     Metrics {
@@ -290,6 +317,8 @@ impl Error {
             | Error::RunExists { .. }
             | Error::NotARun { .. }
             | Error::Setting { .. }
+            | Error::Untrained { .. }
+            | Error::Token { .. }
             | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
             | Error::ResumePrecision { .. }
@@ -297,6 +326,7 @@ impl Error {
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::NoCheckpoint { .. }
+            | Error::Compare { .. }
             | Error::Metrics { .. }
             | Error::Core(
                 Core::Config(_)
@@ -327,6 +357,8 @@ impl Error {
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
             Error::Setting { .. } => "setting",
+            Error::Untrained { .. } => "untrained",
+            Error::Token { .. } => "token",
             Error::Adapter { .. }
             | Error::Core(Core::Gpu(
                 GpuError::NoAdapter(_) | GpuError::NoDevice { .. } | GpuError::Limit { .. } | GpuError::Feature { .. },
@@ -354,6 +386,7 @@ impl Error {
             Error::NoCheckpoint { .. } => "no_checkpoint",
             Error::NotFinite { .. } => "not_finite",
             Error::Save { .. } => "save",
+            Error::Compare { .. } => "compare",
             Error::Metrics { .. } => "metrics",
             Error::Interrupted { .. } => "interrupted",
             Error::Signals(_) => "signals",
@@ -369,6 +402,7 @@ impl Error {
             | Error::NoCheckpoint { hint, .. }
             | Error::Setting { hint, .. }
             | Error::Adapter { hint, .. }
+            | Error::Compare { hint, .. }
             | Error::Checkpoint { hint, .. } => Some(hint.clone()),
             Error::GpuLost { saved, precision, .. } => Some(match saved {
                 Some(path) => {
@@ -383,6 +417,13 @@ impl Error {
                 None => "look for a newer driver, or train with --device cpu".into(),
             }),
             Error::Core(inkling_core::Error::Gpu(GpuError::Lost(_))) => Some("try again, or pass --device cpu".into()),
+            Error::Untrained { preset } => Some(format!(
+                "train it with `{}`, then look at the run with --model PATH",
+                command_line(&format!("train --preset {preset}"))
+            )),
+            Error::Token { .. } => {
+                Some("give a text of exactly one token, or an id such as '#17' (quoted: # begins a shell's comment)".into())
+            }
             Error::ResumeSetting { .. } => Some(
                 "only --steps, --precision, --device, --adapter, --threads and the place of the text (--data) may differ; for \
                  other settings start another run with --out PATH"

@@ -62,9 +62,10 @@ pub fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
-/// Floating-point operations: `5.21 MFLOP`.
+/// Floating-point operations: `5.21 MFLOP`; none are `0 FLOP`.
 pub fn flops(n: f64) -> String {
     let (value, unit) = match n {
+        0.0 => return "0 FLOP".into(),
         ..1e6 => (n / 1e3, "kFLOP"),
         ..1e9 => (n / 1e6, "MFLOP"),
         ..1e12 => (n / 1e9, "GFLOP"),
@@ -97,6 +98,44 @@ pub fn command_line(arguments: &str) -> String {
 pub fn fields(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
+/// At most `most` characters, the rest of the text an ellipsis.
+pub fn cut_end(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.into();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// At most `most` characters, with an ellipsis in the middle: names of runs differ at their ends.
+pub fn cut_middle(text: &str, most: usize) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    if characters.len() <= most {
+        return text.into();
+    }
+    let (head, tail) = (most / 2, most - most / 2 - 1);
+    characters[..head].iter().chain(&['…']).chain(&characters[characters.len() - tail..]).collect()
+}
+
+/// Columns that paragraphs are wrapped to: those of the narrowest terminal in use.
+pub const WIDTH: usize = 80;
+
+/// Words in lines of at most `width` columns that begin with `indent`; a word that is longer has a line of its own.
+pub fn paragraph(text: &str, indent: &str, width: usize) -> String {
+    let columns = |text: &str| text.chars().count();
+    let mut lines = vec![indent.to_owned()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line == indent {
+            *line += word;
+        } else if columns(line) + 1 + columns(word) <= width {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(format!("{indent}{word}"));
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// How a column of a [`table`] is aligned.
@@ -200,7 +239,13 @@ mod tests {
 
     #[test]
     fn floating_point_operations_have_a_unit() {
-        for (n, text) in [(450.0, "0.45 kFLOP"), (5.21e6, "5.21 MFLOP"), (6.8e7, "68.00 MFLOP"), (3e12, "3.00 TFLOP")] {
+        for (n, text) in [
+            (0.0, "0 FLOP"),
+            (450.0, "0.45 kFLOP"),
+            (5.21e6, "5.21 MFLOP"),
+            (6.8e7, "68.00 MFLOP"),
+            (3e12, "3.00 TFLOP"),
+        ] {
             assert_eq!(flops(n), text);
         }
     }
@@ -208,6 +253,19 @@ mod tests {
     #[test]
     fn fields_have_their_values_in_one_column() {
         assert_eq!(fields(&[("loss", "1.9".into()), ("tokens", "7".into())]), "loss    1.9\ntokens  7\n");
+    }
+
+    #[test]
+    fn long_names_are_cut_at_the_end_or_in_the_middle() {
+        assert_eq!((cut_end("äbcdef", 6), cut_end("äbcdef", 4)), ("äbcdef".into(), "äbc…".into()));
+        assert_eq!((cut_middle("äbcdefg", 7), cut_middle("äbcdefg", 6)), ("äbcdefg".into(), "äbc…fg".into()));
+    }
+
+    #[test]
+    fn paragraphs_break_between_words_at_the_width() {
+        assert_eq!(paragraph("one two three", "  ", 9), "  one two\n  three\n");
+        assert_eq!(paragraph("one two three", "  ", 8), "  one\n  two\n  three\n");
+        assert_eq!(paragraph("a verylongword b", "", 5), "a\nverylongword\nb\n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod continuation;
 mod corpus;
+mod costs;
 mod device;
 mod error;
 mod format;
@@ -51,6 +52,8 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Sample(arguments) => commands::sample::run(&arguments, terminal).await,
         Command::Eval(arguments) => commands::eval::run(&arguments, terminal).await,
         Command::Inspect(arguments) => commands::inspect::run(&arguments, terminal),
+        Command::Compare(arguments) => commands::compare::run(&arguments, terminal),
+        Command::Presets(arguments) => commands::presets::run(&arguments, terminal),
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
         Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,

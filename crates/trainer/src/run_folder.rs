@@ -58,7 +58,8 @@ pub enum Existing {
     Overwrite,
 }
 
-const METRICS: &str = "metrics.jsonl";
+/// The log's file name.
+pub const METRICS: &str = "metrics.jsonl";
 const LOSS_PLOT: &str = "loss.svg";
 const LOCK: &str = "run.lock";
 
@@ -176,7 +177,7 @@ impl RunFolder {
 }
 
 /// The run's name: the last part of its path, also of `.` and `runs/..`.
-fn name_of(path: &Path) -> String {
+pub fn name_of(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.into());
     whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()
 }

@@ -94,6 +94,13 @@ pub fn apply(preset: &Preset, assignments: &[Assignment]) -> Result<(ModelConfig
     Ok((model, train))
 }
 
+/// A configuration as JSON files have it: a float32 has the digits that tell it from its neighbours, not those of its nearest
+/// float64.
+pub fn as_written(configuration: &impl serde::Serialize) -> Value {
+    let json = serde_json::to_string(configuration).expect("a configuration is plain data");
+    serde_json::from_str(&json).expect("it was just written")
+}
+
 /// A configuration that is being changed field by field.
 struct Draft<T> {
     config: T,

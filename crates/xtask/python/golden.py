@@ -4,8 +4,8 @@
 
 writes, for each configuration, `OUT/<name>/`
 
-    config.json             GPT-2's as `transformers` saves it, or `{"model_type": "inkling", ...}`
-    model.safetensors       the start: GPT-2's names with Conv1D's [in, out], or Inkling's with [out, in]
+    config.json             GPT-2's or Llama's as `transformers` saves it, or `{"model_type": "inkling", ...}`
+    model.safetensors       the start: GPT-2's names with Conv1D's [in, out], Llama's, or Inkling's with [out, in]
     expected.safetensors    what must come out, see below
 
 All expected values are computed in float64 and stored as float32, under Inkling's names and in [out, in] layout:
@@ -45,6 +45,7 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
+import llama
 from gpt import Bigram, Config, Gpt, decay_groups
 
 STEPS = 10
@@ -53,7 +54,15 @@ BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.1
 MAX_NORM = 1.0
 
-# name: (configuration, batch size, who is the oracle)
+LLAMA = dict(
+    position_embedding_type="rope",
+    normalization="rmsnorm",
+    activation_function="swiglu",
+    bias=False,
+)
+
+# name: (configuration, batch size, who is the oracle). Of the Llama family our own module is, being all float64, and the model of
+# `transformers` must agree with it; one is saved as `transformers` does.
 CASES = {
     "gpt2-tanh": (Config(11, 8, 16, 2, 2, 64), 3, "transformers"),
     "gpt2-relu": (Config(11, 8, 16, 2, 2, 64, activation_function="relu"), 3, "transformers"),
@@ -77,12 +86,36 @@ CASES = {
     # Vector widths and tails: D = 32, one token past 32, F = 100.
     "wide": (Config(29, 33, 96, 1, 3, 100), 2, "transformers"),
     "bigram": (Config(9, n_positions=8, architecture="bigram", tie_word_embeddings=False), 3, "own"),
+    "llama": (Config(13, 9, 24, 2, 4, 40, n_kv_head=2, tie_word_embeddings=False, **LLAMA), 2, "llama"),
+    "mistral": (Config(11, 12, 16, 2, 4, 20, n_kv_head=1, sliding_window=3, rope_theta=100.0, **LLAMA), 2, "mistral"),
+    "qwen3": (Config(11, 8, 24, 2, 2, 33, qk_norm=True, layer_norm_epsilon=1e-3, **LLAMA), 2, "qwen3"),
+    "sinusoidal": (Config(11, 9, 15, 2, 3, 20, position_embedding_type="sinusoidal", bias=False), 2, "own"),
+    # A window past the end of a tile of 64 queries, keys shared by three, odd head size.
+    "window": (Config(17, 70, 30, 1, 6, 40, n_kv_head=2, sliding_window=66, activation_function="gelu"), 1, "own"),
+    # One gain for heads of 5, biases beside a gate, rms without rope.
+    "mixed": (
+        Config(
+            10,
+            7,
+            20,
+            2,
+            4,
+            9,
+            n_kv_head=2,
+            normalization="rmsnorm",
+            activation_function="swiglu",
+            qk_norm=True,
+            lm_head_bias=True,
+        ),
+        3,
+        "own",
+    ),
 }
 
 
 def build(config: Config, oracle: str) -> nn.Module:
     """The oracle's module, its weights not yet drawn."""
-    if oracle == "own":
+    if oracle != "transformers":
         return (Bigram if config.architecture == "bigram" else Gpt)(config)
     return GPT2LMHeadModel(
         GPT2Config(
@@ -113,8 +146,7 @@ def draw(model: nn.Module, config: Config, generator: torch.Generator) -> None:
             if p.dim() >= 2:
                 p.normal_(0.0, std, generator=generator)
             else:
-                is_gain = ".ln_" in f".{name}" and name.endswith(".weight")
-                p.normal_(1.0 if is_gain else 0.0, 0.2, generator=generator)
+                p.normal_(1.0 if name.endswith(".weight") else 0.0, 0.2, generator=generator)
 
 
 def inkling(name: str, tensor: Tensor) -> tuple[str, Tensor]:
@@ -191,8 +223,9 @@ def write_case(folder: Path, config: Config, batch: int, oracle: str, seed: int)
     draw(model, config, generator)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if oracle == "transformers":
-        model.save_pretrained(folder)
+    theirs = llama.check(oracle, config, model, tokens) if oracle in llama.FAMILY else model
+    if oracle in ("transformers", "llama"):
+        theirs.save_pretrained(folder)
         (folder / "generation_config.json").unlink(missing_ok=True)
     else:
         (folder / "config.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")

@@ -81,6 +81,8 @@ pub struct PackedMat<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
+    /// Floats from panel to panel.
+    length: usize,
 }
 
 impl<'a> PackedMat<'a> {
@@ -92,7 +94,26 @@ impl<'a> PackedMat<'a> {
         for (panel, out) in scratch.chunks_exact_mut(length).take(b.cols.div_ceil(nr)).enumerate() {
             pack_panel(b, 0..b.rows, panel * nr, &mut out[..b.rows * nr]);
         }
-        Self { data: &scratch[..b.cols.div_ceil(nr) * length], rows: b.rows, cols: b.cols }
+        Self { data: &scratch[..b.cols.div_ceil(nr) * length], rows: b.rows, cols: b.cols, length }
+    }
+
+    /// The first column of the panel that holds a column.
+    pub fn panel_start(column: usize) -> usize {
+        column / panel_width() * panel_width()
+    }
+
+    /// The matrix from a row and a column on, without packing it again.
+    ///
+    /// # Panics
+    /// When they are beyond the last, or no panel begins at the column.
+    pub fn part(self, row: usize, column: usize) -> Self {
+        let nr = panel_width();
+        assert!(
+            row <= self.rows && column <= self.cols && column.is_multiple_of(nr),
+            "[{row}.., {column}..]: {self:?}"
+        );
+        let start = column / nr * self.length + row * nr;
+        Self { data: &self.data[start..], rows: self.rows - row, cols: self.cols - column, ..self }
     }
 }
 
@@ -188,7 +209,7 @@ pub fn gemm<const N: usize>(
         packed.grow(panels * length);
         let packed = &mut packed[..panels * length];
         pool.pieces([(packed, length)], |panel, [out]| pack_panel(b, 0..k, panel * nr, &mut out[..k * nr]));
-        let packed = PackedMat { data: packed, rows: k, cols: n };
+        let packed = PackedMat { data: packed, rows: k, cols: n, length };
         pool.rows(outputs, ROW_BLOCK.min(pool.share(m, 1).next_multiple_of(8)), |range, blocks| {
             block_packed(a.row_range(range.clone()), packed, beta, blocks[0], n, n);
             epilogue(range, blocks);
@@ -271,7 +292,7 @@ fn block_packed_imp<S: Simd>(s: S, a: Mat<'_>, b: PackedMat<'_>, beta: Beta, c: 
     for k in k_blocks(a.cols) {
         let lhs = Lhs::in_place(a, &k);
         for (panel, j) in (0..n).step_by(nr).enumerate() {
-            let start = panel * b.rows * nr;
+            let start = panel * b.length;
             let panel = &b.data[start + k.start * nr..start + k.end * nr];
             tiles::<S, false>(s, lhs, k.len(), panel, beta_of(&k, beta), &mut c[j..], stride, nr.min(n - j));
         }

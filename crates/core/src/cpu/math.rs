@@ -43,6 +43,17 @@ pub fn gelu_new<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     (y, s.mul_add(s.mul(y, s.mul(e, sigma)), two_du, sigma))
 }
 
+/// `x σ(x)` and its derivative, `σ (1 + x (1 - σ)) = σ + x · σ(1 - σ)`: they share the exponential and the division.
+#[inline(always)]
+pub fn silu<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+    let one = s.splat(1.0);
+    let e = exp(s, s.sub(s.splat(0.0), x));
+    let sigma = s.div(one, s.add(one, e));
+    let y = s.mul(x, sigma);
+    // 1 - σ = e σ, without the cancellation.
+    (y, s.mul_add(y, s.mul(e, sigma), sigma))
+}
+
 /// `max(x, 0)` and its derivative, 0 or 1 (0 at 0, as in PyTorch).
 #[inline(always)]
 pub fn relu<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
@@ -122,6 +133,8 @@ mod tests {
     unary!(gelu_new_grads, gelu_new_grads_imp, |s, x| gelu_new(s, x).1);
     unary!(gelus, gelus_imp, |s, x| gelu(s, x));
     unary!(gelu_grads, gelu_grads_imp, |s, x| gelu_grad(s, x));
+    unary!(silus, silus_imp, |s, x| silu(s, x).0);
+    unary!(silu_grads, silu_grads_imp, |s, x| silu(s, x).1);
     unary!(relus, relus_imp, |s, x| relu(s, x).0);
     unary!(relu_slopes, relu_slopes_imp, |s, x| relu(s, x).1);
 
@@ -143,6 +156,10 @@ mod tests {
 
     fn gelu_exact(x: f64) -> f64 {
         0.5 * x * libm::erfc(-x / 2f64.sqrt())
+    }
+
+    fn silu_exact(x: f64) -> f64 {
+        x / (1.0 + (-x).exp())
     }
 
     #[test]
@@ -184,5 +201,20 @@ mod tests {
     fn gelu_gradients_match_central_differences() {
         check(gelu_new_grads, |x| (gelu_new_exact(x + 1e-5) - gelu_new_exact(x - 1e-5)) / 2e-5, 8.0, 6e-7, 0.0);
         check(gelu_grads, |x| (gelu_exact(x + 1e-5) - gelu_exact(x - 1e-5)) / 2e-5, 8.0, 6e-7, 0.0);
+    }
+
+    #[test]
+    fn silu_and_its_derivative_match_their_definitions() {
+        // Beyond -87 the exponential is bounded: of -88 e^-88 and less nobody asks more digits.
+        check(silus, silu_exact, 86.0, 0.0, 5e-7);
+        let derivative = |x: f64| {
+            let sigma = 1.0 / (1.0 + (-x).exp());
+            sigma * (1.0 + x * (1.0 - sigma))
+        };
+        check(silu_grads, derivative, 86.0, 2e-7, 0.0);
+        let mut y = [0.0; 5];
+        silus(&[f32::NAN, f32::INFINITY, 1e4, 0.0, -1e4], &mut y);
+        assert!(y[0].is_nan() && y[4].abs() < 1e-33, "{y:?}");
+        assert_eq!(y[1..4], [f32::INFINITY, 1e4, 0.0]);
     }
 }

@@ -96,8 +96,8 @@ impl Gpu {
             submits: Cell::new(0),
             program,
         };
-        for (tensor, values) in &loaded.program.constants {
-            loaded.write(*tensor, bytemuck::cast_slice(values));
+        for constant in &loaded.program.constants {
+            loaded.write(constant.tensor, bytemuck::cast_slice(&(constant.values)()));
         }
         Ok(loaded)
     }

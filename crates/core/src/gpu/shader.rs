@@ -59,16 +59,20 @@ shaders! {
     HISTORY = "history";
     /// Decoding attention and its cache.
     KV_CACHE = "kv_cache";
-    /// Layer normalisation, forward and backward.
-    LAYERNORM = "layernorm";
     /// The matrix product in its three layouts.
     LINEAR = "linear";
     /// The matrix-vector product of decoding.
     MATVEC = "matvec";
+    /// Layer norm, RMS norm, query and key norm, forward and backward.
+    NORM = "norm";
     /// The float16 copies, codes and scales that decoding reads.
     QUANTIZE = "quantize";
+    /// Rotary position embedding, either way.
+    ROPE = "rope";
     /// Drawing a token.
     SAMPLE = "sample";
+    /// The gated unit, forward and backward.
+    SWIGLU = "swiglu";
 }
 
 /// What the shaders share: the step, randomness, the activations.

@@ -5,8 +5,8 @@ use crate::config::{ModelConfig, PositionEmbedding};
 use crate::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads};
 use crate::ops::dropout::DropoutSite;
 use crate::ops::kv_cache::{DecodeAttention, FillCache, KvCache};
-use crate::ops::layernorm::ROWS_PER_PARTIAL;
 use crate::ops::linear::Epilogue;
+use crate::ops::norm::ROWS_PER_PARTIAL;
 use crate::ops::qk_norm::{QkNorm, QkNormBackward};
 use crate::ops::rope::{self, Direction, Rope};
 use crate::program::{Parameter, Pass, Precision, Program, Tensor};
@@ -67,7 +67,8 @@ impl SelfAttention {
         let (positions, head_dim) = (config.n_positions, config.head_dim());
         let rope = match config.position_embedding_type {
             PositionEmbedding::Rope => {
-                let table = || rope::table(positions, head_dim, config.rope_theta);
+                let theta = config.rope_theta;
+                let table = move || rope::table(positions, head_dim, theta);
                 Some(p.constant("rope", &[positions, head_dim], table))
             }
             PositionEmbedding::Learned | PositionEmbedding::Sinusoidal => None,
@@ -165,8 +166,8 @@ impl SelfAttention {
         if let (Some(Gains { query, key, .. }), Some(Normed { x, stats })) = (self.qk_norm, saved.normed) {
             let draw = p.shared_activation("d.attn.qkv_raw", &[rows, channels]);
             let blocks = rows.div_ceil(ROWS_PER_PARTIAL);
-            let partials = p.shared("qk_norm.partials", &[blocks, 2, heads.head_dim]);
-            let (q_weight, k_weight, dq_weight, dk_weight) = (query.value, key.value, query.grad, key.grad);
+            let partials = p.shared("qk_norm.partials", &[blocks, heads.heads + heads.kv_heads, heads.head_dim]);
+            let (q_weight, k_weight, dq_weight, dk_weight) = (query.value, key.value, Some(query.grad), Some(key.grad));
             p.push(
                 pass,
                 QkNormBackward {

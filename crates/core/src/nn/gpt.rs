@@ -141,7 +141,7 @@ impl Gpt {
                 (Some(wpe.value), Some(wpe.grad), 1.0)
             }
             PositionEmbedding::Sinusoidal => {
-                let table = p.constant("wpe", &[positions, channels], || sinusoids(positions, channels));
+                let table = p.constant("wpe", &[positions, channels], move || sinusoids(positions, channels));
                 (Some(table), None, (channels as f32).sqrt())
             }
             PositionEmbedding::Rope => (None, None, 1.0),

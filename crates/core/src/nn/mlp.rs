@@ -59,8 +59,9 @@ impl Mlp {
             }
             Between::Swiglu => {
                 let pre = self.c_fc.forward(p, pass, &format!("{name}.mlp.pre"), x, Epilogue::None);
-                let hidden = p.shared_activation(&hidden, &[rows, self.c_fc.outputs(p) / 2]);
-                p.push(pass, Swiglu { pre, hidden });
+                let width = self.c_fc.outputs(p) / 2;
+                let hidden = p.shared_activation(&hidden, &[rows, width]);
+                p.push(pass, Swiglu { pre, hidden, width });
                 (hidden, Some(pre))
             }
         };
@@ -74,15 +75,15 @@ impl Mlp {
 
     /// Assigns the gradient of the input to `dx`, from that of the output.
     pub fn backward(&self, p: &mut Program, saved: &MlpSaved, dy: Tensor, dx: Tensor) {
-        let (rows, hidden) = p.matrix(saved.hidden);
+        let (rows, width) = p.matrix(saved.hidden);
         let dpre = p.shared_activation("d.mlp.pre", &[rows, self.c_fc.outputs(p)]);
         match self.between {
             Between::Pointwise(_) => self.c_proj.backward(p, dy, saved.hidden, dpre, saved.kept),
             Between::Swiglu => {
-                let dhidden = p.shared_activation("d.mlp.hidden", &[rows, hidden]);
+                let dhidden = p.shared_activation("d.mlp.hidden", &[rows, width]);
                 self.c_proj.backward(p, dy, saved.hidden, dhidden, None);
                 let pre = saved.kept.expect("a gated unit keeps its input");
-                p.push(Pass::Backward, SwigluBackward { dhidden, pre, dpre });
+                p.push(Pass::Backward, SwigluBackward { dhidden, pre, dpre, width });
             }
         }
         self.c_fc.backward(p, dpre, saved.x, dx, None);
@@ -106,8 +107,9 @@ impl Mlp {
             }
             Between::Swiglu => {
                 let pre = self.c_fc.decode(p, pass, &format!("{name}.mlp.pre"), x, Epilogue::None, precision);
-                let hidden = p.shared(&hidden, &[1, self.c_fc.outputs(p) / 2]);
-                p.push(pass, Swiglu { pre, hidden });
+                let width = self.c_fc.outputs(p) / 2;
+                let hidden = p.shared(&hidden, &[1, width]);
+                p.push(pass, Swiglu { pre, hidden, width });
                 hidden
             }
         };

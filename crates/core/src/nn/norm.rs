@@ -2,7 +2,8 @@
 
 use crate::config::{ModelConfig, Normalization};
 use crate::cpu::gemm::Beta;
-use crate::ops::layernorm::{LayerNorm, LayerNormBackward, ROWS_PER_PARTIAL};
+use crate::ops::layernorm::{LayerNorm, LayerNormBackward};
+use crate::ops::norm::ROWS_PER_PARTIAL;
 use crate::ops::rmsnorm::{RmsNorm, RmsNormBackward};
 use crate::program::{Parameter, Pass, Program, Tensor};
 
@@ -65,16 +66,15 @@ impl Norm {
         p.expect("norm backward", dy, &[rows, channels]);
         p.expect("norm backward", dx, &[rows, channels]);
         let NormSaved { x, stats, .. } = *saved;
-        let (weight, dweight) = (self.weight.value, self.weight.grad);
-        let blocks = rows.div_ceil(ROWS_PER_PARTIAL);
+        let (weight, dweight) = (self.weight.value, Some(self.weight.grad));
+        let dbias = self.bias.map(|bias| bias.grad);
+        let sums = if self.bias.is_some() { 2 } else { 1 };
+        let partials = p.shared("norm.partials", &[rows.div_ceil(ROWS_PER_PARTIAL), sums, channels]);
         match self.kind {
             Normalization::LayerNorm => {
-                let partials = p.shared("norm.partials", &[blocks, 2, channels]);
-                let dbias = self.bias.map(|bias| bias.grad);
                 p.push(Pass::Backward, LayerNormBackward { dy, x, stats, weight, dx, beta, dweight, dbias, partials });
             }
             Normalization::RmsNorm => {
-                let partials = p.shared("norm.partials", &[blocks, channels]);
                 p.push(Pass::Backward, RmsNormBackward { dy, x, stats, weight, dx, beta, dweight, partials });
             }
         }

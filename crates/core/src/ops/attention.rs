@@ -2,109 +2,37 @@
 //! values: `[B, T, NH + 2 NKV, D]`.
 //!
 //! ```text
-//! S = Q Kᵀ / √D, -∞ above the diagonal     P = softmax(S)     O = dropout(P) V
+//! S = Q Kᵀ / √D, -∞ where query i does not see key j     P = softmax(S)     O = dropout(P) V
 //! dV = dropout(P)ᵀ dO      dP = dropout(dO Vᵀ)      dS = P ∘ (dP - rowsum(dO ∘ O))      dQ = dS K / √D      dK = dSᵀ Q / √D
 //! ```
 //!
-//! Flash style (Dao et al. 2022): a block of queries at a time against the keys up to its last query, so that half of the masked triangle costs
-//! nothing and the scores stay in cache. Only the log-sum-exp of each row is kept; the backward pass computes P again from it.
+//! With fewer heads of keys and values than of queries (Ainslie et al. 2023) K and V are those that the query's group shares, and dK and dV
+//! the sums over the group. A query sees the keys up to its own, or with a sliding window (Mistral 7B, Jiang et al. 2023) the last `window`
+//! of them.
+//!
+//! Flash style (Dao et al. 2022): a block of queries at a time against the keys from the first to the last that any of them sees, so that
+//! most of what is hidden costs nothing and the scores stay in cache. Only the log-sum-exp of each row is kept; the backward pass computes P again from it.
 //! One task per sequence: its rows of every tensor are contiguous, and no sum crosses tasks.
 
-use std::cell::RefCell;
+mod heads;
 
+use std::cell::RefCell;
+use std::ops::Range;
+
+pub use self::heads::Heads;
+use self::heads::{Block, QUERY_BLOCK};
 use crate::cpu::Pool;
 use crate::cpu::aligned::AlignedVec;
 use crate::cpu::gemm::{Beta, Mat, PackedMat, gemm_packed, gemm_serial};
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
-use crate::gpu::shader::{self, Shader};
-use crate::gpu::{Dispatch, Kernels};
+use crate::gpu::{Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::dropout::{DropoutSite, drop_slice};
 use crate::program::{Op, Tensor};
 use crate::rng::Dropout;
 use crate::simd_dispatch;
 use crate::step::Step;
-
-/// Queries per block: with 256 keys the scores take 64 KiB, and at T = 128 a quarter of the square is skipped.
-const QUERY_BLOCK: usize = 64;
-
-/// Sizes of an attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heads {
-    /// `B`.
-    pub batch: usize,
-    /// `T`.
-    pub context: usize,
-    /// `NH`, of queries.
-    pub heads: usize,
-    /// `NKV`, of keys and values: a divisor of `NH`. Query head `h` attends to head `h / (NH / NKV)` of these.
-    pub kv_heads: usize,
-    /// `D`.
-    pub head_dim: usize,
-    /// Query `i` sees the keys `j` with `i - window < j <= i`; `None` sees all up to `i`.
-    pub window: Option<usize>,
-}
-
-impl Heads {
-    /// `C = NH · D`.
-    pub fn channels(self) -> usize {
-        self.heads * self.head_dim
-    }
-
-    /// Channels of the keys, and of the values: `NKV · D`.
-    pub fn kv_channels(self) -> usize {
-        self.kv_heads * self.head_dim
-    }
-
-    /// Channels of queries, keys and values side by side: `(NH + 2 NKV) · D`.
-    pub fn qkv_channels(self) -> usize {
-        self.channels() + 2 * self.kv_channels()
-    }
-
-    fn scale(self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
-    }
-
-    /// Of `products` matrix products over the lower triangle.
-    fn flops(self, products: u64) -> u64 {
-        let pairs = (self.context * (self.context + 1) / 2) as u64;
-        products * 2 * (self.batch * self.channels()) as u64 * pairs
-    }
-
-    /// Index of `P[b, h, i, 0]` among all weights, modulo 2³²: the dropout mask's counter.
-    fn index(self, b: usize, h: usize, i: usize) -> u32 {
-        (((b * self.heads + h) * self.context + i) * self.context) as u32
-    }
-
-    /// Query, key or value (`part` 0, 1, 2) of a head: rows `0..rows` of a sequence's `qkv`.
-    fn part(self, qkv: &[f32], part: usize, h: usize, rows: usize) -> Mat<'_> {
-        let c = self.channels();
-        Mat::strided(&qkv[part * c + h * self.head_dim..], rows, self.head_dim, 3 * c)
-    }
-
-    /// A kernel with what it has to know of the layer.
-    fn dispatch(self, shader: Shader, entry: &'static str) -> Dispatch {
-        Dispatch::new(shader, entry)
-            .constant("HEAD_DIM", self.head_dim as u32)
-            .param("batch_heads", self.batch * self.heads)
-            .param("heads", self.heads)
-            .param("context", self.context)
-            .param("score_scale", self.scale())
-    }
-
-    /// A kernel that makes sums over keys or queries: 64 rows and 64 channels of a head to a workgroup.
-    fn sums(self, shader: Shader, entry: &'static str) -> Dispatch {
-        let tiles = |n: usize| n.div_ceil(shader.constant("TILE"));
-        let workgroups = self.batch * self.heads * tiles(self.context) * tiles(self.head_dim);
-        self.dispatch(shader, entry).linear(workgroups)
-    }
-
-    /// A head's channels of a sequence's `[T, C]`.
-    fn head(self, x: &[f32], h: usize) -> Mat<'_> {
-        Mat::strided(&x[h * self.head_dim..], self.context, self.head_dim, self.channels())
-    }
-}
 
 /// What a thread needs to attend: scores and their gradients for a block of queries, and a head's operands packed.
 #[derive(Default)]
@@ -116,11 +44,6 @@ struct Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// Blocks of queries `start..end` of a sequence.
-fn query_blocks(t: usize) -> impl DoubleEndedIterator<Item = (usize, usize)> {
-    (0..t.div_ceil(QUERY_BLOCK)).map(move |i| (i * QUERY_BLOCK, t.min((i + 1) * QUERY_BLOCK)))
 }
 
 /// The forward pass.
@@ -159,7 +82,7 @@ impl Op for Attention {
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let dispatch = self.heads.sums(shader::ATTENTION, "forward");
+        let dispatch = self.heads.sums(shader::ATTENTION, "forward", self.heads.heads);
         let dispatch = dispatch.bind("qkv", self.qkv).assign("out", self.out).assign("lse", self.lse);
         kernels.push(self.dropout.params(dispatch));
     }
@@ -167,22 +90,26 @@ impl Op for Attention {
 
 /// See the module.
 pub fn forward(pool: &Pool, qkv: &[f32], out: &mut [f32], lse: &mut [f32], heads: Heads, dropout: Option<Dropout>) {
-    let (t, c) = (heads.context, heads.channels());
+    let (t, c, d) = (heads.context, heads.channels(), heads.head_dim);
     pool.pieces([(out, t * c), (lse, heads.heads * t)], |b, [out, lse]| {
-        let qkv = &qkv[b * t * 3 * c..(b + 1) * t * 3 * c];
+        let qkv = heads.sequence(qkv, b);
         SCRATCH.with_borrow_mut(|Scratch { weights, packed: [packed_key, packed_value, _], .. }| {
             weights.grow(QUERY_BLOCK * t);
-            for h in 0..heads.heads {
-                let query = heads.part(qkv, 0, h, t);
-                let key = PackedMat::pack(heads.part(qkv, 1, h, t).t(), packed_key);
-                let value = PackedMat::pack(heads.part(qkv, 2, h, t), packed_value);
-                for (start, end) in query_blocks(t) {
-                    let weights = &mut weights[..(end - start) * end];
-                    gemm_packed(query.row_range(start..end), key, end, weights, end);
-                    causal_softmax(weights, start, end, heads.scale(), &mut lse[h * t + start..h * t + end]);
-                    drop_weights(weights, end, heads.index(b, h, start), t, dropout);
-                    let out = &mut out[start * c + h * heads.head_dim..];
-                    gemm_packed(Mat::new(weights, end - start, end), value, heads.head_dim, out, c);
+            for kv_head in 0..heads.kv_heads {
+                let key = PackedMat::pack(heads.part(qkv, heads.key(kv_head)).t(), packed_key);
+                let value = PackedMat::pack(heads.part(qkv, heads.value(kv_head)), packed_value);
+                for h in heads.group(kv_head) {
+                    let query = heads.part(qkv, heads.query(h));
+                    for block in heads.blocks() {
+                        let Block { queries, keys, .. } = block.clone();
+                        let (n, first) = (keys.len(), keys.start);
+                        let weights = &mut weights[..block.len()];
+                        gemm_packed(query.row_range(queries.clone()), key.part(0, first), n, weights, n);
+                        softmax(weights, &block, &mut lse[h * t + queries.start..h * t + queries.end]);
+                        drop_weights(weights, n, heads.index(b, h, queries.start, first), t, dropout);
+                        let out = &mut out[queries.start * c + h * d..];
+                        gemm_packed(Mat::new(weights, queries.len(), n), value.part(first, 0), d, out, c);
+                    }
                 }
             }
         });
@@ -198,16 +125,24 @@ fn drop_weights(weights: &mut [f32], width: usize, first: u32, stride: usize, dr
     }
 }
 
+/// The part of a row that its query sees; the rest becomes 0.
+#[inline(always)]
+fn hide(row: &mut [f32], visible: Range<usize>) -> &mut [f32] {
+    row[..visible.start].fill(0.0);
+    row[visible.end..].fill(0.0);
+    &mut row[visible]
+}
+
 simd_dispatch! {
-    /// Rows of scores `[queries, end]`, the first being query `start`: to softmax weights, zero above the diagonal.
-    fn causal_softmax<'a>(scores: &'a mut [f32], start: usize, end: usize, scale: f32, lse: &'a mut [f32]) => causal_softmax_imp
+    /// Scores of a block to softmax weights.
+    fn softmax<'a>(scores: &'a mut [f32], block: &'a Block, lse: &'a mut [f32]) => softmax_imp
 }
 
 #[inline(always)]
-fn causal_softmax_imp<S: Simd>(s: S, scores: &mut [f32], start: usize, end: usize, scale: f32, lse: &mut [f32]) {
-    for ((i, row), lse) in scores.chunks_exact_mut(end).enumerate().zip(lse) {
-        let (row, future) = row.split_at_mut(start + i + 1);
-        future.fill(0.0);
+fn softmax_imp<S: Simd>(s: S, scores: &mut [f32], block: &Block, lse: &mut [f32]) {
+    let scale = block.heads.scale();
+    for ((i, row), lse) in scores.chunks_exact_mut(block.keys.len()).enumerate().zip(lse) {
+        let row = hide(row, block.visible(i));
         let max = s.maximum(row) * scale;
         let sum = exp_row(s, row, scale, max);
         let inverse = s.splat(1.0 / sum);
@@ -284,8 +219,8 @@ impl Op for AttentionBackward {
         let delta = kernels.scratch(rows);
         let dot_rows = self.heads.dispatch(shader, "dot_rows").linear(rows.div_ceil(shader.constant("TILE")));
         kernels.push(dot_rows.bind("dout", self.dout).bind("out", self.out).assign("delta", delta));
-        for entry in ["keys_values", "queries"] {
-            let dispatch = self.heads.sums(shader, entry).bind("qkv", self.qkv).bind("dout", self.dout);
+        for (entry, heads) in [("keys_values", self.heads.kv_heads), ("queries", self.heads.heads)] {
+            let dispatch = self.heads.sums(shader, entry, heads).bind("qkv", self.qkv).bind("dout", self.dout);
             let dispatch = dispatch.bind("lse", self.lse).bind("delta", delta).assign("dqkv", self.dqkv);
             kernels.push(self.dropout.params(dispatch));
         }
@@ -312,60 +247,83 @@ pub fn backward(
     heads: Heads,
     dropout: Option<Dropout>,
 ) {
-    let (t, c, d) = (heads.context, heads.channels(), heads.head_dim);
-    pool.pieces([(dqkv, t * 3 * c)], |b, [dqkv]| {
-        let qkv = &saved.qkv[b * t * 3 * c..(b + 1) * t * 3 * c];
+    let (t, c, d, stride) = (heads.context, heads.channels(), heads.head_dim, heads.qkv_channels());
+    pool.pieces([(dqkv, t * stride)], |b, [dqkv]| {
+        let qkv = heads.sequence(saved.qkv, b);
         let (out, dout) = (&saved.out[b * t * c..(b + 1) * t * c], &dout[b * t * c..(b + 1) * t * c]);
         SCRATCH.with_borrow_mut(|Scratch { weights, dweights, packed: [packed_key, packed_value, packed_rows] }| {
             weights.grow(QUERY_BLOCK * t);
             dweights.grow(QUERY_BLOCK * t);
-            for h in 0..heads.heads {
-                let lse = &saved.lse[(b * heads.heads + h) * t..][..t];
-                let (query, dout_head) = (heads.part(qkv, 0, h, t), heads.head(dout, h));
-                let (key, value) = (heads.part(qkv, 1, h, t), heads.part(qkv, 2, h, t));
+            for kv_head in 0..heads.kv_heads {
+                let (key_at, value_at) = (heads.key(kv_head), heads.value(kv_head));
+                let (key, value) = (heads.part(qkv, key_at), heads.part(qkv, value_at));
                 let key_t = PackedMat::pack(key.t(), packed_key);
                 let value_t = PackedMat::pack(value.t(), packed_value);
                 let key = PackedMat::pack(key, packed_rows);
-                // The last block sees all keys: it assigns their gradients, the others add to them.
-                for (start, end) in query_blocks(t).rev() {
-                    let beta = if end == t { Beta::Assign } else { Beta::Accumulate };
-                    let (q, dout_block) = (query.row_range(start..end), dout_head.row_range(start..end));
-                    let n = end - start;
-                    let weights = &mut weights[..n * end];
-                    let dweights = &mut dweights[..n * end];
-                    let first = heads.index(b, h, start);
+                // The gradients of the keys from here on hold sums.
+                let mut assigned = t;
+                for h in heads.group(kv_head) {
+                    let lse = &saved.lse[(b * heads.heads + h) * t..][..t];
+                    let (query, dout_head) = (heads.part(qkv, heads.query(h)), heads.head(dout, h));
+                    for block in heads.blocks().rev() {
+                        let Block { queries, keys, .. } = block.clone();
+                        let (q, dout_block) = (query.row_range(queries.clone()), dout_head.row_range(queries.clone()));
+                        let (n, first) = (keys.len(), keys.start);
+                        let weights = &mut weights[..block.len()];
+                        let dweights = &mut dweights[..block.len()];
+                        let index = heads.index(b, h, queries.start, first);
 
-                    gemm_packed(dout_block, value_t, end, dweights, end);
-                    drop_weights(dweights, end, first, t, dropout);
-                    gemm_packed(q, key_t, end, weights, end);
-                    weights_again(weights, start, end, heads.scale(), &lse[start..end]);
-                    for (i, (p, dp)) in weights.chunks_exact(end).zip(dweights.chunks_exact_mut(end)).enumerate() {
-                        let row = (start + i) * c + h * d;
-                        score_gradient(p, dp, &dout[row..row + d], &out[row..row + d], heads.scale());
+                        gemm_packed(dout_block, value_t.part(0, first), n, dweights, n);
+                        drop_weights(dweights, n, index, t, dropout);
+                        gemm_packed(q, key_t.part(0, first), n, weights, n);
+                        weights_again(weights, &block, &lse[queries.clone()]);
+                        let rows = weights.chunks_exact(n).zip(dweights.chunks_exact_mut(n));
+                        for (i, (p, dp)) in queries.clone().zip(rows) {
+                            let row = i * c + h * d;
+                            score_gradient(p, dp, &dout[row..row + d], &out[row..row + d], heads.scale());
+                        }
+                        drop_weights(weights, n, index, t, dropout);
+
+                        let (p, ds) = (Mat::new(weights, queries.len(), n), Mat::new(dweights, queries.len(), n));
+                        let dquery = &mut dqkv[queries.start * stride + heads.query(h)..];
+                        gemm_packed(ds, key.part(first, 0), d, dquery, stride);
+                        let beta = begin_sums(dqkv, &keys, &mut assigned, [key_at, value_at], heads);
+                        gemm_serial(ds.t(), q, beta, &mut dqkv[first * stride + key_at..], stride);
+                        gemm_serial(p.t(), dout_block, beta, &mut dqkv[first * stride + value_at..], stride);
                     }
-                    drop_weights(weights, end, first, t, dropout);
-
-                    let (p, ds) = (Mat::new(weights, n, end), Mat::new(dweights, n, end));
-                    gemm_packed(ds, key, d, &mut dqkv[start * 3 * c + h * d..], 3 * c);
-                    gemm_serial(ds.t(), q, beta, &mut dqkv[c + h * d..], 3 * c);
-                    gemm_serial(p.t(), dout_block, beta, &mut dqkv[2 * c + h * d..], 3 * c);
                 }
             }
         });
     });
 }
 
+/// How a block's part of the gradients of `keys` is to be stored, those of the keys from `assigned` on being sums so far. Blocks come from
+/// the last to the first. Without a window the last sees all keys and assigns; a window shows some keys to one block for the first time and
+/// others again.
+fn begin_sums(dqkv: &mut [f32], keys: &Range<usize>, assigned: &mut usize, parts: [usize; 2], heads: Heads) -> Beta {
+    let new = keys.start..keys.end.min(*assigned);
+    *assigned = keys.start.min(*assigned);
+    if new == *keys {
+        return Beta::Assign;
+    }
+    for key in new {
+        for part in parts {
+            dqkv[key * heads.qkv_channels() + part..][..heads.head_dim].fill(0.0);
+        }
+    }
+    Beta::Accumulate
+}
+
 simd_dispatch! {
-    /// Scores to weights with the log-sum-exp of the forward pass: `P = exp(S - lse)`.
-    fn weights_again<'a>(scores: &'a mut [f32], start: usize, end: usize, scale: f32, lse: &'a [f32]) => weights_again_imp
+    /// Scores of a block to weights with the log-sum-exp of the forward pass: `P = exp(S - lse)`.
+    fn weights_again<'a>(scores: &'a mut [f32], block: &'a Block, lse: &'a [f32]) => weights_again_imp
 }
 
 #[inline(always)]
-fn weights_again_imp<S: Simd>(s: S, scores: &mut [f32], start: usize, end: usize, scale: f32, lse: &[f32]) {
-    for ((i, row), &lse) in scores.chunks_exact_mut(end).enumerate().zip(lse) {
-        let (row, future) = row.split_at_mut(start + i + 1);
-        future.fill(0.0);
-        exp_row(s, row, scale, lse);
+fn weights_again_imp<S: Simd>(s: S, scores: &mut [f32], block: &Block, lse: &[f32]) {
+    let scale = block.heads.scale();
+    for ((i, row), &lse) in scores.chunks_exact_mut(block.keys.len()).enumerate().zip(lse) {
+        exp_row(s, hide(row, block.visible(i)), scale, lse);
     }
 }
 
@@ -386,7 +344,7 @@ fn score_gradient_imp<S: Simd>(s: S, p: &[f32], dp: &mut [f32], dout: &[f32], ou
     );
 }
 
-/// The weights themselves, for showing: `probs[b, h, i, j]`, exactly 0 where `j > i`.
+/// The weights themselves, for showing: `probs[b, h, i, j]`, exactly 0 where query `i` does not see key `j`.
 #[derive(Debug)]
 pub struct AttentionProbs {
     /// `[B·T, (NH + 2 NKV) D]`.
@@ -409,15 +367,21 @@ impl Op for AttentionProbs {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
-        let heads = self.heads;
-        let (t, c) = (heads.context, heads.channels());
+        let (heads, t) = (self.heads, self.heads.context);
         let (qkv, lse) = (mem.read(self.qkv), mem.read(self.lse));
         let (qkv, lse) = (&*qkv, &*lse);
         mem.pool.pieces([(&mut mem.write(self.probs), t * t)], |i, [probs]| {
             let (b, h) = (i / heads.heads, i % heads.heads);
-            let qkv = &qkv[b * t * 3 * c..(b + 1) * t * 3 * c];
-            gemm_serial(heads.part(qkv, 0, h, t), heads.part(qkv, 1, h, t).t(), Beta::Assign, probs, t);
-            weights_again(probs, 0, t, heads.scale(), &lse[i * t..(i + 1) * t]);
+            let qkv = heads.sequence(qkv, b);
+            let query = heads.part(qkv, heads.query(h));
+            let key = heads.part(qkv, heads.key(h / heads.group_size()));
+            for block in heads.blocks() {
+                let Block { queries, keys, .. } = block;
+                let rows = &mut probs[queries.start * t..queries.end * t];
+                let key = key.row_range(keys.clone());
+                gemm_serial(query.row_range(queries.clone()), key.t(), Beta::Assign, &mut rows[keys.start..], t);
+                weights_again(rows, &Block { heads, queries: queries.clone(), keys: 0..t }, &lse[i * t..][queries]);
+            }
         });
     }
 

@@ -19,6 +19,38 @@ fn add_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
 }
 
 simd_dispatch! {
+    /// `y = a x`.
+    pub fn scaled<'a>(y: &'a mut [f32], a: f32, x: &'a [f32]) => scaled_imp
+}
+
+#[inline(always)]
+fn scaled_imp<S: Simd>(s: S, y: &mut [f32], a: f32, x: &[f32]) {
+    let a = s.splat(a);
+    s.map(
+        x,
+        y,
+        #[inline(always)]
+        |x| s.mul(a, x),
+    );
+}
+
+simd_dispatch! {
+    /// `y += a x`.
+    pub fn add_scaled<'a>(y: &'a mut [f32], a: f32, x: &'a [f32]) => add_scaled_imp
+}
+
+#[inline(always)]
+fn add_scaled_imp<S: Simd>(s: S, y: &mut [f32], a: f32, x: &[f32]) {
+    let a = s.splat(a);
+    s.update(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| s.mul_add(a, x, y),
+    );
+}
+
+simd_dispatch! {
     /// `y[m] += x` for every row `y[m]`.
     pub fn add_to_rows<'a>(y: &'a mut [f32], x: &'a [f32]) => add_to_rows_imp
 }

@@ -1,8 +1,11 @@
 //! Decoding: keys and values of past tokens are kept, so that a new token costs one row.
 //!
 //! ```text
-//! K[position] = k,  V[position] = v        p = softmax(q Kᵀ / √D) over 0..=position        out = p V
+//! K[position] = k,  V[position] = v        p = softmax(q Kᵀ / √D) over the keys up to position        out = p V
 //! ```
+//!
+//! With a sliding window the keys are the last `window` of these. Heads of queries share heads of keys and values as in
+//! [`attention`](crate::ops::attention).
 
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
@@ -39,22 +42,23 @@ impl Op for FillCache {
     }
 
     fn cpu(&self, mem: &Memory, step: &Step) {
-        let c = self.heads.channels();
+        let (c, kv, width) = (self.heads.channels(), self.heads.kv_channels(), self.heads.qkv_channels());
         let qkv = mem.read(self.qkv);
         let (mut key, mut value) = (mem.write(self.cache.key), mem.write(self.cache.value));
         for t in 0..=step.position as usize {
-            let row = &qkv[t * 3 * c..][..3 * c];
-            key[t * c..][..c].copy_from_slice(&row[c..2 * c]);
-            value[t * c..][..c].copy_from_slice(&row[2 * c..]);
+            let row = &qkv[t * width..][..width];
+            key[t * kv..][..kv].copy_from_slice(&row[c..c + kv]);
+            value[t * kv..][..kv].copy_from_slice(&row[c + kv..]);
         }
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let (context, channels) = kernels.program().matrix(self.cache.key);
+        let (context, kv_channels) = kernels.program().matrix(self.cache.key);
         let dispatch = Dispatch::new(shader::KV_CACHE, "fill").bind("qkv", self.qkv);
         let dispatch = dispatch.assign("key_cache", self.cache.key).assign("value_cache", self.cache.value);
-        let dispatch = dispatch.param("context", context).param("channels", channels);
-        kernels.push(dispatch.linear((context * channels).div_ceil(shader::KV_CACHE.constant("WORKGROUP"))));
+        let dispatch = dispatch.param("context", context).param("channels", self.heads.channels());
+        let workgroups = (context * kv_channels).div_ceil(shader::KV_CACHE.constant("WORKGROUP"));
+        kernels.push(dispatch.param("kv_channels", kv_channels).linear(workgroups));
     }
 }
 
@@ -107,50 +111,65 @@ impl Op for DecodeAttention {
     }
 
     fn cpu(&self, mem: &Memory, step: &Step) {
-        let (c, heads) = (self.heads.channels(), self.heads.heads);
+        let Heads { heads, head_dim: d, .. } = self.heads;
+        let (c, kv) = (self.heads.channels(), self.heads.kv_channels());
         let qkv = mem.read(self.qkv);
         let (mut key, mut value) = (mem.write(self.cache.key), mem.write(self.cache.value));
         let position = step.position as usize;
-        key[position * c..][..c].copy_from_slice(&qkv[c..2 * c]);
-        value[position * c..][..c].copy_from_slice(&qkv[2 * c..]);
-        let keys = position + 1;
-        let (query, key, value) = (&qkv[..c], &key[..keys * c], &value[..keys * c]);
+        key[position * kv..][..kv].copy_from_slice(&qkv[c..c + kv]);
+        value[position * kv..][..kv].copy_from_slice(&qkv[c + kv..]);
+        let visible = self.heads.visible(position);
+        let keys = visible.len();
+        let rows = visible.start * kv..visible.end * kv;
+        let (query, key, value) = (&qkv[..c], &key[rows.clone()], &value[rows]);
         let (mut out, mut scores) = (mem.write(self.out), mem.write(self.scores));
-        let (d, capacity) = (c / heads, scores.len() / heads);
+        let capacity = scores.len() / heads;
         // A task below this many products (about 5 µs) costs more to hand over than to do.
         const PRODUCTS_PER_TASK: usize = 1 << 15;
-        let heads = mem.pool.share(heads, 1).max(PRODUCTS_PER_TASK / (keys * d));
-        mem.pool.pieces([(&mut out, heads * d), (&mut scores, heads * capacity)], |i, [out, scores]| {
-            let first = i * heads;
-            for (h, (out, scores)) in out.chunks_exact_mut(d).zip(scores.chunks_exact_mut(capacity)).enumerate() {
-                attend(query, key, value, out, &mut scores[..keys], (first + h) * d);
+        let share = mem.pool.share(heads, 1).max(PRODUCTS_PER_TASK / (keys * d));
+        mem.pool.pieces([(&mut out, share * d), (&mut scores, share * capacity)], |i, [out, scores]| {
+            let heads = i * share..;
+            for (h, (out, scores)) in heads.zip(out.chunks_exact_mut(d).zip(scores.chunks_exact_mut(capacity))) {
+                let kv_head = h / self.heads.group_size();
+                attend(&query[h * d..][..d], key, value, out, &mut scores[..keys], kv, kv_head * d);
             }
         });
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let (context, channels) = kernels.program().matrix(self.cache.key);
-        let head_dim = self.heads.head_dim;
+        let (context, kv_channels) = kernels.program().matrix(self.cache.key);
         let dispatch = Dispatch::new(shader::KV_CACHE, "attend").bind("qkv", self.qkv).assign("out", self.out);
         let dispatch = dispatch.bind("key_cache", self.cache.key).bind("value_cache", self.cache.value);
-        let dispatch = dispatch.bind("scores", self.scores).param("context", context).param("channels", channels);
-        let dispatch = dispatch.param("head_dim", head_dim).param("score_scale", 1.0 / (head_dim as f32).sqrt());
-        kernels.push(dispatch.linear(self.heads.heads));
+        let dispatch = dispatch.bind("scores", self.scores).param("context", context);
+        let dispatch = dispatch.param("channels", self.heads.channels()).param("kv_channels", kv_channels);
+        let dispatch = dispatch.param("head_dim", self.heads.head_dim).param("group_size", self.heads.group_size());
+        let dispatch = dispatch.param("window", self.heads.window_of(context));
+        kernels.push(dispatch.param("score_scale", self.heads.scale()).linear(self.heads.heads));
     }
 }
 
 simd_dispatch! {
-    /// One head, whose channels begin at `first`: `out = softmax(q Kᵀ / √D) V`; `scores` has one element per key.
-    fn attend<'a>(q: &'a [f32], key: &'a [f32], value: &'a [f32], out: &'a mut [f32], scores: &'a mut [f32], first: usize) => attend_imp
+    /// One head: `out = softmax(q Kᵀ / √D) V`. Rows of keys and values are `stride` apart, the head's channels begin at `first`; `scores`
+    /// has one element per key.
+    fn attend<'a>(q: &'a [f32], key: &'a [f32], value: &'a [f32], out: &'a mut [f32], scores: &'a mut [f32], stride: usize, first: usize) => attend_imp
 }
 
 #[inline(always)]
-fn attend_imp<S: Simd>(s: S, q: &[f32], key: &[f32], value: &[f32], out: &mut [f32], scores: &mut [f32], first: usize) {
-    let (c, d) = (q.len(), out.len());
+#[allow(clippy::too_many_arguments, reason = "the arguments are the kernel's")]
+fn attend_imp<S: Simd>(
+    s: S,
+    q: &[f32],
+    key: &[f32],
+    value: &[f32],
+    out: &mut [f32],
+    scores: &mut [f32],
+    stride: usize,
+    first: usize,
+) {
+    let d = q.len();
     let scale = 1.0 / (d as f32).sqrt();
-    let query = &q[first..first + d];
-    for (score, key) in scores.iter_mut().zip(key.chunks_exact(c)) {
-        *score = s.dot(query, &key[first..first + d]) * scale;
+    for (score, key) in scores.iter_mut().zip(key.chunks_exact(stride)) {
+        *score = s.dot(q, &key[first..first + d]) * scale;
     }
     let max = s.splat(s.maximum(scores));
     s.update_each(
@@ -160,7 +179,7 @@ fn attend_imp<S: Simd>(s: S, q: &[f32], key: &[f32], value: &[f32], out: &mut [f
     );
     let inverse = 1.0 / s.sum(scores);
     out.fill(0.0);
-    for (&p, value) in scores.iter().zip(value.chunks_exact(c)) {
+    for (&p, value) in scores.iter().zip(value.chunks_exact(stride)) {
         let p = s.splat(p * inverse);
         s.update(
             out,

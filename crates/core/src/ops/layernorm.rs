@@ -9,19 +9,12 @@
 use crate::cpu::Pool;
 use crate::cpu::gemm::Beta;
 use crate::cpu::simd::Simd;
-use crate::gpu::{Dispatch, Kernels, shader};
+use crate::gpu::Kernels;
 use crate::memory::Memory;
-use crate::ops::elementwise::add;
+use crate::ops::norm::{self, Center, Groups, ROWS_PER_PARTIAL, add_partials, for_vectors, get, put};
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
 use crate::step::Step;
-
-/// Rows whose `dweight` and `dbias` are summed together before the sums are added up: fixed, so that the result does not depend on the number of threads.
-pub const ROWS_PER_PARTIAL: usize = 64;
-
-/// GPU invocations that share a row's sums in the backward pass: they read 64 bytes side by side, and a block takes four rounds of
-/// barriers, where a whole workgroup to a row would take 64.
-const BACKWARD_ROW_LANES: u8 = 16;
 
 /// The forward pass.
 #[derive(Debug)]
@@ -58,21 +51,9 @@ impl Op for LayerNorm {
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let channels = kernels.len(self.weight);
-        let rows = kernels.len(self.x) / channels;
-        // About eight channels a lane: enough lanes when there is one row, enough rows when rows are short.
-        let row_lanes = (channels / 8).next_power_of_two().clamp(16, 256);
-        let dispatch = Dispatch::new(shader::LAYERNORM, "forward")
-            .constant("ROW_LANES", row_lanes as f64)
-            .bind("x", self.x)
-            .bind("weight", self.weight)
-            .bind("bias", self.bias)
-            .assign("y", self.y)
-            .assign("stats", self.stats)
-            .param("rows", rows)
-            .param("channels", channels)
-            .param("epsilon", self.epsilon);
-        kernels.push(dispatch.linear(rows.div_ceil(shader::LAYERNORM.constant("WORKGROUP") / row_lanes)));
+        let &Self { x, weight, bias, y, stats, epsilon } = self;
+        let (center, groups) = (Center::Mean, Groups::ROW);
+        norm::Forward { center, groups, x, weight, k_weight: None, bias, y, stats, epsilon }.push(kernels);
     }
 }
 
@@ -154,11 +135,11 @@ pub struct LayerNormBackward {
     pub dx: Tensor,
     /// Whether this is the stream's first gradient (the last norm of the model) or adds to what came before.
     pub beta: Beta,
-    /// Gradient of the gain, accumulated.
-    pub dweight: Tensor,
-    /// Gradient of the bias, accumulated.
+    /// Gradient of the gain, accumulated; `None` where the gain is frozen.
+    pub dweight: Option<Tensor>,
+    /// Gradient of the bias, accumulated; `None` where there is no bias, or it is frozen.
     pub dbias: Option<Tensor>,
-    /// Scratch, `[⌈M / 64⌉, 2, C]`.
+    /// Scratch, `[⌈M / 64⌉, 2, C]`, without a bias `[⌈M / 64⌉, 1, C]`.
     pub partials: Tensor,
 }
 
@@ -168,7 +149,6 @@ impl Op for LayerNormBackward {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
-        let mut partials = mem.write(self.partials);
         backward(
             &mem.pool,
             &mem.read(self.dy),
@@ -177,40 +157,34 @@ impl Op for LayerNormBackward {
             &mem.read(self.weight),
             &mut mem.write(self.dx),
             self.beta,
-            &mut partials,
+            self.dweight.map(|dweight| mem.write(dweight)).as_deref_mut(),
+            self.dbias.map(|dbias| mem.write(dbias)).as_deref_mut(),
+            &mut mem.write(self.partials),
         );
-        add_partials(&partials, &mut mem.write(self.dweight), 0);
-        if let Some(dbias) = self.dbias {
-            add_partials(&partials, &mut mem.write(dbias), 1);
-        }
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
-        let shader = shader::LAYERNORM;
-        assert_eq!(shader.constant("BLOCK"), ROWS_PER_PARTIAL, "layernorm.wgsl and layernorm.rs share `partials`");
-        let channels = kernels.len(self.weight);
-        let rows = kernels.len(self.x) / channels;
-        let entry = |name| Dispatch::new(shader, name).param("rows", rows).param("channels", channels);
-        let dispatch = entry("backward")
-            .constant("ROW_LANES", BACKWARD_ROW_LANES)
-            .constant("ACCUMULATE", self.beta == Beta::Accumulate)
-            .bind("x", self.x)
-            .bind("weight", self.weight)
-            .bind("stats", self.stats)
-            .bind("dy", self.dy)
-            .assign("partials", self.partials);
-        let dispatch = match self.beta {
-            Beta::Assign => dispatch.assign("dx", self.dx),
-            Beta::Accumulate => dispatch.bind("dx", self.dx),
-        };
-        kernels.push(dispatch.linear(rows.div_ceil(ROWS_PER_PARTIAL)));
-        let dispatch =
-            entry("reduce").bind("partials", self.partials).bind("dweight", self.dweight).bind("dbias", self.dbias);
-        kernels.push(dispatch.grid((2 * channels).div_ceil(shader.constant("REDUCE_COLUMNS")), 1, 1));
+        let &Self { dy, x, stats, weight, dx, beta, dweight, dbias, partials } = self;
+        norm::Backward {
+            center: Center::Mean,
+            groups: Groups::ROW,
+            dy,
+            x,
+            stats,
+            weight,
+            k_weight: None,
+            dx,
+            beta,
+            dweight,
+            dk_weight: None,
+            dbias,
+            partials,
+        }
+        .push(kernels);
     }
 }
 
-/// `dx` and the partial sums of `dweight` and `dbias`. See the module.
+/// See the module.
 #[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
 pub fn backward(
     pool: &Pool,
@@ -220,12 +194,17 @@ pub fn backward(
     weight: &[f32],
     dx: &mut [f32],
     beta: Beta,
+    dweight: Option<&mut [f32]>,
+    dbias: Option<&mut [f32]>,
     partials: &mut [f32],
 ) {
     let c = weight.len();
-    pool.pieces([(dx, ROWS_PER_PARTIAL * c), (partials, 2 * c)], |i, [dx, partial]| {
+    let sums = partials.len() / (dx.len().div_ceil(ROWS_PER_PARTIAL * c) * c);
+    let (wants_dweight, wants_dbias) = (dweight.is_some(), dbias.is_some());
+    pool.pieces([(dx, ROWS_PER_PARTIAL * c), (partials, sums * c)], |i, [dx, partial]| {
         let first = i * ROWS_PER_PARTIAL;
         let rows = dx.len() / c;
+        let (dweight, dbias) = partial.split_at_mut(c);
         backward_rows(
             &dy[first * c..(first + rows) * c],
             &x[first * c..(first + rows) * c],
@@ -233,21 +212,20 @@ pub fn backward(
             weight,
             dx,
             beta,
-            partial,
+            wants_dweight.then_some(dweight),
+            wants_dbias.then_some(dbias),
         );
     });
-}
-
-/// Adds part `which` (0 dweight, 1 dbias) of every partial sum to a gradient.
-pub fn add_partials(partials: &[f32], gradient: &mut [f32], which: usize) {
-    let c = gradient.len();
-    for partial in partials.chunks_exact(2 * c) {
-        add(gradient, &partial[which * c..][..c]);
+    if let Some(dweight) = dweight {
+        add_partials(partials, sums, 0..1, dweight);
+    }
+    if let Some(dbias) = dbias {
+        add_partials(partials, sums, 1..2, dbias);
     }
 }
 
 simd_dispatch! {
-    fn backward_rows<'a>(dy: &'a [f32], x: &'a [f32], stats: &'a [f32], weight: &'a [f32], dx: &'a mut [f32], beta: Beta, partial: &'a mut [f32]) => backward_rows_imp
+    fn backward_rows<'a>(dy: &'a [f32], x: &'a [f32], stats: &'a [f32], weight: &'a [f32], dx: &'a mut [f32], beta: Beta, dweight: Option<&'a mut [f32]>, dbias: Option<&'a mut [f32]>) => backward_rows_imp
 }
 
 #[inline(always)]
@@ -260,13 +238,14 @@ fn backward_rows_imp<S: Simd>(
     weight: &[f32],
     dx: &mut [f32],
     beta: Beta,
-    partial: &mut [f32],
+    mut dweight: Option<&mut [f32]>,
+    mut dbias: Option<&mut [f32]>,
 ) {
     let c = weight.len();
     let inverse = 1.0 / c as f32;
-    let (dweight, dbias) = partial.split_at_mut(c);
-    dweight.fill(0.0);
-    dbias.fill(0.0);
+    for sum in [dweight.as_deref_mut(), dbias.as_deref_mut()].into_iter().flatten() {
+        sum.fill(0.0);
+    }
     if beta == Beta::Assign {
         dx.fill(0.0);
     }
@@ -295,31 +274,13 @@ fn backward_rows_imp<S: Simd>(
                 let norm = s.mul(s.sub(x, mean), rstd);
                 let inner = s.sub(s.sub(s.mul(dy, w), mean_g), s.mul(norm, mean_gn));
                 put(s, dx, at, n, s.mul_add(inner, rstd, get(s, dx, at, n)));
-                put(s, dweight, at, n, s.mul_add(dy, norm, get(s, dweight, at, n)));
-                put(s, dbias, at, n, s.add(dy, get(s, dbias, at, n)));
+                if let Some(dweight) = &mut dweight {
+                    put(s, dweight, at, n, s.mul_add(dy, norm, get(s, dweight, at, n)));
+                }
+                if let Some(dbias) = &mut dbias {
+                    put(s, dbias, at, n, s.add(dy, get(s, dbias, at, n)));
+                }
             },
         );
     }
-}
-
-/// Calls `f(start, length)` for every vector of a row, the tail included.
-#[inline(always)]
-fn for_vectors<S: Simd>(_: S, len: usize, mut f: impl FnMut(usize, usize)) {
-    let whole = len / S::LANES * S::LANES;
-    for at in (0..whole).step_by(S::LANES) {
-        f(at, S::LANES);
-    }
-    if whole < len {
-        f(whole, len - whole);
-    }
-}
-
-#[inline(always)]
-fn get<S: Simd>(s: S, x: &[f32], at: usize, n: usize) -> S::F {
-    if n == S::LANES { s.load(&x[at..at + S::LANES]) } else { s.load_partial(&x[at..at + n], 0.0) }
-}
-
-#[inline(always)]
-fn put<S: Simd>(s: S, x: &mut [f32], at: usize, n: usize, v: S::F) {
-    if n == S::LANES { s.store(&mut x[at..at + S::LANES], v) } else { s.store_partial(&mut x[at..at + n], v) }
 }

@@ -18,6 +18,7 @@ pub mod layernorm;
 pub mod linear;
 pub mod loss_scaler;
 pub mod matvec;
+pub mod norm;
 pub mod qk_norm;
 pub mod quantize;
 pub mod rmsnorm;

@@ -5,12 +5,18 @@
 //! y = x · rstd · weight over the D channels of a head,     rstd = 1/√(mean(x²) + ε)
 //! ```
 //!
-//! One gain for all query heads and one for all key heads, `[D]` each.
+//! One gain for all query heads and one for all key heads, `[D]` each. The row of a head is [`rmsnorm`]'s.
 
+use crate::cpu::Pool;
+use crate::cpu::gemm::Beta;
+use crate::cpu::simd::Simd;
 use crate::gpu::Kernels;
 use crate::memory::Memory;
 use crate::ops::attention::Heads;
+use crate::ops::norm::{self, Center, Groups, ROWS_PER_PARTIAL, add_partials};
+use crate::ops::rmsnorm;
 use crate::program::{Op, Tensor};
+use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
@@ -32,17 +38,73 @@ pub struct QkNorm {
     pub epsilon: f32,
 }
 
+fn groups(heads: Heads) -> Groups {
+    Groups { queries: heads.heads, keys: heads.kv_heads, values: heads.kv_heads }
+}
+
 impl Op for QkNorm {
     fn name(&self) -> &'static str {
         "query and key norm"
     }
 
-    fn cpu(&self, _: &Memory, _: &Step) {
-        unimplemented!()
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        forward(
+            &mem.pool,
+            &mem.read(self.x),
+            [&mem.read(self.q_weight), &mem.read(self.k_weight)],
+            &mut mem.write(self.y),
+            &mut mem.write(self.stats),
+            self.heads,
+            self.epsilon,
+        );
     }
 
-    fn gpu(&self, _: &mut Kernels<'_>) {
-        unimplemented!()
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let &Self { x, q_weight: weight, k_weight, y, stats, heads, epsilon } = self;
+        let (center, groups, k_weight) = (Center::Zero, groups(heads), Some(k_weight));
+        norm::Forward { center, groups, x, weight, k_weight, bias: None, y, stats, epsilon }.push(kernels);
+    }
+}
+
+/// See the module; `weights` are the gains of queries and of keys.
+pub fn forward(
+    pool: &Pool,
+    x: &[f32],
+    weights: [&[f32]; 2],
+    y: &mut [f32],
+    stats: &mut [f32],
+    heads: Heads,
+    epsilon: f32,
+) {
+    let width = heads.qkv_channels();
+    let outputs = [(y, width), (stats, groups(heads).normed())];
+    pool.rows(outputs, pool.share(x.len() / width, 4).max(16), |rows, [y, stats]| {
+        forward_rows(&x[rows.start * width..rows.end * width], weights, y, stats, heads, epsilon);
+    });
+}
+
+simd_dispatch! {
+    fn forward_rows<'a>(x: &'a [f32], weights: [&'a [f32]; 2], y: &'a mut [f32], stats: &'a mut [f32], heads: Heads, epsilon: f32) => forward_rows_imp
+}
+
+#[inline(always)]
+fn forward_rows_imp<S: Simd>(
+    s: S,
+    x: &[f32],
+    weights: [&[f32]; 2],
+    y: &mut [f32],
+    stats: &mut [f32],
+    heads: Heads,
+    epsilon: f32,
+) {
+    let (d, width, normed) = (heads.head_dim, heads.qkv_channels(), groups(heads).normed());
+    let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats.chunks_exact_mut(normed));
+    for ((x, y), stats) in rows {
+        let ((x, values), (y, y_values)) = (x.split_at(normed * d), y.split_at_mut(normed * d));
+        y_values.copy_from_slice(values);
+        for (h, ((x, y), rstd)) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(stats).enumerate() {
+            *rstd = rmsnorm::forward_row(s, x, weights[usize::from(h >= heads.heads)], y, epsilon);
+        }
     }
 }
 
@@ -61,11 +123,11 @@ pub struct QkNormBackward {
     pub k_weight: Tensor,
     /// Gradient of `x`, assigned.
     pub dx: Tensor,
-    /// Gradient of the queries' gain, accumulated.
-    pub dq_weight: Tensor,
-    /// Gradient of the keys' gain, accumulated.
-    pub dk_weight: Tensor,
-    /// Scratch, `[⌈M / 64⌉, 2, D]`.
+    /// Gradient of the queries' gain, accumulated; `None` where the gain is frozen.
+    pub dq_weight: Option<Tensor>,
+    /// Gradient of the keys' gain, accumulated; `None` where the gain is frozen.
+    pub dk_weight: Option<Tensor>,
+    /// Scratch, `[⌈M / 64⌉, NH + NKV, D]`.
     pub partials: Tensor,
     /// Sizes.
     pub heads: Heads,
@@ -76,11 +138,107 @@ impl Op for QkNormBackward {
         "query and key norm backward"
     }
 
-    fn cpu(&self, _: &Memory, _: &Step) {
-        unimplemented!()
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        backward(
+            &mem.pool,
+            &mem.read(self.dy),
+            &mem.read(self.x),
+            &mem.read(self.stats),
+            [&mem.read(self.q_weight), &mem.read(self.k_weight)],
+            &mut mem.write(self.dx),
+            self.dq_weight.map(|dq_weight| mem.write(dq_weight)).as_deref_mut(),
+            self.dk_weight.map(|dk_weight| mem.write(dk_weight)).as_deref_mut(),
+            &mut mem.write(self.partials),
+            self.heads,
+        );
     }
 
-    fn gpu(&self, _: &mut Kernels<'_>) {
-        unimplemented!()
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let &Self { dy, x, stats, q_weight, k_weight, dx, dq_weight, dk_weight, partials, heads } = self;
+        norm::Backward {
+            center: Center::Zero,
+            groups: groups(heads),
+            dy,
+            x,
+            stats,
+            weight: q_weight,
+            k_weight: Some(k_weight),
+            dx,
+            beta: Beta::Assign,
+            dweight: dq_weight,
+            dk_weight,
+            dbias: None,
+            partials,
+        }
+        .push(kernels);
+    }
+}
+
+/// See the module; `weights` are the gains of queries and of keys.
+#[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
+pub fn backward(
+    pool: &Pool,
+    dy: &[f32],
+    x: &[f32],
+    stats: &[f32],
+    weights: [&[f32]; 2],
+    dx: &mut [f32],
+    dq_weight: Option<&mut [f32]>,
+    dk_weight: Option<&mut [f32]>,
+    partials: &mut [f32],
+    heads: Heads,
+) {
+    let (width, normed) = (heads.qkv_channels(), groups(heads).normed());
+    let wanted = [dq_weight.is_some(), dk_weight.is_some()];
+    pool.pieces([(dx, ROWS_PER_PARTIAL * width), (partials, normed * heads.head_dim)], |i, [dx, partial]| {
+        let first = i * ROWS_PER_PARTIAL;
+        let rows = dx.len() / width;
+        backward_rows(
+            &dy[first * width..(first + rows) * width],
+            &x[first * width..(first + rows) * width],
+            &stats[first * normed..(first + rows) * normed],
+            weights,
+            dx,
+            partial,
+            wanted,
+            heads,
+        );
+    });
+    if let Some(dq_weight) = dq_weight {
+        add_partials(partials, normed, 0..heads.heads, dq_weight);
+    }
+    if let Some(dk_weight) = dk_weight {
+        add_partials(partials, normed, heads.heads..normed, dk_weight);
+    }
+}
+
+simd_dispatch! {
+    fn backward_rows<'a>(dy: &'a [f32], x: &'a [f32], stats: &'a [f32], weights: [&'a [f32]; 2], dx: &'a mut [f32], partial: &'a mut [f32], wanted: [bool; 2], heads: Heads) => backward_rows_imp
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
+fn backward_rows_imp<S: Simd>(
+    s: S,
+    dy: &[f32],
+    x: &[f32],
+    stats: &[f32],
+    weights: [&[f32]; 2],
+    dx: &mut [f32],
+    partial: &mut [f32],
+    wanted: [bool; 2],
+    heads: Heads,
+) {
+    let (d, width, normed) = (heads.head_dim, heads.qkv_channels(), groups(heads).normed());
+    partial.fill(0.0);
+    let rows = dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(stats.chunks_exact(normed));
+    for (((dy, x), stats), dx) in rows.zip(dx.chunks_exact_mut(width)) {
+        dx[normed * d..].copy_from_slice(&dy[normed * d..]);
+        for (h, &rstd) in stats.iter().enumerate() {
+            let (which, channels) = (usize::from(h >= heads.heads), h * d..(h + 1) * d);
+            let dweight = wanted[which].then_some(&mut partial[channels.clone()]);
+            let (dy, x, dx) = (&dy[channels.clone()], &x[channels.clone()], &mut dx[channels]);
+            rmsnorm::backward_row(s, dy, x, rstd, weights[which], dx, Beta::Assign, dweight);
+        }
     }
 }

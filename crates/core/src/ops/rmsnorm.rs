@@ -5,11 +5,17 @@
 //! dx += rstd · (g - n · mean(g n)),     g = dy · weight
 //! dweight += Σ dy n
 //! ```
+//!
+//! In float32 as in PyTorch: where a square overflows (`|x|` from 1.8e19 on), rstd is 0 and so is the row.
 
+use crate::cpu::Pool;
 use crate::cpu::gemm::Beta;
+use crate::cpu::simd::Simd;
 use crate::gpu::Kernels;
 use crate::memory::Memory;
+use crate::ops::norm::{self, Center, Groups, ROWS_PER_PARTIAL, add_partials, for_vectors, get, put};
 use crate::program::{Op, Tensor};
+use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
@@ -32,13 +38,59 @@ impl Op for RmsNorm {
         "rmsnorm"
     }
 
-    fn cpu(&self, _: &Memory, _: &Step) {
-        unimplemented!()
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        forward(
+            &mem.pool,
+            &mem.read(self.x),
+            &mem.read(self.weight),
+            &mut mem.write(self.y),
+            &mut mem.write(self.stats),
+            self.epsilon,
+        );
     }
 
-    fn gpu(&self, _: &mut Kernels<'_>) {
-        unimplemented!()
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let &Self { x, weight, y, stats, epsilon } = self;
+        let (center, groups) = (Center::Zero, Groups::ROW);
+        norm::Forward { center, groups, x, weight, k_weight: None, bias: None, y, stats, epsilon }.push(kernels);
     }
+}
+
+/// See the module.
+pub fn forward(pool: &Pool, x: &[f32], weight: &[f32], y: &mut [f32], stats: &mut [f32], epsilon: f32) {
+    let c = weight.len();
+    pool.rows([(y, c), (stats, 1)], pool.share(x.len() / c, 4).max(16), |rows, [y, stats]| {
+        forward_rows(&x[rows.start * c..rows.end * c], weight, y, stats, epsilon);
+    });
+}
+
+simd_dispatch! {
+    fn forward_rows<'a>(x: &'a [f32], weight: &'a [f32], y: &'a mut [f32], stats: &'a mut [f32], epsilon: f32) => forward_rows_imp
+}
+
+#[inline(always)]
+fn forward_rows_imp<S: Simd>(s: S, x: &[f32], weight: &[f32], y: &mut [f32], stats: &mut [f32], epsilon: f32) {
+    let c = weight.len();
+    for ((x, y), rstd) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).zip(stats) {
+        *rstd = forward_row(s, x, weight, y, epsilon);
+    }
+}
+
+/// One row; gives back its rstd.
+#[inline(always)]
+pub(super) fn forward_row<S: Simd>(s: S, x: &[f32], weight: &[f32], y: &mut [f32], epsilon: f32) -> f32 {
+    let rstd = 1.0 / (s.dot(x, x) / x.len() as f32 + epsilon).sqrt();
+    let r = s.splat(rstd);
+    for_vectors(
+        s,
+        x.len(),
+        #[inline(always)]
+        |at, n| {
+            let norm = s.mul(get(s, x, at, n), r);
+            put(s, y, at, n, s.mul(norm, get(s, weight, at, n)));
+        },
+    );
+    rstd
 }
 
 /// The backward pass.
@@ -56,9 +108,9 @@ pub struct RmsNormBackward {
     pub dx: Tensor,
     /// Whether this is the stream's first gradient (the last norm of the model) or adds to what came before.
     pub beta: Beta,
-    /// Gradient of the gain, accumulated.
-    pub dweight: Tensor,
-    /// Scratch, `[⌈M / 64⌉, C]`.
+    /// Gradient of the gain, accumulated; `None` where the gain is frozen.
+    pub dweight: Option<Tensor>,
+    /// Scratch, `[⌈M / 64⌉, 1, C]`.
     pub partials: Tensor,
 }
 
@@ -67,11 +119,140 @@ impl Op for RmsNormBackward {
         "rmsnorm backward"
     }
 
-    fn cpu(&self, _: &Memory, _: &Step) {
-        unimplemented!()
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        backward(
+            &mem.pool,
+            &mem.read(self.dy),
+            &mem.read(self.x),
+            &mem.read(self.stats),
+            &mem.read(self.weight),
+            &mut mem.write(self.dx),
+            self.beta,
+            self.dweight.map(|dweight| mem.write(dweight)).as_deref_mut(),
+            &mut mem.write(self.partials),
+        );
     }
 
-    fn gpu(&self, _: &mut Kernels<'_>) {
-        unimplemented!()
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let &Self { dy, x, stats, weight, dx, beta, dweight, partials } = self;
+        norm::Backward {
+            center: Center::Zero,
+            groups: Groups::ROW,
+            dy,
+            x,
+            stats,
+            weight,
+            k_weight: None,
+            dx,
+            beta,
+            dweight,
+            dk_weight: None,
+            dbias: None,
+            partials,
+        }
+        .push(kernels);
     }
+}
+
+/// See the module.
+#[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
+pub fn backward(
+    pool: &Pool,
+    dy: &[f32],
+    x: &[f32],
+    stats: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    beta: Beta,
+    dweight: Option<&mut [f32]>,
+    partials: &mut [f32],
+) {
+    let c = weight.len();
+    let wants_dweight = dweight.is_some();
+    pool.pieces([(dx, ROWS_PER_PARTIAL * c), (partials, c)], |i, [dx, partial]| {
+        let first = i * ROWS_PER_PARTIAL;
+        let rows = dx.len() / c;
+        backward_rows(
+            &dy[first * c..(first + rows) * c],
+            &x[first * c..(first + rows) * c],
+            &stats[first..first + rows],
+            weight,
+            dx,
+            beta,
+            wants_dweight.then_some(partial),
+        );
+    });
+    if let Some(dweight) = dweight {
+        add_partials(partials, 1, 0..1, dweight);
+    }
+}
+
+simd_dispatch! {
+    fn backward_rows<'a>(dy: &'a [f32], x: &'a [f32], stats: &'a [f32], weight: &'a [f32], dx: &'a mut [f32], beta: Beta, dweight: Option<&'a mut [f32]>) => backward_rows_imp
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
+fn backward_rows_imp<S: Simd>(
+    s: S,
+    dy: &[f32],
+    x: &[f32],
+    stats: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    beta: Beta,
+    mut dweight: Option<&mut [f32]>,
+) {
+    let c = weight.len();
+    if let Some(dweight) = &mut dweight {
+        dweight.fill(0.0);
+    }
+    let rows = dy.chunks_exact(c).zip(x.chunks_exact(c)).zip(stats).zip(dx.chunks_exact_mut(c));
+    for (((dy, x), &rstd), dx) in rows {
+        backward_row(s, dy, x, rstd, weight, dx, beta, dweight.as_deref_mut());
+    }
+}
+
+/// One row; adds its part to `dweight`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
+pub(super) fn backward_row<S: Simd>(
+    s: S,
+    dy: &[f32],
+    x: &[f32],
+    rstd: f32,
+    weight: &[f32],
+    dx: &mut [f32],
+    beta: Beta,
+    mut dweight: Option<&mut [f32]>,
+) {
+    if beta == Beta::Assign {
+        dx.fill(0.0);
+    }
+    let (c, rstd) = (weight.len(), s.splat(rstd));
+    let mut sum_gn = s.splat(0.0);
+    for_vectors(
+        s,
+        c,
+        #[inline(always)]
+        |at, n| {
+            let g = s.mul(get(s, dy, at, n), get(s, weight, at, n));
+            sum_gn = s.mul_add(g, s.mul(get(s, x, at, n), rstd), sum_gn);
+        },
+    );
+    let mean_gn = s.splat(s.reduce_add(sum_gn) / c as f32);
+    for_vectors(
+        s,
+        c,
+        #[inline(always)]
+        |at, n| {
+            let (dy, w) = (get(s, dy, at, n), get(s, weight, at, n));
+            let norm = s.mul(get(s, x, at, n), rstd);
+            let inner = s.sub(s.mul(dy, w), s.mul(norm, mean_gn));
+            put(s, dx, at, n, s.mul_add(inner, rstd, get(s, dx, at, n)));
+            if let Some(dweight) = &mut dweight {
+                put(s, dweight, at, n, s.mul_add(dy, norm, get(s, dweight, at, n)));
+            }
+        },
+    );
 }

@@ -7,9 +7,13 @@
 //!
 //! `pre` holds gate and up side by side: one matrix product makes both.
 
-use crate::gpu::Kernels;
+use crate::cpu::Pool;
+use crate::cpu::math::silu;
+use crate::cpu::simd::Simd;
+use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
+use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
@@ -19,6 +23,8 @@ pub struct Swiglu {
     pub pre: Tensor,
     /// `[M, F]`, assigned.
     pub hidden: Tensor,
+    /// `F`.
+    pub width: usize,
 }
 
 impl Op for Swiglu {
@@ -26,13 +32,61 @@ impl Op for Swiglu {
         "swiglu"
     }
 
-    fn cpu(&self, _: &Memory, _: &Step) {
-        unimplemented!()
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        forward(&mem.pool, &mem.read(self.pre), &mut mem.write(self.hidden), self.width);
     }
 
-    fn gpu(&self, _: &mut Kernels<'_>) {
-        unimplemented!()
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let Self { pre, hidden, width } = *self;
+        let rows = kernels.len(hidden) / width;
+        kernels.push(if width.is_multiple_of(4) {
+            dispatch("forward_quads", rows, width / 4).bind("pre_quads", pre).assign("hidden_quads", hidden)
+        } else {
+            dispatch("forward", rows, width).bind("pre", pre).assign("hidden", hidden)
+        });
     }
+}
+
+/// A kernel with an invocation for each of `width` channels or quads of a row.
+fn dispatch(entry: &'static str, rows: usize, width: usize) -> Dispatch {
+    let workgroups = (rows * width).div_ceil(shader::SWIGLU.constant("WORKGROUP"));
+    Dispatch::new(shader::SWIGLU, entry).constant("WIDTH", width as f64).param("rows", rows).linear(workgroups)
+}
+
+/// See [`Swiglu`].
+pub fn forward(pool: &Pool, pre: &[f32], hidden: &mut [f32], width: usize) {
+    pool.rows([(hidden, width)], pool.share(pre.len() / (2 * width), 4), |rows, [hidden]| {
+        forward_rows(&pre[rows.start * 2 * width..rows.end * 2 * width], hidden, width);
+    });
+}
+
+simd_dispatch! {
+    fn forward_rows<'a>(pre: &'a [f32], hidden: &'a mut [f32], width: usize) => forward_rows_imp
+}
+
+#[inline(always)]
+fn forward_rows_imp<S: Simd>(s: S, pre: &[f32], hidden: &mut [f32], width: usize) {
+    for (pre, hidden) in pre.chunks_exact(2 * width).zip(hidden.chunks_exact_mut(width)) {
+        let (gate, up) = pre.split_at(width);
+        s.map(
+            gate,
+            hidden,
+            #[inline(always)]
+            |x| silu(s, x).0,
+        );
+        multiply(s, hidden, up);
+    }
+}
+
+/// `y *= x`.
+#[inline(always)]
+fn multiply<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
+    s.update(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| s.mul(y, x),
+    );
 }
 
 /// The backward pass.
@@ -44,6 +98,8 @@ pub struct SwigluBackward {
     pub pre: Tensor,
     /// Gradient of `pre`, `[M, 2F]`, assigned.
     pub dpre: Tensor,
+    /// `F`.
+    pub width: usize,
 }
 
 impl Op for SwigluBackward {
@@ -51,11 +107,54 @@ impl Op for SwigluBackward {
         "swiglu backward"
     }
 
-    fn cpu(&self, _: &Memory, _: &Step) {
-        unimplemented!()
+    fn cpu(&self, mem: &Memory, _: &Step) {
+        backward(&mem.pool, &mem.read(self.dhidden), &mem.read(self.pre), &mut mem.write(self.dpre), self.width);
     }
 
-    fn gpu(&self, _: &mut Kernels<'_>) {
-        unimplemented!()
+    fn gpu(&self, kernels: &mut Kernels<'_>) {
+        let Self { dhidden, pre, dpre, width } = *self;
+        let rows = kernels.len(dhidden) / width;
+        kernels.push(if width.is_multiple_of(4) {
+            dispatch("backward_quads", rows, width / 4)
+                .bind("dhidden_quads", dhidden)
+                .bind("pre_quads", pre)
+                .assign("dpre_quads", dpre)
+        } else {
+            dispatch("backward", rows, width).bind("dhidden", dhidden).bind("pre", pre).assign("dpre", dpre)
+        });
+    }
+}
+
+/// See [`SwigluBackward`].
+pub fn backward(pool: &Pool, dhidden: &[f32], pre: &[f32], dpre: &mut [f32], width: usize) {
+    pool.rows([(dpre, 2 * width)], pool.share(dhidden.len() / width, 4), |rows, [dpre]| {
+        let pre = &pre[rows.start * 2 * width..rows.end * 2 * width];
+        backward_rows(&dhidden[rows.start * width..rows.end * width], pre, dpre, width);
+    });
+}
+
+simd_dispatch! {
+    fn backward_rows<'a>(dhidden: &'a [f32], pre: &'a [f32], dpre: &'a mut [f32], width: usize) => backward_rows_imp
+}
+
+#[inline(always)]
+fn backward_rows_imp<S: Simd>(s: S, dhidden: &[f32], pre: &[f32], dpre: &mut [f32], width: usize) {
+    let rows = dhidden.chunks_exact(width).zip(pre.chunks_exact(2 * width));
+    for ((dhidden, pre), dpre) in rows.zip(dpre.chunks_exact_mut(2 * width)) {
+        let (gate, up) = pre.split_at(width);
+        let (dgate, dup) = dpre.split_at_mut(width);
+        dgate.copy_from_slice(gate);
+        s.update_two(
+            dgate,
+            dup,
+            #[inline(always)]
+            |x| {
+                let (y, slope) = silu(s, x);
+                (slope, y)
+            },
+        );
+        multiply(s, dgate, up);
+        multiply(s, dgate, dhidden);
+        multiply(s, dup, dhidden);
     }
 }

@@ -13,6 +13,8 @@ use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities as NagaCapabilities, GlobalUse, ValidationFlags, Validator};
 use naga::{AddressSpace, Block, Expression, Handle, Module, ShaderStage, Statement};
 
+use crate::variants::variants;
+
 /// The programs of a preset: training (with a moving average, in float32 and in mixed precision) and generation.
 fn programs(model: &ModelConfig, settings: &TrainConfig) -> Vec<Program> {
     let mut all = Vec::new();
@@ -42,7 +44,12 @@ fn every_dispatch_of_every_preset_fits_its_shader_and_every_adapter() {
         ..ModelConfig::default()
     };
     let gpt2 = (gpt2, TrainConfig { batch_size: 32, ..TrainConfig::default() });
-    for (model, settings) in presets::all().into_iter().map(|preset| (preset.model, preset.train)).chain([gpt2]) {
+    let six_heads = ModelConfig { n_embd: 96, n_head: 6, n_kv_head: 6, dropout: 0.1, ..ModelConfig::default() };
+    let variants = variants(&six_heads)
+        .into_iter()
+        .map(|(_, model)| (model, TrainConfig { recompute: true, ..TrainConfig::default() }));
+    let presets = presets::all().into_iter().map(|preset| (preset.model, preset.train));
+    for (model, settings) in presets.chain([gpt2]).chain(variants) {
         for program in programs(&model, &settings) {
             let capabilities = Capabilities { shader_f16: true, ..Capabilities::least() };
             for pass in Pass::ALL {

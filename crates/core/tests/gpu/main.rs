@@ -12,6 +12,8 @@ mod model;
 mod ops;
 mod shaders;
 mod tuning;
+#[path = "../common/variants.rs"]
+mod variants;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

@@ -13,6 +13,7 @@ use inkling_core::train::config::{Order, Protocol};
 use inkling_core::train::{Dataset, Split, StepReport, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{Activation, Architecture, Device, Engine, Error, ModelConfig, Weights};
 
+use crate::variants::variants;
 use crate::{Tolerance, compare, device, ids, wait};
 
 const PLENTY: u64 = 1 << 30;
@@ -74,7 +75,8 @@ const MODEL: Tolerance = Tolerance { relative: 2e-5, of_rms: 2e-5 };
 #[test]
 fn logits_losses_and_every_gradient_are_the_cpus() {
     let Some(device) = device() else { return };
-    for (name, config) in models() {
+    let base = ModelConfig { n_head: 6, n_kv_head: 6, dropout: 0.1, ..model("tiny") };
+    for (name, config) in models().into_iter().chain(variants(&base)) {
         let recording = Recording {
             batch: BATCH,
             context: config.n_positions,
@@ -105,6 +107,29 @@ fn logits_losses_and_every_gradient_are_the_cpus() {
         for ((what, expected), (_, found)) in cpu.iter().zip(&gpu) {
             compare(&format!("{name}: {what}"), expected, found, MODEL);
         }
+    }
+}
+
+#[test]
+fn blocks_that_compute_again_give_the_same_gradients() {
+    let Some(device) = device() else { return };
+    let (_, llama) = variants(&ModelConfig { n_head: 6, n_kv_head: 6, dropout: 0.1, ..model("tiny") })
+        .into_iter()
+        .find(|(name, _)| *name == "qwen 3")
+        .expect("one of the variants");
+    for activations in if device.capabilities().shader_f16 { vec![DType::F32, DType::F16] } else { vec![DType::F32] } {
+        let run = |recompute| {
+            let (context, training) = (llama.n_positions, Training::Yes);
+            let recording = Recording { batch: BATCH, context, training, probs: Probs::Skip, activations, recompute };
+            let (program, graph) = recording.record(&llama).unwrap();
+            let mut engine = wait(Device::Gpu(device.clone()).load(program)).unwrap();
+            let step = start(&mut engine, &graph, &llama);
+            engine.replay(Pass::Load, &step);
+            engine.replay(Pass::Forward, &step);
+            engine.replay(Pass::Backward, &step);
+            wait(engine.save(Field::Grad)).unwrap()
+        };
+        assert!(run(false) == run(true), "{activations:?}");
     }
 }
 

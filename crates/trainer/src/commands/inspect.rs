@@ -1,16 +1,17 @@
 //! `trainer inspect`: what a model consists of and what it costs.
 
-use std::path::PathBuf;
+mod similarity;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use inkling_core::nn::Generation;
+use inkling_core::ModelConfig;
 use inkling_core::parameters::ParameterSpec;
 use inkling_core::presets::Preset;
-use inkling_core::program::{Pass, Precision, Program};
 use inkling_core::train::TrainConfig;
-use inkling_core::{Architecture, ModelConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::costs::Costs;
 use crate::error::{Error, Result};
 use crate::format::{self, Align};
 use crate::model_source::ModelArgument;
@@ -24,12 +25,15 @@ Examples:
   trainer inspect --model runs/tiny/last
   trainer inspect --preset medium --batch-size 8
   trainer inspect --preset tiny --set n_layer=8 n_embd=256 --json
+  trainer inspect --model runs/tiny --neighbors e --neighbors '#0'
+  trainer inspect --model gpt2 --analogy ' man' ' woman' ' king'
 
-Memory is what the engine allocates for a program. Floating-point operations count a multiply-add as two.";
+Memory is what the engine allocates for a program. Floating-point operations count a multiply-add as two.
 
-/// Multiply-adds of a forward pass beyond which 64 bits no longer hold what the counting of bytes and operations makes of
-/// them; it would take a fast machine years.
-const MAX_WORK: f64 = (1_u64 << 54) as f64;
+Neighbours and analogies are of the token table, wte.weight, each row less the mean of all rows: by their cosine to the token, or to \
+b - a + c of unit vectors for a : b = c : ? (Mikolov, Yih and Zweig 2013), the given tokens left out. Beside each stands what chance \
+gives: the cosine of the same rank after the table's entries were permuted among the tokens, in each channel on its own; mean and \
+largest of 20 such tables.";
 
 /// `trainer inspect`
 #[derive(Debug, Args)]
@@ -46,41 +50,52 @@ pub struct Arguments {
     /// Sequences per training step [default: the preset's; 32 for a trained model]
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
+    /// The tokens most similar to this one, a text of one token or #ID; may be repeated
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true, help_heading = "Token table")]
+    neighbors: Vec<String>,
+    /// The tokens that answer A : B = C : ?; may be repeated
+    #[arg(long, num_args = 3, value_names = ["A", "B", "C"], allow_hyphen_values = true, help_heading = "Token table")]
+    analogy: Vec<String>,
 }
 
 /// Runs `trainer inspect`.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let batch = arguments.batch_size.map(|batch_size| Assignment::new("batch_size", batch_size));
     let assignments: Vec<Assignment> = arguments.set.iter().cloned().chain(batch).collect();
-    let (name, model, train) = match &arguments.preset {
+    let asks_for_tokens = !(arguments.neighbors.is_empty() && arguments.analogy.is_empty());
+    match &arguments.preset {
+        Some(preset) if asks_for_tokens => Err(Error::Untrained { preset: preset.name }),
         Some(preset) => {
             let (model, train) = settings::apply(preset, &assignments)?;
-            (PathBuf::from(preset.name), model, train)
+            report(&PathBuf::from(preset.name), &model, &train, terminal)
         }
         None => {
             let loaded = arguments.model.load()?;
+            if asks_for_tokens {
+                return similarity::report(&loaded, &arguments.neighbors, &arguments.analogy, terminal);
+            }
             let train = TrainConfig { batch_size: arguments.batch_size.unwrap_or(32), ..TrainConfig::default() };
             train.validate()?;
-            (loaded.folder, loaded.checkpoint.config, train)
+            report(&loaded.folder, &loaded.checkpoint.config, &train, terminal)
         }
-    };
-    check_work(&model, &train)?;
-    let costs = Costs::of(&model, &train)?;
+    }
+}
+
+/// What the model consists of and what it costs.
+fn report(name: &Path, model: &ModelConfig, train: &TrainConfig, terminal: &Terminal) -> Result<()> {
+    let costs = Costs::of(model, train)?;
     let parameters = model.parameters();
     let total = model.num_parameters();
-    let object = json!({
-        "name": name,
-        "config": as_written(&model),
-        "parameters": total,
-        "tensors": parameters.iter().map(|spec| json!({
-            "name": spec.name, "shape": spec.shape, "parameters": spec.numel(),
-        })).collect::<Vec<_>>(),
-        "batch_size": train.batch_size,
-        "training_memory_bytes": costs.training_memory,
-        "inference_memory_bytes": costs.inference_memory,
-        "forward_flops_per_token": costs.forward_flops,
-        "training_flops_per_token": costs.training_flops,
-    });
+    let mut object = costs.to_json();
+    let tensors =
+        parameters.iter().map(|spec| json!({"name": spec.name, "shape": spec.shape, "parameters": spec.numel()}));
+    object.extend([
+        ("name".into(), json!(name)),
+        ("config".into(), settings::as_written(model)),
+        ("parameters".into(), json!(total)),
+        ("tensors".into(), tensors.collect()),
+        ("batch_size".into(), json!(train.batch_size)),
+    ]);
     let rows: Vec<Vec<String>> = parameters.iter().map(|spec| row(spec, total)).collect();
     let columns =
         [("parameter", Align::Left), ("shape", Align::Left), ("parameters", Align::Right), ("share", Align::Right)];
@@ -90,15 +105,8 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         ("forward", format!("{} per token", format::flops(costs.forward_flops))),
         ("training", format!("{} per token", format::flops(costs.training_flops))),
     ]);
-    let text =
-        format!("{}: {}\n\n{}\n{fields}", name.display(), describe_model(&model), format::table(&columns, &rows));
-    terminal.result(&object, &text)
-}
-
-/// As in `config.json`: a float32 has the digits that tell it from its neighbours, not those of its nearest float64.
-fn as_written(model: &ModelConfig) -> serde_json::Value {
-    let json = serde_json::to_string(model).expect("a configuration is plain data");
-    serde_json::from_str(&json).expect("it was just written")
+    let text = format!("{}: {}\n\n{}\n{fields}", name.display(), describe_model(model), format::table(&columns, &rows));
+    terminal.result(&Value::Object(object), &text)
 }
 
 fn row(spec: &ParameterSpec, total: u64) -> Vec<String> {
@@ -109,54 +117,4 @@ fn row(spec: &ParameterSpec, total: u64) -> Vec<String> {
         format::count(spec.numel() as u64),
         format!("{:.2} %", 100.0 * spec.numel() as f64 / total as f64),
     ]
-}
-
-/// Refuses sizes whose costs cannot be counted.
-fn check_work(model: &ModelConfig, train: &TrainConfig) -> Result<()> {
-    let [batch, context, layers, channels, hidden, vocabulary] =
-        [train.batch_size, model.n_positions, model.n_layer, model.n_embd, model.n_inner, model.vocab_size]
-            .map(|size| size as f64);
-    let per_token = match model.architecture {
-        Architecture::Bigram => vocabulary * vocabulary,
-        Architecture::Gpt => {
-            layers * channels * (4.0 * channels + 2.0 * hidden + 2.0 * context) + channels * vocabulary
-        }
-    };
-    if batch * context * per_token <= MAX_WORK {
-        return Ok(());
-    }
-    Err(Error::Setting {
-        key: "batch_size".into(),
-        problem: format!("{} sequences of {} tokens cost this model more than 64 bits can count", batch, context),
-        hint: "make the batch, the context (n_positions) or the model smaller".into(),
-    })
-}
-
-/// What a model costs.
-struct Costs {
-    training_memory: u64,
-    inference_memory: u64,
-    forward_flops: f64,
-    training_flops: f64,
-}
-
-impl Costs {
-    fn of(model: &ModelConfig, train: &TrainConfig) -> Result<Self> {
-        let program = training_program(model, train)?;
-        let (generation, _) = Generation::record(model, Precision::Half)?;
-        let tokens = (train.batch_size * model.n_positions) as f64;
-        let per_token = |passes: &[Pass]| passes.iter().map(|&pass| program.flops(pass)).sum::<u64>() as f64 / tokens;
-        Ok(Self {
-            training_memory: program.memory_bytes(),
-            inference_memory: generation.memory_bytes(),
-            forward_flops: per_token(&[Pass::Forward]),
-            training_flops: per_token(&[Pass::Forward, Pass::Backward, Pass::Update]),
-        })
-    }
-}
-
-/// The program that training would load.
-fn training_program(model: &ModelConfig, train: &TrainConfig) -> Result<Program> {
-    let (program, ..) = inkling_core::train::record(model, train)?;
-    Ok(program)
 }

@@ -81,6 +81,10 @@ pub struct Arguments {
     /// in it
     #[arg(long, value_enum, help_heading = "Settings")]
     precision: Option<Precision>,
+    /// Keep only the residual stream of each block and compute the rest again in the backward pass (recompute): less memory for a third
+    /// more time at most, and the same result to the last bit
+    #[arg(long, help_heading = "Settings")]
+    recompute: bool,
     /// Any field of the model or its training
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
     set: Vec<Assignment>,
@@ -131,6 +135,7 @@ impl Arguments {
             self.seed.map(|seed| Assignment::new("seed", seed)),
             self.patience.map(|patience| Assignment::new("patience", patience)),
             self.precision.map(|precision| Assignment::new("precision", precision.name())),
+            self.recompute.then(|| Assignment::new("recompute", true)),
         ];
         flags.into_iter().flatten().chain(self.set.iter().cloned()).collect()
     }
@@ -143,6 +148,7 @@ impl Arguments {
             ("--lr", self.lr.is_some()),
             ("--seed", self.seed.is_some()),
             ("--patience", self.patience.is_some()),
+            ("--recompute", self.recompute),
             ("--set", !self.set.is_empty()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)

@@ -20,8 +20,13 @@ pub struct Axis {
 impl Axis {
     /// From step 0 to the last one, which is the very end of the axis.
     pub fn steps(last: u64, start: f64, end: f64) -> Self {
-        let high = last.max(1) as f64;
-        Self { low: 0.0, high, step: nice_step(high).max(1.0), start, end, exponents_from: 1e7 }
+        let axis = Self::amounts(last.max(1) as f64, start, end);
+        Self { step: axis.step.max(1.0), ..axis }
+    }
+
+    /// From 0 to `high` (positive), which is the very end of the axis.
+    pub fn amounts(high: f64, start: f64, end: f64) -> Self {
+        Self { low: 0.0, high, step: nice_step(high), start, end, exponents_from: 1e7 }
     }
 
     /// Covers all `values` (finite, maybe none), widened to whole intervals.

@@ -53,6 +53,16 @@ impl MetricsLog {
     }
 }
 
+/// The records of a log, which a run may be writing just now: record `i` is line `i + 1`.
+///
+/// # Errors
+/// [`Error::Metrics`] names a line, other than a torn last one, that is no record.
+pub fn read(path: &Path) -> Result<Vec<Value>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let bad = |(line, problem)| Error::Metrics { path: path.into(), line, problem };
+    Ok(records_up_to(&bytes, u64::MAX).map_err(bad)?.0)
+}
+
 /// The records up to `step` and the number of bytes they take; or the number of a bad line and what is wrong with it.
 fn records_up_to(bytes: &[u8], step: u64) -> std::result::Result<(Vec<Value>, u64), (usize, String)> {
     let mut records = Vec::new();
@@ -138,5 +148,6 @@ mod tests {
         let mut log = MetricsLog::create(&path).unwrap();
         log.append(&json!({ "step": 1, "loss": 4.17 })).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"loss\":4.17,\"step\":1}\n");
+        assert_eq!(read(&path).unwrap(), [json!({ "step": 1, "loss": 4.17 })]);
     }
 }

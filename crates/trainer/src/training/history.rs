@@ -46,6 +46,8 @@ pub struct EvaluationRecord {
     protocol: Protocol,
     /// Mean loss of the batches since the evaluation before.
     pub train_loss: Option<f32>,
+    /// Seconds of the run until here, in all its sessions. Logs of earlier versions have none.
+    elapsed_s: f64,
     /// Whether no evaluation before was as good.
     pub best: bool,
     /// A short text of the model's.
@@ -63,6 +65,7 @@ impl EvaluationRecord {
             tokens: evaluation.tokens,
             protocol: evaluation.protocol,
             train_loss,
+            elapsed_s: state.elapsed_s,
             best,
             sample,
         }

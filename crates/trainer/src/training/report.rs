@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use inkling_core::train::{RunState, TrainConfig, Trainer, TrainingPrecision};
-use inkling_core::{Architecture, ModelConfig};
+use inkling_core::Engine;
+use inkling_core::program::Program;
+use inkling_core::train::{self, RunState, TrainConfig, Trainer, TrainingPrecision};
+use inkling_core::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding};
 use serde::Serialize;
 
 use super::RunMemory;
@@ -21,10 +23,31 @@ pub fn describe_model(model: &ModelConfig) -> String {
     match model.architecture {
         Architecture::Bigram => format!("a table of {0} × {0} tokens: {parameters} parameters", model.vocab_size),
         Architecture::Gpt => format!(
-            "{} layers, {} heads, {} channels, context {}: {parameters} parameters",
-            model.n_layer, model.n_head, model.n_embd, model.n_positions
+            "{} layers, {} heads, {} channels, context {}{}: {parameters} parameters",
+            model.n_layer,
+            model.n_head,
+            model.n_embd,
+            model.n_positions,
+            variant_words(model),
         ),
     }
+}
+
+/// What a model has that GPT-2 has not: `, rope, 2 heads of keys`.
+fn variant_words(model: &ModelConfig) -> String {
+    let when = |is: bool, words: &str| is.then(|| words.to_owned());
+    let words = [
+        when(model.position_embedding_type == PositionEmbedding::Sinusoidal, "sinusoidal positions"),
+        when(model.position_embedding_type == PositionEmbedding::Rope, "rope"),
+        when(model.normalization == Normalization::RmsNorm, "rmsnorm"),
+        when(model.activation_function == Activation::Relu, "relu"),
+        when(model.activation_function == Activation::Swiglu, "swiglu"),
+        (model.n_kv_head != model.n_head).then(|| format!("{} heads of keys", model.n_kv_head)),
+        when(model.qk_norm, "query and key norm"),
+        model.sliding_window.map(|window| format!("a window of {window}")),
+        when(!model.bias, "no biases"),
+    ];
+    words.into_iter().flatten().map(|word| format!(", {word}")).collect()
 }
 
 /// The lines before the first step. `name` is the preset's or, of a resumed run, the run's.
@@ -43,15 +66,35 @@ pub fn introduction(name: &str, text: &str, device: &str, memory: RunMemory, tra
         RunMemory { host, gpu: 0 } => format!("{} of memory", format::bytes(host)),
         RunMemory { gpu, .. } => format!("{} of its memory", format::bytes(gpu)),
     };
+    let recompute = match spared(trainer) {
+        Some(bytes) => format!(" (computing blocks again spares {})", format::bytes(bytes)),
+        None => String::new(),
+    };
     let precision = match settings.precision {
         TrainingPrecision::F32 => "",
         TrainingPrecision::F16 => ", float16",
     };
     format!(
-        "{name}: {}\n{text}\n{device}{precision}; {memory}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
+        "{name}: {}\n{text}\n{device}{precision}; {memory}{recompute}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
         describe_model(trainer.model()),
         trainer.model().vocab_size,
     )
+}
+
+/// Bytes that a run with `recompute` does without; `None` without it.
+fn spared(trainer: &Trainer) -> Option<u64> {
+    let settings = trainer.settings();
+    if !settings.recompute {
+        return None;
+    }
+    let everything = TrainConfig { recompute: false, ..settings.clone() };
+    let (program, ..) = train::record(trainer.model(), &everything).ok()?;
+    let engine = trainer.engine();
+    let bytes = |program: &Program| match engine {
+        Engine::Cpu(_) => program.memory_bytes(),
+        Engine::Gpu(_) => program.gpu_memory_bytes(),
+    };
+    Some(bytes(&program).saturating_sub(bytes(engine.program())))
 }
 
 /// One evaluation, lined up under [`TABLE_HEADER`].

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{SMALL, Workplace, object, run, stderr, stdout};
 
 /// Whether there is an adapter to test with.
-fn gpu_is_there() -> bool {
+pub fn gpu_is_there() -> bool {
     let listed = object(&run(&["devices", "--json"]));
     let there = listed["devices"].as_array().unwrap().len() > 1;
     if !there {

@@ -1,6 +1,7 @@
 //! The command line as a user runs it: the real program, its output and its exit codes.
 
 mod bad_input;
+mod compare;
 mod data;
 mod devices;
 mod gpu;
@@ -10,6 +11,7 @@ mod models;
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
 mod train;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -141,7 +143,7 @@ impl Workplace {
         let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
         let mut records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         for record in &mut records {
-            record.as_object_mut().unwrap().remove("tokens_per_s");
+            record.as_object_mut().unwrap().retain(|key, _| !["tokens_per_s", "elapsed_s"].contains(&key.as_str()));
         }
         records
     }

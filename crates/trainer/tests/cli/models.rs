@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
+use inkling_core::presets;
 use serde_json::Value;
 
 use crate::{Workplace, object, run, stderr, stdout};
@@ -119,6 +120,64 @@ fn inspect_adds_up() {
     let found = object(&place.succeed(&["inspect", "--json"]));
     assert_eq!(found["name"], "runs/a/best");
     assert_eq!((sizes(&found), found["config"]["n_embd"].as_u64()), (found["parameters"].as_u64().unwrap(), Some(16)));
+}
+
+#[test]
+fn presets_are_listed_with_what_inspect_says_they_cost() {
+    let found = object(&run(&["presets", "--json"]));
+    let listed = found["presets"].as_array().unwrap();
+    let names: Vec<_> = listed.iter().map(|preset| preset["name"].as_str().unwrap()).collect();
+    assert_eq!(names, presets::all().iter().map(|preset| preset.name).collect::<Vec<_>>());
+    let tiny = listed.iter().find(|preset| preset["name"] == "tiny").unwrap();
+    let inspected = object(&run(&["inspect", "--preset", "tiny", "--json"]));
+    for key in ["parameters", "config", "training_memory_bytes", "inference_memory_bytes", "training_flops_per_token"] {
+        assert_eq!(tiny[key], inspected[key], "{key}");
+    }
+    assert_eq!(
+        (tiny["tokens_per_step"].as_u64(), tiny["settings"]["learning_rate"].as_f64()),
+        (Some(2048), Some(0.003))
+    );
+
+    let output = run(&["presets"]);
+    let text = stdout(&output);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    for preset in presets::all() {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.join(" ").contains(preset.reason) && words.contains(&preset.name), "{} in {text}", preset.name);
+    }
+}
+
+#[test]
+fn inspect_finds_neighbours_and_analogies_beside_what_chance_finds() {
+    let place = trained();
+    let ask = ["inspect", "--model", "runs/a", "--neighbors", "a", "--neighbors", "#0", "--analogy", "a", "d", "c"];
+    let found = object(&place.succeed(&[&ask[..], &["--json"]].concat()));
+    assert_eq!(found["neighbors"][0]["token"]["text"], "a");
+    assert_eq!(found["neighbors"][1]["token"], serde_json::json!({"id": 0, "text": "\n"}));
+    let nearest = found["neighbors"][0]["nearest"].as_array().unwrap();
+    assert_eq!(nearest.len(), 10);
+    for (i, neighbour) in nearest.iter().enumerate() {
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert_ne!(neighbour["token"]["text"], "a");
+        assert!(i == 0 || number(&neighbour["cosine"]) <= number(&nearest[i - 1]["cosine"]));
+        assert!(number(&neighbour["shuffled"]["mean"]) <= number(&neighbour["shuffled"]["max"]), "{neighbour}");
+    }
+    let given: Vec<_> =
+        found["analogies"][0]["tokens"].as_array().unwrap().iter().map(|token| &token["text"]).collect();
+    assert_eq!(given, ["a", "d", "c"]);
+
+    let output = place.succeed(&ask);
+    let text = stdout(&output);
+    for part in ["nearest to \"a\" #", "nearest to \"\\n\" #0", ": ?\n", "shuffled: mean", "of 20 shuffles"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+
+    let neighbors = ["inspect", "--model", "runs/a", "--neighbors"];
+    place.check_failure(&[&neighbors[..], &["cat"]].concat(), 2, "token", "it is 3 tokens, \"c\" #");
+    place.check_failure(&[&neighbors[..], &["#99"]].concat(), 2, "token", "the ids of this model are #0 to #");
+    let untrained = ["inspect", "--preset", "tiny", "--analogy", "a", "b", "c"];
+    place.check_failure(&untrained, 2, "untrained", "the preset tiny is not trained");
 }
 
 #[test]

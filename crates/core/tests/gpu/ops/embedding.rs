@@ -1,5 +1,5 @@
 use inkling_core::ops::dropout::DropoutSite;
-use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables};
+use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
 use inkling_core::program::{DType, Pass, Program, Training};
 use inkling_core::rng::Site;
 use inkling_core::step::{Mode, Step};
@@ -68,6 +68,34 @@ fn embedding_of_one_token_is_placed_by_the_step() {
     p.push(Pass::Forward, Embedding { tokens, tables, x, channels: 300, scale: 1.0, context: 1, dropout: DROPOUT });
     let step = Step { position: 8, ..Step::default() };
     Case::new("embedding at position 8", p).ids(tokens, vec![9]).noise(wte).noise(wpe).output(x).step(step).check();
+}
+
+#[test]
+fn embedding_times_a_factor_on_fixed_positions() {
+    let (rows, channels, vocab, positions) = (10, 37, 11, 8);
+    for dtype in [DType::F32, DType::F16] {
+        let mut p = Program::new(vec![], Training::No);
+        let tokens = p.tensor("tokens", &[rows]);
+        let [wte, dwte] = ["wte", "dwte"].map(|name| p.tensor(name, &[vocab, channels]));
+        // Of more positions than a sequence has.
+        let wpe = p.constant("wpe", &[positions, channels], move || sinusoids(positions, channels));
+        let [x, dx] = ["x", "dx"].map(|name| p.tensor_of(dtype, name, &[rows, channels]));
+        let (scale, context) = (6.08, 5);
+        let tables = Tables { wte, wpe: Some(wpe) };
+        p.push(Pass::Forward, Embedding { tokens, tables, x, channels, scale, context, dropout: DROPOUT });
+        let dtables = Tables { wte: dwte, wpe: None };
+        p.push(Pass::Forward, EmbeddingBackward { tokens, dx, dtables, channels, scale, context, dropout: DROPOUT });
+        Case::new(format!("embedding times {scale} {dtype:?}"), p)
+            .ids(tokens, ids(rows, vocab as u32, 1))
+            .noise(wte)
+            .noise(dx)
+            .noise(dwte)
+            .output(x)
+            .output(dwte)
+            .step(step(Mode::Train))
+            .tolerance(if dtype == DType::F16 { F16 } else { F32 })
+            .check();
+    }
 }
 
 fn backward((batch, context, channels, vocab): Size, positions: bool, mode: Mode, dtype: DType) {

@@ -10,6 +10,8 @@ use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
 use inkling_core::ops::head::Head;
 use inkling_core::ops::layernorm::LayerNorm;
 use inkling_core::ops::linear::{Epilogue, Linear, LinearBackwardInput, Sizes};
+use inkling_core::ops::rope::{Direction, Rope};
+use inkling_core::ops::swiglu::{Swiglu, SwigluBackward};
 use inkling_core::program::{DType, Op, Pass, Program, Tensor, Training};
 use inkling_core::step::Step;
 
@@ -84,6 +86,49 @@ fn a_normalised_row_is_infinite() {
     let op = LayerNorm { x, weight, bias: Some(bias), y, stats, epsilon: 0.0 };
     let inputs: [(_, &[f32]); 3] = [(x, &[-1.0, 1.0]), (weight, &[60_000.0, 0.0]), (bias, &[0.0, 65_512.0])];
     check(p, op, &inputs, y, &[-60_000.0, f32::INFINITY]);
+}
+
+#[test]
+fn a_turned_pair_is_infinite() {
+    // By scalars and by quads.
+    for half in [1, 4] {
+        let heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 2 * half, window: None };
+        // Of a = b = 60,000 and an angle of 45°: 0 and 84,853; the other way about the reverse.
+        let angles = vec![std::f32::consts::FRAC_1_SQRT_2; 2 * half];
+        let given = vec![60_000.0; 6 * half];
+        let part = |a: f32, b: f32| [vec![a; half], vec![b; half]].concat();
+        let value = vec![60_000.0; 2 * half];
+        for (direction, turned) in
+            [(Direction::Forward, part(0.0, f32::INFINITY)), (Direction::Backward, part(f32::INFINITY, 0.0))]
+        {
+            let want = [turned.clone(), turned, value.clone()].concat();
+            let mut p = program();
+            let qkv = p.tensor_of(DType::F16, "qkv", &[1, 6 * half]);
+            let table = p.tensor("table", &[1, 2 * half]);
+            check(p, Rope { qkv, table, heads, direction }, &[(qkv, &given), (table, &angles)], qkv, &want);
+        }
+    }
+}
+
+#[test]
+fn a_gated_unit_is_infinite() {
+    // By scalars and by quads. Gates of 1024 pass as they are.
+    for width in [7, 4] {
+        let mut p = program();
+        let pre = p.tensor("pre", &[1, 2 * width]);
+        let hidden = p.tensor_of(DType::F16, "hidden", &[1, width]);
+        let scaled: Vec<f32> = GIVEN[..width].iter().map(|x| x / 1024.0).collect();
+        let gates_and_ups = [vec![1024.0; width], scaled.clone()].concat();
+        check(p, Swiglu { pre, hidden, width }, &[(pre, &gates_and_ups)], hidden, &STORED[..width]);
+
+        // Of gate and up alike.
+        let mut p = program();
+        let (dhidden, pre) = (p.tensor("dhidden", &[1, width]), p.tensor("pre", &[1, 2 * width]));
+        let dpre = p.tensor_of(DType::F16, "dpre", &[1, 2 * width]);
+        let inputs: [(_, &[f32]); 2] = [(dhidden, &scaled), (pre, &vec![1024.0; 2 * width])];
+        let want = [&STORED[..width]; 2].concat();
+        check(p, SwigluBackward { dhidden, pre, dpre, width }, &inputs, dpre, &want);
+    }
 }
 
 /// Two tokens, each as likely: the gradient is half of the scale.

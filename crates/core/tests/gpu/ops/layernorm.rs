@@ -1,5 +1,6 @@
 use inkling_core::cpu::gemm::Beta;
-use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward, ROWS_PER_PARTIAL};
+use inkling_core::ops::layernorm::{LayerNorm, LayerNormBackward};
+use inkling_core::ops::norm::ROWS_PER_PARTIAL;
 use inkling_core::program::{DType, Pass, Program, Training};
 
 use crate::{Case, F16, F32, noise};
@@ -59,7 +60,17 @@ fn backward(rows: usize, channels: usize, beta: Beta, dtype: DType) {
     let partials = p.tensor("partials", &[rows.div_ceil(ROWS_PER_PARTIAL), 2, channels]);
     p.push(
         Pass::Forward,
-        LayerNormBackward { dy, x, stats: given, weight, dx, beta, dweight, dbias: Some(dbias), partials },
+        LayerNormBackward {
+            dy,
+            x,
+            stats: given,
+            weight,
+            dx,
+            beta,
+            dweight: Some(dweight),
+            dbias: Some(dbias),
+            partials,
+        },
     );
     let values = shifted(rows, channels);
     let mut case = Case::new(format!("layernorm backward {rows} x {channels} {beta:?} {dtype:?}"), p)

@@ -13,4 +13,6 @@ mod kv_cache;
 mod layernorm;
 mod linear;
 mod matvec;
+mod rope;
 mod sample;
+mod swiglu;

@@ -32,6 +32,8 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear                           2 M N K  input M K, weight N K, bias N, output M N
   linear + activation              2 M N K  as linear, and the slope M N
   linear + residual                2 M N K  as linear, and the residual M N
+  rope                             0        q, k, v 3 M C, the table T C / H
+  swiglu                           0        gate, up 2 M F, output M F
   attention                        4 L      q, k, v 3 M C, output M C, log-sum-exp M H
   head                             2 M V C  as linear (N = V), targets, losses M, gradient M V
   cross-entropy                    0        logits M V, targets, losses, log-sum-exp M
@@ -43,6 +45,8 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear backward dX + activation  2 M N K  the same, and the slope M K
   linear backward dW               2 M N K  gradient M N, input M K, dW N K, dbias N
   attention backward               10 L     as attention, gradients 4 M C
+  rope backward                    0        as rope, of gradients
+  swiglu backward                  0        gate, up 2 M F, gradients 3 M F
   dropout backward                 0        gradients 2 M C
   layernorm backward               0        gradients 2 M C, input M C, statistics 2 M, 2 C
   embedding backward               0        ids M, gradients M C, (V + T) C
