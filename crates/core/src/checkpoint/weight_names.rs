@@ -51,7 +51,7 @@ pub(super) struct Part {
 
 impl Part {
     /// The tensor as Inkling has it.
-    pub fn from_file(&self, tensor: HostTensor) -> HostTensor {
+    pub fn read(&self, tensor: HostTensor) -> HostTensor {
         if self.transposed { transpose(&tensor) } else { tensor }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole texts: what the GPU writes, drawing and decoding without being read in between, is what the CPU writes.
 
-use inkling_core::config::Architecture;
+use inkling_core::config::{Architecture, Normalization};
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::attention::Probs;
@@ -87,6 +87,8 @@ fn texts_of_other_variants_are_the_cpus() {
     };
     check(&config, Precision::Full);
     check(&ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..gpt() }, Precision::Full);
+    let config = ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, bias: false, ..gpt() };
+    check(&config, Precision::Full);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `trainer eval`: how well a model predicts a text.
 
 use clap::{Args, ValueEnum};
-use inkling_core::Error as Core;
 use inkling_core::nn::Recording;
 use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Training};
@@ -23,7 +22,7 @@ Examples:
   trainer eval --model runs/tiny --split train --protocol sampled
   trainer eval --model runs/mine --data poems.txt --split all --json
 
-Splits: the first 90 % of a text are `train`, the rest is `val`. Protocols: `full` reads every window of the split, without \
+Splits: the first 90 % of a text are `train`, the rest is `val`; a prepared folder has its own. Protocols: `full` reads every window of the split, without \
 overlap, and predicts every token but the first once; `sampled` takes 50 batches of windows from anywhere (nanoGPT's).";
 
 /// `trainer eval`
@@ -32,8 +31,8 @@ overlap, and predicts every token but the first once; `sampled` takes 50 batches
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// The text: tinyshakespeare, an https URL or a path
-    #[arg(long, value_name = "NAME|URL|PATH", default_value = corpus::DEFAULT)]
+    /// The text: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare`
+    #[arg(long, value_name = "NAME|URL|PATH|FOLDER", default_value = corpus::DEFAULT)]
     data: String,
     /// Which part of it
     #[arg(long, value_enum, default_value_t = SplitName::Val)]
@@ -90,22 +89,16 @@ impl From<ProtocolName> for Protocol {
 /// Runs `trainer eval`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let processor = arguments.compute.find(terminal).await?;
-    let loaded = arguments.model.load()?;
+    let loaded = arguments.model.load(terminal)?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
-    let corpus = text::load(&arguments.data, terminal)?;
-    let dataset = text::dataset(&corpus, &model.tokenizer).map_err(|problem| match problem {
-        Core::Tokenizer(_) => {
-            let (model, origin) = (folder.clone(), arguments.data.clone());
-            Error::ForeignText { model, origin, problem: Box::new(problem) }
-        }
-        other => other.into(),
-    })?;
+    let data = text::load(&arguments.data, terminal)?;
+    let dataset = data.dataset(&model.tokenizer, &folder)?;
     let split = Split::from(arguments.split);
     let (have, context) = (dataset.split(split).len(), model.config.n_positions);
     let protocol = Protocol::from(arguments.protocol);
     let need = match protocol {
         Protocol::Full => 2,
-        Protocol::Sampled => context + 1,
+        Protocol::Sampled => context as u64 + 1,
     };
     if have < need {
         return Err(Error::Data {
@@ -140,7 +133,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
 
     let object = json!({
         "model": folder,
-        "data": corpus.name,
+        "data": data.name(),
         "split": split.to_string(),
         "loss": found.loss,
         "perplexity": found.perplexity,
@@ -150,7 +143,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     });
     let rows = [
         ("model", folder.display().to_string()),
-        ("text", format!("{}, {split} split", corpus.name)),
+        ("text", format!("{}, {split} split", data.name())),
         ("loss", format!("{:.4} nats per token", found.loss)),
         ("perplexity", format!("{:.4}", found.perplexity)),
         ("bits per char", format!("{:.4}", found.bits_per_char)),

@@ -5,11 +5,14 @@ mod compare;
 mod data;
 mod devices;
 mod gpu;
+mod hub;
 mod interruption;
 mod models;
-#[path = "../../src/corpus/test_server.rs"]
+mod prepared;
+#[path = "../../src/http/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
+mod tokenizer;
 mod train;
 mod variants;
 

@@ -13,6 +13,8 @@ mod kv_cache;
 mod layernorm;
 mod linear;
 mod matvec;
+mod qk_norm;
+mod rmsnorm;
 mod rope;
 mod sample;
 mod swiglu;

@@ -29,6 +29,8 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   op                               FLOPs    elements that the GPU's kernels are given
   embedding                        0        ids M, tables (V + T) C, output M C
   layernorm                        0        input, output M C, gain, bias C, statistics 2 M
+  rmsnorm                          0        input, output M C, gain C, statistics M
+  query and key norm               0        q, k, v, input and output 6 M C, 2 gains, statistics 2 M H
   linear                           2 M N K  input M K, weight N K, bias N, output M N
   linear + activation              2 M N K  as linear, and the slope M N
   linear + residual                2 M N K  as linear, and the residual M N
@@ -49,6 +51,8 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   swiglu backward                  0        gate, up 2 M F, gradients 3 M F
   dropout backward                 0        gradients 2 M C
   layernorm backward               0        gradients 2 M C, input M C, statistics 2 M, 2 C
+  rmsnorm backward                 0        gradients 2 M C, input M C, statistics M, C
+  query and key norm backward      0        gradients 6 M C, input 3 M C, statistics 2 M H, 2 gains
   embedding backward               0        ids M, gradients M C, (V + T) C
   gradient norm                    0        gradients P
   loss scale                       0        a few
@@ -207,7 +211,8 @@ impl OpTimes {
 
 #[cfg(test)]
 mod tests {
-    use inkling_core::train::TrainingPrecision;
+    use inkling_core::config::{ModelConfig, Normalization};
+    use inkling_core::train::{TrainConfig, TrainingPrecision};
 
     use super::*;
     use crate::settings;
@@ -215,11 +220,12 @@ mod tests {
     #[test]
     fn every_op_of_every_training_step_is_in_the_table_of_floors_and_no_other() {
         let mut ops = std::collections::BTreeSet::new();
-        for preset in ["tiny", "bigram", "minigpt-strong"] {
+        let presets = ["tiny", "bigram", "minigpt-strong"].map(settings::named_preset).map(|p| (p.model, p.train));
+        let variants = [ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, ..ModelConfig::default() }];
+        let variants = variants.map(|model| (model, TrainConfig::default()));
+        for (mut model, mut train) in presets.into_iter().chain(variants) {
             for vocab_size in [65, 5000] {
                 for precision in [TrainingPrecision::F32, TrainingPrecision::F16] {
-                    let preset = settings::named_preset(preset);
-                    let (mut model, mut train) = (preset.model, preset.train);
                     (model.vocab_size, model.dropout) = (vocab_size, 0.1);
                     (train.precision, train.ema_decay) = (precision, 0.9);
                     let (program, ..) = inkling_core::train::record(&model, &train).unwrap();
