@@ -57,7 +57,7 @@ impl Generation {
                 let last = take_row(p, x, "prefill.last");
                 let mut head = |pass, name, x| {
                     let norm = prefill.ln_f.forward(p, pass, name, x);
-                    prefill.lm_head.decode(p, pass, LOGITS, norm.y, Epilogue::None, precision)
+                    prefill.lm_head.decode(p, pass, LOGITS, norm.y, Epilogue::None, precision.of_head())
                 };
                 head(Pass::Prefill, "prompt.ln_f", last);
                 head(Pass::Decode, "decode.ln_f", y)
