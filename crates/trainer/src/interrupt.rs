@@ -28,6 +28,12 @@ impl Interrupt {
         Ok(Self(raised))
     }
 
+    /// A flag that no signal raises.
+    #[cfg(test)]
+    pub fn fixed(raised: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(raised)))
+    }
+
     /// Whether the user asked to stop.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)

@@ -7,7 +7,6 @@
 //! | `bpe` | the first 90 % of the text's bytes, about its train split: what is validated on teaches nothing |
 //! | a path | that tokenizer.json, or the one in that folder (of a run: its best checkpoint's) |
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -202,14 +201,16 @@ fn characters<S: AsRef<str>>(
     terminal: &Terminal,
 ) -> Result<Tokenizer> {
     let bar = terminal.byte_bar("collecting characters", Some(bytes));
-    let mut found = BTreeSet::new();
+    // A flag per code point: a search tree would take longer than all the encoding.
+    let mut found = vec![false; char::MAX as usize + 1];
     for piece in pieces {
         let piece = piece?;
-        found.extend(piece.as_ref().chars());
+        piece.as_ref().chars().for_each(|c| found[c as usize] = true);
         bar.inc(piece.as_ref().len() as u64);
     }
     bar.finish_and_clear();
-    Ok(CharTokenizer::from_text(&String::from_iter(found))?.into())
+    let found: String = ('\0'..=char::MAX).filter(|&c| found[c as usize]).collect();
+    Ok(CharTokenizer::from_text(&found)?.into())
 }
 
 /// Learns from the first `bytes` bytes.

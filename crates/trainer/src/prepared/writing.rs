@@ -214,3 +214,60 @@ fn write_shard(path: &Path, header: &ShardHeader, tokens: &mut File, start: u64)
     }
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
+
+    use super::super::{Prepared, encode};
+    use super::*;
+    use crate::corpus::TextFile;
+
+    const TEXT: &str = "The cat sees the owl. ";
+
+    /// Prepares a text in a folder until `stop` says so: while encoding, while writing, or never.
+    fn prepare(folder: &Path, stop: [bool; 2]) -> Result<()> {
+        let terminal = Terminal::new(true, true);
+        let text = TextFile { name: "text".into(), path: folder.join("text.txt") };
+        fs::write(&text.path, TEXT.repeat(100)).unwrap();
+        let tokenizer = Tokenizer::from(CharTokenizer::from_text(TEXT).unwrap());
+        let staging = Staging::begin(&folder.join("p"))?;
+        let mut encoded = encode(&text, &tokenizer, staging.path(), &terminal, &Interrupt::fixed(stop[0]))?;
+        let division = Division { shard_tokens: 100, val_share: 0.1 };
+        staging.write("text", &mut encoded, &tokenizer, division, &terminal, &Interrupt::fixed(stop[1]))?;
+        staging.finish()
+    }
+
+    #[test]
+    fn an_interrupted_preparation_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        for stop in [[true, false], [false, true]] {
+            let error = prepare(folder.path(), stop).unwrap_err();
+            assert!(matches!(error, Error::Stopped) && error.exit_code() == 130, "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the text");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_fills_up_meanwhile_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("p");
+        let staging = Staging::begin(&out).unwrap();
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("song.mp3"), "la").unwrap();
+        assert!(matches!(staging.finish().unwrap_err(), Error::OutputExists { .. }));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(out.join("song.mp3").exists());
+    }
+
+    #[test]
+    fn what_is_written_is_the_text() {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path(), [false, false]).unwrap();
+        let prepared = Prepared::open(&folder.path().join("p"), &Terminal::new(true, true)).unwrap();
+        let all = prepared.dataset.split(Split::All);
+        let mut tokens = vec![0; all.len() as usize];
+        all.read(0, &mut tokens).unwrap();
+        assert_eq!(prepared.tokenizer.decode(&tokens).unwrap(), TEXT.repeat(100));
+    }
+}

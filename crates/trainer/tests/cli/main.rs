@@ -6,6 +6,7 @@ mod devices;
 mod gpu;
 mod interruption;
 mod models;
+mod prepared;
 #[path = "../../src/corpus/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
