@@ -16,6 +16,9 @@ fn every_command_explains_itself_with_examples() {
         &["bench"],
         &["data", "fetch"],
         &["data", "prepare"],
+        &["tokenizer", "train"],
+        &["tokenizer", "show"],
+        &["tokenizer", "encode"],
         &["devices"],
     ] {
         let output = run(&[command, &["--help"]].concat());
