@@ -40,9 +40,9 @@ pub struct Arguments {
     /// What the loss is averaged over
     #[arg(long, value_enum, default_value_t = ProtocolName::Full)]
     protocol: ProtocolName,
-    /// Sequences per forward pass
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
+    /// Sequences per forward pass [default: 32, of contexts beyond 256 as many as make 8,192 tokens]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: Option<u32>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -109,7 +109,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     }
 
     let recording = Recording {
-        batch: arguments.batch_size as usize,
+        batch: arguments.batch_size.map_or_else(|| default_batch(context), |batch| batch as usize),
         context,
         training: Training::No,
         probs: Probs::Skip,
@@ -153,6 +153,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         ),
     ];
     terminal.result(&object, &format::fields(&rows))
+}
+
+/// Logits of 50,257 tokens take 200 KB for each position: 32 texts of GPT-2's 1,024 would not fit into most memories.
+fn default_batch(context: usize) -> usize {
+    (8192 / context).clamp(1, 32)
 }
 
 fn name(protocol: Protocol) -> &'static str {
