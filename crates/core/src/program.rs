@@ -35,7 +35,7 @@ pub enum Pass {
     Backward,
     /// Clipping and AdamW, then gradients to zero.
     Update,
-    /// What is derived from the weights (float16 copies), once after they were loaded or exchanged.
+    /// What is derived from the weights (float16 copies, codes), once after they were loaded or exchanged.
     Load,
     /// A prompt of up to T tokens to logits and a filled KV cache.
     Prefill,
@@ -59,6 +59,20 @@ pub enum Precision {
     /// Float16: half the memory to read per token, weights rounded to 11 bits.
     #[default]
     Half,
+    /// 8 bits a weight and a scale per row: [`crate::quantize::q8`].
+    Q8,
+    /// 4 bits a weight of the layers and a scale per 32: [`crate::quantize::q4`]. The head, which needs more, as [`Self::Q8`].
+    Q4,
+}
+
+impl Precision {
+    /// All of them, the largest first.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Half, Self::Q8, Self::Q4];
+
+    /// That of the head: as files store it (`checkpoint::WeightFormat` has the measurement).
+    pub(crate) fn of_head(self) -> Self {
+        if self == Self::Q4 { Self::Q8 } else { self }
+    }
 }
 
 /// Number of passes.

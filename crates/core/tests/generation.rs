@@ -1,13 +1,18 @@
 //! Cached decoding against the plain forward pass, and drawing on the device against drawing from logits that were read.
 
+#[path = "common/variants.rs"]
+mod variants;
+
 use inkling_core::config::Architecture;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Pass, Precision, Training};
+use inkling_core::quantize::{q4, q8};
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::step::Step;
 use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
+use variants::variants;
 
 const PLENTY: u64 = 1 << 30;
 
@@ -15,7 +20,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-fn configs() -> [ModelConfig; 3] {
+/// GPT-2's kind, others of it, a bigram, every variant.
+fn configs() -> Vec<ModelConfig> {
     let base = ModelConfig {
         vocab_size: 13,
         n_positions: 10,
@@ -26,7 +32,7 @@ fn configs() -> [ModelConfig; 3] {
         n_inner: 31,
         ..ModelConfig::default()
     };
-    [
+    let mut configs = vec![
         base.clone(),
         ModelConfig {
             activation_function: Activation::Relu,
@@ -35,8 +41,11 @@ fn configs() -> [ModelConfig; 3] {
             dropout: 0.5,
             ..base.clone()
         },
-        ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..base },
-    ]
+        ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..base.clone() },
+    ];
+    let six_heads = ModelConfig { n_embd: 24, n_head: 6, n_kv_head: 6, ..base };
+    configs.extend(variants(&six_heads).into_iter().map(|(_, config)| config));
+    configs
 }
 
 /// A model and the logits that its forward pass gives for the last of some tokens.
@@ -60,8 +69,10 @@ impl Reference {
         let mut engine = Engine::cpu(program, Pool::new(1));
         engine.initialize(11);
         let mut weights = wait(engine.save(Field::Value)).unwrap();
-        // Initial weights are small: their logits would hardly differ.
-        weights.values_mut().for_each(|t| t.data.iter_mut().for_each(|x| *x *= 4.0));
+        // Initial weights are small: their logits would hardly differ. Not so the gains of queries and keys, which would make scores, and
+        // their rounding errors, 16 times as large.
+        let small = weights.iter_mut().filter(|(name, _)| !name.contains("q_norm") && !name.contains("k_norm"));
+        small.for_each(|(_, tensor)| tensor.data.iter_mut().for_each(|x| *x *= 4.0));
         engine.load(Field::Value, &weights).unwrap();
         Self { engine, graph, vocab: config.vocab_size }
     }
@@ -140,6 +151,51 @@ fn half_weights_round_and_change_nothing_else() {
     }
 }
 
+/// The weights as a format stores them: matrices that are multiplied with, a tied token table among them.
+fn rounded(config: &ModelConfig, weights: &Weights, precision: Precision) -> Weights {
+    let mut weights = weights.clone();
+    let tables = if config.tie_word_embeddings { &["wpe.weight"][..] } else { &["wpe.weight", "wte.weight"] };
+    for (_, tensor) in weights.iter_mut().filter(|(name, _)| !tables.contains(&name.as_str())) {
+        let [_, k] = tensor.shape[..] else { continue };
+        for w in tensor.data.chunks_mut(k) {
+            if precision == Precision::Q8 {
+                let mut codes = vec![0; k];
+                let scale = q8::quantize_row(w, &mut codes);
+                q8::dequantize_row(&codes, scale, w);
+            } else {
+                let (mut codes, mut scales) = (vec![0; q4::row_bytes(k)], vec![half::bf16::ZERO; q4::blocks(k)]);
+                q4::quantize_row(w, &mut codes, &mut scales);
+                q4::dequantize_row(&codes, &scales, w);
+            }
+        }
+    }
+    weights
+}
+
+#[test]
+fn codes_compute_what_the_weights_they_stand_for_compute_prompts_included() {
+    let wide = ModelConfig { n_embd: 48, n_inner: 70, ..configs()[0].clone() };
+    for config in configs().into_iter().chain([wide]).filter(|config| config.architecture == Architecture::Gpt) {
+        let weights = Reference::new(&config).weights();
+        for precision in [Precision::Q8, Precision::Q4] {
+            let mut codes = generator(&config, &weights, precision);
+            let mut full = generator(&config, &rounded(&config, &weights, precision), Precision::Full);
+            // Read token by token, and at once.
+            for prompt in [1, 9] {
+                let prompt: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
+                codes.start(&prompt).unwrap();
+                full.start(&prompt).unwrap();
+                for token in 0..8 {
+                    close(wait(codes.logits()).unwrap(), wait(full.logits()).unwrap());
+                    codes.push(token);
+                    full.push(token);
+                }
+            }
+            assert_ne!(rounded(&config, &weights, precision), weights);
+        }
+    }
+}
+
 #[test]
 fn texts_longer_than_the_context_go_on_from_its_last_half() {
     for config in configs() {
@@ -164,13 +220,16 @@ fn texts_longer_than_the_context_go_on_from_its_last_half() {
 
 #[test]
 fn a_context_of_one_token_works() {
-    let config = ModelConfig { n_positions: 1, ..configs()[0].clone() };
-    let mut reference = Reference::new(&config);
-    let mut generator = generator(&config, &reference.weights(), Precision::Full);
-    generator.start(&[3]).unwrap();
-    for token in [1, 2, 12] {
-        generator.push(token);
-        close(wait(generator.logits()).unwrap(), &reference.logits(&[token]));
+    for config in configs() {
+        let sliding_window = config.sliding_window.map(|_| 1);
+        let config = ModelConfig { n_positions: 1, sliding_window, ..config };
+        let mut reference = Reference::new(&config);
+        let mut generator = generator(&config, &reference.weights(), Precision::Full);
+        generator.start(&[3]).unwrap();
+        for token in [1, 2, 12] {
+            generator.push(token);
+            close(wait(generator.logits()).unwrap(), &reference.logits(&[token]));
+        }
     }
 }
 
@@ -216,7 +275,7 @@ fn generated_texts_are_those_drawn_step_by_step_whatever_the_chunks() {
     const COUNT: usize = 40;
     for config in configs() {
         let weights = Reference::new(&config).weights();
-        for precision in [Precision::Full, Precision::Half] {
+        for precision in Precision::ALL {
             let mut generator = generator(&config, &weights, precision);
             let mut texts = Vec::new();
             // One token, one that is read token by token, nearly and just a full context, a longer one.

@@ -120,6 +120,22 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// `--out` of an export is a model already.
+    #[error("a model is already in {}", path.display())]
+    ModelExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// `--out` of an export has something in it that is no model's.
+    #[error("{} is not a folder for a model: it holds {entry}", path.display())]
+    NotAModel {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        entry: String,
+    },
+
     /// Another process is writing this run.
     #[error("another trainer is writing {}", path.display())]
     RunLocked {
@@ -371,6 +387,8 @@ impl Error {
             Error::Data { .. }
             | Error::RunExists { .. }
             | Error::NotARun { .. }
+            | Error::ModelExists { .. }
+            | Error::NotAModel { .. }
             | Error::Setting { .. }
             | Error::Untrained { .. }
             | Error::Token { .. }
@@ -446,6 +464,8 @@ impl Error {
             Error::NoCacheFolder => "no_cache_folder",
             Error::RunExists { .. } => "run_exists",
             Error::NotARun { .. } => "not_a_run",
+            Error::ModelExists { .. } => "model_exists",
+            Error::NotAModel { .. } => "not_a_model",
             Error::RunLocked { .. } => "run_locked",
             Error::NoCheckpoint { .. } => "no_checkpoint",
             Error::NotFinite { .. } => "not_finite",
@@ -536,6 +556,8 @@ impl Error {
                 "continue it with `{}`, replace it with --overwrite, or write somewhere else with --out PATH",
                 command_line(&format!("train --resume --out {}", format::argument(path)))
             )),
+            Error::ModelExists { .. } => Some("replace it with --overwrite, or write somewhere else with --out".into()),
+            Error::NotAModel { .. } => Some("nothing was changed; choose an empty or new folder with --out".into()),
             Error::NotARun { .. } => {
                 Some("nothing was deleted; choose another folder with --out PATH or empty this one yourself".into())
             }

@@ -11,6 +11,7 @@ mod corpus;
 mod costs;
 mod device;
 mod error;
+mod evaluation;
 mod fine_tuning;
 mod format;
 mod gpu_tuning;
@@ -18,6 +19,7 @@ mod http;
 mod hub;
 mod interrupt;
 mod memory;
+mod model_folder;
 mod model_source;
 mod plot;
 mod prepared;
@@ -56,6 +58,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Train(arguments) => commands::train::run(&arguments, terminal).await,
         Command::Sample(arguments) => commands::sample::run(&arguments, terminal).await,
         Command::Eval(arguments) => commands::eval::run(&arguments, terminal).await,
+        Command::Export(arguments) => commands::export::run(&arguments, terminal).await,
         Command::Inspect(arguments) => commands::inspect::run(&arguments, terminal),
         Command::Compare(arguments) => commands::compare::run(&arguments, terminal),
         Command::Presets(arguments) => commands::presets::run(&arguments, terminal),

@@ -65,6 +65,8 @@ shaders! {
     MATVEC = "matvec";
     /// Layer norm, RMS norm, query and key norm, forward and backward.
     NORM = "norm";
+    /// The float16 copies, codes and scales that decoding reads.
+    QUANTIZE = "quantize";
     /// Rotary position embedding, either way.
     ROPE = "rope";
     /// Drawing a token.

@@ -1,16 +1,14 @@
 //! `trainer eval`: how well a model predicts a text.
 
 use clap::{Args, ValueEnum};
-use inkling_core::nn::Recording;
-use inkling_core::nn::attention::Probs;
-use inkling_core::program::{DType, Field, Training};
-use inkling_core::train::config::{Protocol, TrainConfig};
-use inkling_core::train::{Evaluator, Split};
+use inkling_core::train::Split;
+use inkling_core::train::config::Protocol;
 use serde_json::json;
 
 use crate::corpus;
 use crate::device::Compute;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::evaluation::Measurement;
 use crate::format;
 use crate::model_source::ModelArgument;
 use crate::terminal::Terminal;
@@ -93,43 +91,11 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let data = text::load(&arguments.data, terminal)?;
     let dataset = data.dataset(&model.tokenizer, &folder)?;
-    let split = Split::from(arguments.split);
-    let (have, context) = (dataset.split(split).len(), model.config.n_positions);
-    let protocol = Protocol::from(arguments.protocol);
-    let need = match protocol {
-        Protocol::Full => 2,
-        Protocol::Sampled => context as u64 + 1,
-    };
-    if have < need {
-        return Err(Error::Data {
-            origin: arguments.data.clone(),
-            problem: format!("its {split} split has {have} tokens and this evaluation needs {need}"),
-            hint: "use a longer text, --split all or --protocol full".into(),
-        });
-    }
-
-    let recording = Recording {
-        batch: arguments.batch_size.map_or_else(|| default_batch(context), |batch| batch as usize),
-        context,
-        training: Training::No,
-        probs: Probs::Skip,
-        activations: DType::F32,
-        recompute: false,
-    };
-    let (program, graph) = recording.record(&model.config)?;
-    program.check_memory(processor.tensor_memory())?;
-    let mut engine = processor.device().load(program).await?;
-    processor.keep_tuning(terminal);
-    engine.load(Field::Value, &model.weights)?;
-    let TrainConfig { eval_batches: batches, seed, .. } = TrainConfig::default();
-    let spinner = terminal.spinner(&format!("evaluating {}", folder.display()));
-    let found = Evaluator { graph, protocol, batches, seed }.run(&mut engine, &dataset, split).await?;
-    spinner.finish_and_clear();
-    for (what, value) in [("loss", found.loss), ("perplexity", found.perplexity)] {
-        if !value.is_finite() {
-            return Err(Error::NotFinite { what, value });
-        }
-    }
+    let (split, protocol) = (Split::from(arguments.split), Protocol::from(arguments.protocol));
+    let measurement = Measurement { split, protocol, batch_size: arguments.batch_size };
+    measurement.check(&dataset, &model.config, &arguments.data)?;
+    let name = folder.display().to_string();
+    let found = measurement.run(&model, &dataset, &processor, terminal, &name).await?;
 
     let object = json!({
         "model": folder,
@@ -142,25 +108,20 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "protocol": found.protocol,
     });
     let rows = [
-        ("model", folder.display().to_string()),
+        ("model", name),
         ("text", format!("{}, {split} split", data.name())),
         ("loss", format!("{:.4} nats per token", found.loss)),
         ("perplexity", format!("{:.4}", found.perplexity)),
         ("bits per char", format!("{:.4}", found.bits_per_char)),
         (
             "predicted",
-            format!("{} tokens, {protocol} protocol", format::count(found.tokens), protocol = name(protocol)),
+            format!("{} tokens, {protocol} protocol", format::count(found.tokens), protocol = protocol_name(protocol)),
         ),
     ];
     terminal.result(&object, &format::fields(&rows))
 }
 
-/// Logits of 50,257 tokens take 200 KB for each position: 32 texts of GPT-2's 1,024 would not fit into most memories.
-fn default_batch(context: usize) -> usize {
-    (8192 / context).clamp(1, 32)
-}
-
-fn name(protocol: Protocol) -> &'static str {
+fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Full => "full",
         Protocol::Sampled => "sampled",

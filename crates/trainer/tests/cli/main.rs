@@ -4,6 +4,7 @@ mod bad_input;
 mod compare;
 mod data;
 mod devices;
+mod export;
 mod gpu;
 mod hub;
 mod interruption;

@@ -24,7 +24,8 @@ use crate::format::{self, Align};
 /// What the floors are made of.
 pub const FLOORS: &str = "\
 --ops holds every op of a training step against its floor, max(FLOPs / peak, bytes / copy bandwidth). With M = B T rows, K inputs \
-and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B C T (T + 1) / 2:
+and N outputs of a layer, C channels, E of the keys, F hidden channels, V tokens, H heads, P parameters, W = T or a shorter sliding \
+window, and L = B C W (2 T + 1 - W) / 2:
 
   op                               FLOPs    elements that the GPU's kernels are given
   embedding                        0        ids M, tables (V + T) C, output M C
@@ -36,7 +37,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear + residual                2 M N K  as linear, and the residual M N
   rope                             0        q, k, v 3 M C, the table T C / H
   swiglu                           0        gate, up 2 M F, output M F
-  attention                        4 L      q, k, v 3 M C, output M C, log-sum-exp M H
+  attention                        4 L      queries M C, keys, values 2 M E, output M C, log-sum-exp M H
   head                             2 M V C  as linear (N = V), targets, losses M, gradient M V
   cross-entropy                    0        logits M V, targets, losses, log-sum-exp M
   mean loss                        0        losses M
@@ -46,7 +47,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear backward dX               2 M N K  gradients M N, M K, weight N K
   linear backward dX + activation  2 M N K  the same, and the slope M K
   linear backward dW               2 M N K  gradient M N, input M K, dW N K, dbias N
-  attention backward               10 L     as attention, gradients 4 M C
+  attention backward               10 L     as attention, gradients 2 M C, 2 M E
   rope backward                    0        as rope, of gradients
   swiglu backward                  0        gate, up 2 M F, gradients 3 M F
   dropout backward                 0        gradients 2 M C
@@ -60,7 +61,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   moving average                   0        weights, average 2 P
   record step                      0        a few
 
-An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel adds to it; \
+An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel changes it; \
 partial sums between the kernels of an op count too. On the CPU, where most of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
@@ -211,7 +212,7 @@ impl OpTimes {
 
 #[cfg(test)]
 mod tests {
-    use inkling_core::config::{ModelConfig, Normalization};
+    use inkling_core::config::{Activation, ModelConfig, Normalization, PositionEmbedding};
     use inkling_core::train::{TrainConfig, TrainingPrecision};
 
     use super::*;
@@ -221,7 +222,13 @@ mod tests {
     fn every_op_of_every_training_step_is_in_the_table_of_floors_and_no_other() {
         let mut ops = std::collections::BTreeSet::new();
         let presets = ["tiny", "bigram", "minigpt-strong"].map(settings::named_preset).map(|p| (p.model, p.train));
-        let variants = [ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, ..ModelConfig::default() }];
+        let variants = [ModelConfig {
+            position_embedding_type: PositionEmbedding::Rope,
+            normalization: Normalization::RmsNorm,
+            activation_function: Activation::Swiglu,
+            qk_norm: true,
+            ..ModelConfig::default()
+        }];
         let variants = variants.map(|model| (model, TrainConfig::default()));
         for (mut model, mut train) in presets.into_iter().chain(variants) {
             for vocab_size in [65, 5000] {
