@@ -27,6 +27,14 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A token shard that is damaged, no shard at all, or of another text than its siblings.
+    #[error("{file}: {problem}")]
+    Shard {
+        /// Its file name.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// Sampling settings out of range, or a prompt that cannot be used.
     #[error("sampling: {0}")]
     Sampling(String),

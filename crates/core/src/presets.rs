@@ -2,6 +2,7 @@
 
 use crate::config::{Activation, Architecture, ModelConfig};
 use crate::nn::optimizer::Decay;
+use crate::tokenizer::TokenizerKind;
 use crate::train::config::{Schedule, TrainConfig};
 
 /// A model, how to train it, and why.
@@ -13,6 +14,8 @@ pub struct Preset {
     pub reason: &'static str,
     /// The model, for a vocabulary of 65 until the data says otherwise.
     pub model: ModelConfig,
+    /// How it reads its text.
+    pub tokenizer: TokenizerKind,
     /// The settings.
     pub train: TrainConfig,
 }
@@ -49,6 +52,7 @@ fn bigram() -> Preset {
             n_positions: 32,
             ..ModelConfig::default()
         },
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig { max_steps: 2000, learning_rate: 3e-2, min_learning_rate: 3e-3, ..TrainConfig::default() },
     }
 }
@@ -58,6 +62,7 @@ fn micro() -> Preset {
         name: "micro",
         reason: "the GPT of Karpathy's \"Let's build GPT\" lecture: trains in seconds, for trying things out",
         model: ModelConfig { activation_function: Activation::Relu, ..gpt(4, 4, 64, 32) },
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig {
             batch_size: 16,
             learning_rate: 1e-3,
@@ -76,6 +81,7 @@ fn tiny() -> Preset {
         name: "tiny",
         reason: "the default without a GPU: readable text after a few minutes on two cores",
         model: gpt(4, 4, 128, 64),
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig::default(),
     }
 }
@@ -85,6 +91,7 @@ fn small() -> Preset {
         name: "small",
         reason: "tiny with twice the context: the best that 0.82M parameters do in a coffee break",
         model: gpt(4, 4, 128, 128),
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig { max_steps: 4000, eval_steps: 500, ..TrainConfig::default() },
     }
 }
@@ -100,6 +107,7 @@ fn minigpt_small() -> Preset {
             dropout: 0.1,
             ..gpt(4, 4, 128, 128)
         },
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig {
             batch_size: 32,
             max_steps: 3000,
@@ -127,6 +135,7 @@ fn minigpt_strong() -> Preset {
             dropout: 0.2,
             ..gpt(6, 6, 384, 256)
         },
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig {
             batch_size: 64,
             max_steps: 5000,
@@ -143,6 +152,7 @@ fn medium() -> Preset {
         name: "medium",
         reason: "nanoGPT's Shakespeare model, annealed in half the steps: it overfits after that (needs a GPU)",
         model: ModelConfig { dropout: 0.2, ..gpt(6, 6, 384, 256) },
+        tokenizer: TokenizerKind::Char,
         train: TrainConfig {
             batch_size: 64,
             max_steps: 2500,

@@ -102,6 +102,17 @@ impl Stream {
         ((u64::from(self.bits(index)) * u64::from(n)) >> 32) as u32
     }
 
+    /// [`Self::below`] for any `n`: two draws make 64 bits where `n` takes more than 32. `index` is below 2³¹.
+    pub fn below_u64(self, index: u32, n: u64) -> u64 {
+        match u32::try_from(n) {
+            Ok(n) => self.below(index, n).into(),
+            Err(_) => {
+                let bits = u64::from(self.bits(index)) << 32 | u64::from(self.bits(index | 1 << 31));
+                ((u128::from(bits) * u128::from(n)) >> 64) as u64
+            }
+        }
+    }
+
     /// Standard normal by Box and Muller's transform, in float64 with `libm` so that every platform rounds alike.
     pub fn normal(self, index: u32) -> f32 {
         let pair = index & !1;

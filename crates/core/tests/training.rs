@@ -24,7 +24,7 @@ fn text() -> String {
 fn data(text: &str) -> (Dataset, Tokenizer) {
     let tokenizer = Tokenizer::from(CharTokenizer::from_text(text).unwrap());
     let ids = tokenizer.encode(text).unwrap();
-    (Dataset::new(ids, tokenizer.vocab_size(), text.chars().count()).unwrap(), tokenizer)
+    (Dataset::new(ids, &tokenizer.characters()).unwrap(), tokenizer)
 }
 
 fn model(vocab_size: usize) -> ModelConfig {
@@ -178,7 +178,7 @@ fn training_learns_and_the_sample_reads_like_the_text() {
 #[test]
 fn the_full_protocol_predicts_every_token_once() {
     let mut trainer = trainer(&settings(), 2);
-    let tokens = data(&text()).0.split(Split::Val).len() as u64;
+    let tokens = data(&text()).0.split(Split::Val).len();
     let evaluation = wait(trainer.evaluate(Split::Val)).unwrap();
     assert_eq!(evaluation.tokens, tokens - 1);
     assert!((evaluation.perplexity - evaluation.loss.exp()).abs() < 1e-9);

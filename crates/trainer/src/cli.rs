@@ -60,6 +60,9 @@ pub enum Command {
     /// Corpora: fetch one into the cache
     #[command(subcommand, arg_required_else_help = true)]
     Data(commands::data::Command),
+    /// Tokenizers: learn one, list its tokens, see how it cuts a text
+    #[command(subcommand, arg_required_else_help = true)]
+    Tokenizer(commands::tokenizer::Command),
     /// List what this machine can compute on
     Devices(commands::devices::Arguments),
 }

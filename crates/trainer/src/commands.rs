@@ -8,4 +8,5 @@ pub mod eval;
 pub mod inspect;
 pub mod presets;
 pub mod sample;
+pub mod tokenizer;
 pub mod train;

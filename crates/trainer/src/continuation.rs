@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, SamplerConfig};
-use inkling_core::tokenizer::Tokenizer;
+use inkling_core::tokenizer::{END_OF_TEXT, Tokenizer, Utf8Stream};
 use inkling_core::{Device, ModelConfig, Weights};
 
 use crate::error::{Error, Result};
@@ -19,6 +19,8 @@ pub struct Continuation {
     generator: Generator,
     sampling: SamplerConfig,
     tokenizer: Tokenizer,
+    /// The end of what was handed out: a token may end within a character.
+    stream: Utf8Stream,
     chunk: usize,
     /// Drawn, but not handed out yet.
     drawn: VecDeque<u32>,
@@ -40,7 +42,15 @@ impl Continuation {
         sampling.validate()?;
         let chunk = if matches!(device, Device::Gpu(_)) { GPU_CHUNK } else { 1 };
         let generator = Generator::new(config, weights, precision, device, memory).await?;
-        Ok(Self { generator, sampling, tokenizer, chunk, drawn: VecDeque::new(), wanted: 0 })
+        Ok(Self {
+            generator,
+            sampling,
+            tokenizer,
+            stream: Utf8Stream::default(),
+            chunk,
+            drawn: VecDeque::new(),
+            wanted: 0,
+        })
     }
 
     /// Exchanges the weights.
@@ -59,11 +69,13 @@ impl Continuation {
     pub fn start(&mut self, prompt: &str, tokens: usize) -> inkling_core::Result<()> {
         let ids = self.tokenizer.encode(prompt)?;
         self.drawn.clear();
+        self.stream = Utf8Stream::default();
         self.wanted = tokens;
         self.generator.start(&ids)
     }
 
-    /// The text of the next token, `None` at the end; [`Error::NotFinite`] if the model has no opinion about it.
+    /// The text that the next token completes, which may be none, and at last `None`; [`Error::NotFinite`] if the model has no opinion
+    /// about it.
     pub async fn next(&mut self) -> Result<Option<String>> {
         if self.drawn.is_empty() {
             let count = self.chunk.min(self.wanted);
@@ -74,8 +86,10 @@ impl Continuation {
             }
             self.wanted -= count;
         }
-        let token = self.drawn.pop_front();
-        Ok(token.map(|token| self.tokenizer.decode(&[token])).transpose()?)
+        match self.drawn.pop_front() {
+            Some(token) => Ok(Some(self.stream.push(&self.tokenizer.decode_bytes(&[token])?))),
+            None => Ok(Some(self.stream.finish()).filter(|rest| !rest.is_empty())),
+        }
     }
 
     /// What the logits are instead of finite.
@@ -100,8 +114,11 @@ impl Continuation {
     }
 }
 
-/// What a text begins with when nobody says: a line break, or the first token of a vocabulary that lacks it.
+/// What a text begins with when nobody says: the end of another, a line break, or the first token of a vocabulary that lacks both.
 pub fn default_prompt(tokenizer: &Tokenizer) -> String {
+    if tokenizer.end_of_text().is_some() {
+        return END_OF_TEXT.into();
+    }
     match tokenizer.encode("\n") {
         Ok(_) => "\n".into(),
         Err(_) => tokenizer.token_text(0).expect("a vocabulary has at least one token"),

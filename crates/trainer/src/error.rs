@@ -213,6 +213,15 @@ pub enum Error {
         hint: String,
     },
 
+    /// A file that is no tokenizer, or one of a kind that Inkling does not have.
+    #[error("cannot use the tokenizer {}: {problem}", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What core says.
+        problem: String,
+    },
+
     /// A text with characters that a model has no token for.
     #[error("the model {} cannot read {origin}: {problem}", model.display())]
     ForeignText {
@@ -325,6 +334,7 @@ impl Error {
             | Error::OtherData { .. }
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
+            | Error::TokenizerFile { .. }
             | Error::NoCheckpoint { .. }
             | Error::Compare { .. }
             | Error::Metrics { .. }
@@ -353,7 +363,7 @@ impl Error {
         match self {
             Error::Core(Core::Config(_)) => "config",
             Error::Core(Core::Training(_)) => "training",
-            Error::Core(Core::Tokenizer(_)) => "tokenizer",
+            Error::Core(Core::Tokenizer(_)) | Error::TokenizerFile { .. } => "tokenizer",
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
             Error::Setting { .. } => "setting",
@@ -439,6 +449,7 @@ impl Error {
             Error::ForeignText { .. } => {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
+            Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
             Error::Core(inkling_core::Error::Diverged { .. }) => Some(
                 "start a new run with a lower --lr and --out PATH (or --overwrite); what was saved in best/ and last/ is \

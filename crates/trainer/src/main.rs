@@ -21,6 +21,7 @@ mod run_folder;
 mod settings;
 mod terminal;
 mod text;
+mod tokenizer_source;
 mod training;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Presets(arguments) => commands::presets::run(&arguments, terminal),
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
+        Command::Tokenizer(command) => commands::tokenizer::run(&command, terminal),
         Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }
 }

@@ -150,14 +150,14 @@ fn unknown(key: &str, model: &Draft<ModelConfig>, train: &Draft<TrainConfig>) ->
     }
 }
 
-/// Refuses `vocab_size`, which a text decides.
+/// Refuses `vocab_size`, which the tokenizer decides.
 pub fn refuse_vocab_size(assignments: &[Assignment]) -> Result<()> {
     match assignments.iter().find(|assignment| assignment.key == "vocab_size") {
         None => Ok(()),
         Some(assignment) => Err(Error::Setting {
             key: assignment.key.clone(),
-            problem: "it is the number of different characters of the text".into(),
-            hint: "leave it out".into(),
+            problem: "it is the number of tokens that the tokenizer has".into(),
+            hint: "leave it out, or choose it with --tokenizer bpe --vocab N".into(),
         }),
     }
 }

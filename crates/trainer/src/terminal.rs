@@ -93,12 +93,19 @@ impl Terminal {
     }
 
     /// A bar over bytes; without a known `total` it counts up.
-    pub fn download_bar(&self, what: &str, total: Option<u64>) -> ProgressBar {
+    pub fn byte_bar(&self, what: &str, total: Option<u64>) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(total, self.bars()).with_message(what.to_owned());
         bar.set_style(style(match total {
             Some(_) => "{msg} [{bar:30}] {bytes}/{total_bytes}, {binary_bytes_per_sec}, {eta} left",
             None => "{msg} {spinner} {bytes}, {binary_bytes_per_sec}",
         }));
+        bar
+    }
+
+    /// A bar over `total` things.
+    pub fn count_bar(&self, what: &str, total: u64) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(total), self.bars()).with_message(what.to_owned());
+        bar.set_style(style("{msg} [{bar:30}] {human_pos}/{human_len}, {eta} left"));
         bar
     }
 
@@ -207,8 +214,9 @@ mod tests {
     #[test]
     fn every_bar_has_a_valid_template() {
         let terminal = Terminal::new(false, true);
-        terminal.download_bar("a", Some(10)).inc(3);
-        terminal.download_bar("a", None).inc(3);
+        terminal.byte_bar("a", Some(10)).inc(3);
+        terminal.byte_bar("a", None).inc(3);
+        terminal.count_bar("a", 10).inc(3);
         terminal.spinner("b").finish_and_clear();
         let bar = terminal.training_bar(100, 20);
         bar.update(21, 4.17, 1000.0);

@@ -1,6 +1,6 @@
 //! The text that a command works on, as tokens.
 
-use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
+use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::Dataset;
 
 use crate::corpus::{Corpus, Freshness, Library};
@@ -12,13 +12,8 @@ pub fn load(data: &str, terminal: &Terminal) -> Result<Corpus> {
     Library::from_environment(terminal)?.load(data, Freshness::CachedWillDo)
 }
 
-/// The vocabulary of a text.
-pub fn tokenizer(corpus: &Corpus) -> Result<Tokenizer> {
-    Ok(CharTokenizer::from_text(&corpus.text)?.into())
-}
-
 /// A text in a vocabulary; the error names a character that it lacks.
 pub fn dataset(corpus: &Corpus, tokenizer: &Tokenizer) -> inkling_core::Result<Dataset> {
     let tokens = tokenizer.encode(&corpus.text)?;
-    Dataset::new(tokens, tokenizer.vocab_size(), corpus.text.chars().count())
+    Dataset::new(tokens, &tokenizer.characters())
 }

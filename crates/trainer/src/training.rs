@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
             &self.session.folder,
             self.trainer.state(),
             self.trainer.settings(),
-            Some(self.session.dataset.characters_per_token()),
+            Some(self.session.dataset.characters_per_token(Split::Val)),
             self.session.compute,
         );
         summary.tokens_per_s = Some(self.speed.overall());

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! {"model_type": "gpt2",    <GPT-2's keys>, "inkling": {<every field of ModelConfig>}}   opens in `transformers`
+//! {"model_type": "llama",   <Llama's keys>, "inkling": {<every field of ModelConfig>}}   too; also "mistral", "qwen3"
 //! {"model_type": "inkling",                 "inkling": {<every field of ModelConfig>}}   every other architecture
 //! {"model_type": "gpt2",    <GPT-2's keys>}                                              written by `transformers`
 //! ```
 //!
-//! Where both GPT-2's keys and `inkling` are there they must agree, since `transformers` reads only the former.
+//! Where both a family's keys and `inkling` are there they must agree, since `transformers` reads only the former.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::gpt2_config::Gpt2Config;
+use super::llama_config::{self, LlamaConfig};
 use super::weight_names::Naming;
 use super::{CONFIG_FILE, damaged};
 use crate::config::ModelConfig;
@@ -37,6 +39,11 @@ const REQUIRED: [&str; 12] = [
     "dropout",
 ];
 
+/// Fields that came later, all at once. A file without any of them means what it meant then: the defaults, and as many heads of keys as of
+/// queries.
+const SECOND_FORMAT: [&str; 7] =
+    ["n_kv_head", "position_embedding_type", "rope_theta", "sliding_window", "qk_norm", "normalization", "bias"];
+
 /// The file of an architecture that no model of `transformers` has.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,25 +55,32 @@ struct InklingFile<C> {
 /// The error is a sentence about this file.
 type Checked<T> = std::result::Result<T, String>;
 
-/// GPT-2's keys and, in our own files, the full configuration.
+/// A family's keys and the full configuration.
 #[derive(Serialize)]
-struct Gpt2File<'a> {
+struct FamilyFile<'a, K> {
     #[serde(flatten)]
-    gpt2: Gpt2Config,
+    keys: K,
     inkling: &'a ModelConfig,
 }
 
-/// Which tensor names a configuration is saved with: GPT-2's where GPT-2's keys can say all that there is to say.
+/// Which tensor names a configuration is saved with: GPT-2's or Llama's where their keys can say all that there is to say.
 pub(super) fn naming(config: &ModelConfig) -> Naming {
-    let gpt2 = Gpt2Config::from(config).to_model();
-    if gpt2.is_ok_and(|gpt2| gpt2 == *config) { Naming::Gpt2 } else { Naming::Inkling }
+    let says_all = |model: Checked<ModelConfig>| model.is_ok_and(|model| model == *config);
+    if says_all(Gpt2Config::from(config).to_model()) {
+        Naming::Gpt2
+    } else if says_all(LlamaConfig::from(config).to_model()) {
+        Naming::Llama
+    } else {
+        Naming::Inkling
+    }
 }
 
 /// Writes `config.json`.
 pub(super) fn write(config: &ModelConfig) -> Result<Vec<u8>> {
     config.validate()?;
     let json = match naming(config) {
-        Naming::Gpt2 => serde_json::to_vec_pretty(&Gpt2File { gpt2: config.into(), inkling: config }),
+        Naming::Gpt2 => serde_json::to_vec_pretty(&FamilyFile { keys: Gpt2Config::from(config), inkling: config }),
+        Naming::Llama => serde_json::to_vec_pretty(&FamilyFile { keys: LlamaConfig::from(config), inkling: config }),
         Naming::Inkling => serde_json::to_vec_pretty(&InklingFile { model_type: "inkling".into(), inkling: config }),
     };
     let mut json = json.map_err(|e| damaged(CONFIG_FILE, e.to_string()))?;
@@ -89,39 +103,70 @@ fn parse(json: &[u8]) -> Checked<(ModelConfig, Naming)> {
         return Err(format!("the file has {} bytes; the largest accepted is {MAX_BYTES}", json.len()));
     }
     let keys: Map<String, Value> = typed(json)?;
-    let inkling = keys.get("inkling");
-    if let Some(inkling) = inkling {
-        check_complete(inkling)?;
-    }
-    match keys.get("model_type") {
-        Some(Value::String(kind)) if kind == "inkling" => {
-            Ok((typed::<InklingFile<ModelConfig>>(json)?.inkling, Naming::Inkling))
+    let kind = match keys.get("model_type") {
+        Some(Value::String(kind)) => kind.as_str(),
+        Some(other) => return Err(format!("the model_type {other} is not a name")),
+        None => return Err("`model_type` is missing: this is not a model's configuration".into()),
+    };
+    let form = keys.get("inkling").map(form).transpose()?;
+    let (outer, naming) = match kind {
+        "inkling" => {
+            let InklingFile { inkling, .. } = typed(json)?;
+            return Ok((with_form(inkling, form), Naming::Inkling));
         }
-        Some(Value::String(kind)) if kind == "gpt2" => {
-            let outer = typed::<Gpt2Config>(json)?.to_model()?;
-            if inkling.is_none() {
-                return Ok((outer, Naming::Gpt2));
-            }
-            let InklingPart { inkling } = typed(json)?;
-            check_agreement(&outer, &inkling)?;
-            Ok((inkling, Naming::Gpt2))
+        "gpt2" => (typed::<Gpt2Config>(json)?.to_model()?, Naming::Gpt2),
+        llama if llama_config::MODEL_TYPES.contains(&llama) => (typed::<LlamaConfig>(json)?.to_model()?, Naming::Llama),
+        other => {
+            let families = llama_config::MODEL_TYPES.map(|family| format!("{family:?}")).join(", ");
+            return Err(format!("the model_type {other:?} is not supported: \"gpt2\", {families} and \"inkling\" are"));
         }
-        None => Err("`model_type` is missing: this is not a model's configuration".into()),
-        Some(other) => Err(format!("the model_type {other} is not supported: \"gpt2\" and \"inkling\" are")),
+    };
+    if keys.get("quantization_config").is_some_and(|value| !value.is_null()) {
+        return Err(
+            "`quantization_config` is there: weights quantised by other programs are not supported, so take the \
+             model that this one was made from"
+                .into(),
+        );
     }
+    if form.is_none() {
+        return Ok((outer, naming));
+    }
+    let InklingPart { inkling } = typed(json)?;
+    let inkling = with_form(inkling, form);
+    check_agreement(&outer, &inkling, kind)?;
+    Ok((inkling, naming))
 }
 
-fn check_complete(inkling: &Value) -> Checked<()> {
+/// Which fields an `inkling` object has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Without those of [`SECOND_FORMAT`].
+    First,
+    Second,
+}
+
+/// The object's form; the error names a field that is missing.
+fn form(inkling: &Value) -> Checked<Form> {
     let Value::Object(fields) = inkling else {
         return Err("`inkling` is not an object".into());
     };
-    match REQUIRED.iter().find(|&&field| !fields.contains_key(field)) {
+    let form = if SECOND_FORMAT.iter().any(|&field| fields.contains_key(field)) { Form::Second } else { Form::First };
+    let later: &[&str] = if form == Form::Second { &SECOND_FORMAT } else { &[] };
+    match REQUIRED.iter().chain(later).find(|&&field| !fields.contains_key(field)) {
         Some(absent) => Err(format!("`inkling.{absent}` is missing")),
-        None => Ok(()),
+        None => Ok(form),
     }
 }
 
-/// The part of a GPT-2 file that is ours.
+/// What an object of this form means.
+fn with_form(inkling: ModelConfig, form: Option<Form>) -> ModelConfig {
+    match form {
+        Some(Form::First) => ModelConfig { n_kv_head: inkling.n_head, ..inkling },
+        _ => inkling,
+    }
+}
+
+/// The part of a family's file that is ours.
 #[derive(Deserialize)]
 struct InklingPart {
     inkling: ModelConfig,
@@ -137,15 +182,15 @@ fn typed<T: DeserializeOwned>(json: &[u8]) -> Checked<T> {
     })
 }
 
-/// Names the first key on which GPT-2's keys and the `inkling` object differ.
-fn check_agreement(outer: &ModelConfig, inkling: &ModelConfig) -> Checked<()> {
+/// Names the first key on which a family's keys and the `inkling` object differ.
+fn check_agreement(outer: &ModelConfig, inkling: &ModelConfig, kind: &str) -> Checked<()> {
     let (outer, inkling) = (fields(outer)?, fields(inkling)?);
     let Some((key, value)) = outer.iter().find(|&(key, value)| inkling.get(key) != Some(value)) else {
         return Ok(());
     };
     let ours = inkling.get(key).map(ToString::to_string).unwrap_or_default();
     Err(format!(
-        "`{key}` is {value} by GPT-2's keys (an absent one has GPT-2's default) but `inkling.{key}` is {ours}: \
+        "`{key}` is {value} by the keys of a {kind} (an absent one has its default) but `inkling.{key}` is {ours}: \
          they must agree, so change both or neither"
     ))
 }
@@ -158,38 +203,106 @@ fn fields(config: &ModelConfig) -> Checked<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
-    use crate::config::{Activation, Architecture};
+    use crate::config::{Activation, Architecture, Normalization, PositionEmbedding};
 
-    /// Valid configurations of every size, up to far beyond what fits in memory.
+    /// Valid configurations of every size, up to far beyond what fits in memory: of GPT-2's shape, of Llama's, and of none.
     fn configs() -> impl Strategy<Value = ModelConfig> {
         let size = || prop_oneof![1..100usize, 1..=1usize << 16];
-        let activation = prop_oneof![Just(Activation::Relu), Just(Activation::Gelu), Just(Activation::GeluNew)];
-        let sizes = (size(), size(), 1..=1024usize, 1..=64usize, 1..=64usize, size());
+        let sizes = (size(), size(), 1..=1024usize, 1..=16usize, 1..=4usize, 1..=64usize, size());
+        let activation = prop_oneof![
+            Just(Activation::Relu),
+            Just(Activation::Gelu),
+            Just(Activation::GeluNew),
+            Just(Activation::Swiglu)
+        ];
+        let position = prop_oneof![
+            Just(PositionEmbedding::Learned),
+            Just(PositionEmbedding::Sinusoidal),
+            Just(PositionEmbedding::Rope)
+        ];
+        let norm = prop_oneof![Just(Normalization::LayerNorm), Just(Normalization::RmsNorm)];
+        let more = (position, 1.0..1e9f32, prop::option::of(size()), norm);
         let floats = (0.0..1.0f32, f32::MIN_POSITIVE..1.0f32);
-        let config =
-            (sizes, activation, any::<[bool; 3]>(), floats).prop_map(|(sizes, activation_function, flags, floats)| {
-                let (vocab_size, n_positions, n_layer, n_head, head_dim, n_inner) = sizes;
-                let [bigram, tied, lm_head_bias] = flags;
-                ModelConfig {
-                    architecture: if bigram { Architecture::Bigram } else { Architecture::Gpt },
-                    vocab_size,
-                    n_positions,
-                    n_embd: n_head * head_dim,
-                    n_layer,
-                    n_head,
-                    n_kv_head: n_head,
-                    n_inner,
-                    activation_function,
-                    layer_norm_epsilon: floats.1,
-                    tie_word_embeddings: tied && !bigram,
-                    lm_head_bias,
-                    dropout: floats.0,
-                    ..ModelConfig::default()
-                }
-            });
-        config.prop_filter("more parameters than 32-bit indices reach", |config| config.validate().is_ok())
+        let parts = (sizes, activation, any::<[bool; 5]>(), more, floats, 0..4u8);
+        let config = parts.prop_map(|(sizes, activation_function, flags, more, floats, shape)| {
+            let (vocab_size, n_positions, n_layer, n_kv_head, groups, head_dim, n_inner) = sizes;
+            let [bigram, tied, lm_head_bias, qk_norm, bias] = flags;
+            let n_head = n_kv_head * groups;
+            let any = ModelConfig {
+                architecture: if bigram { Architecture::Bigram } else { Architecture::Gpt },
+                vocab_size,
+                n_positions,
+                n_embd: n_head * head_dim,
+                n_layer,
+                n_head,
+                n_kv_head,
+                n_inner,
+                position_embedding_type: more.0,
+                rope_theta: more.1,
+                sliding_window: more.2,
+                qk_norm,
+                normalization: more.3,
+                activation_function,
+                bias,
+                layer_norm_epsilon: floats.1,
+                tie_word_embeddings: tied && !bigram,
+                lm_head_bias,
+                dropout: floats.0,
+            };
+            match shape {
+                0 => gpt2_shaped(any),
+                1 => llama_shaped(any),
+                _ => any,
+            }
+        });
+        config.prop_filter("not every head can be rotated, nor every size indexed", |config| config.validate().is_ok())
+    }
+
+    fn gpt2_shaped(config: ModelConfig) -> ModelConfig {
+        let ModelConfig { vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, .. } = config;
+        ModelConfig {
+            vocab_size,
+            n_positions,
+            n_embd,
+            n_layer,
+            n_head,
+            n_kv_head: n_head,
+            n_inner,
+            activation_function: match config.activation_function {
+                Activation::Swiglu => Activation::GeluNew,
+                others => others,
+            },
+            layer_norm_epsilon: config.layer_norm_epsilon,
+            tie_word_embeddings: config.tie_word_embeddings,
+            dropout: config.dropout,
+            ..ModelConfig::default()
+        }
+    }
+
+    fn llama_shaped(config: ModelConfig) -> ModelConfig {
+        ModelConfig {
+            architecture: Architecture::Gpt,
+            position_embedding_type: PositionEmbedding::Rope,
+            normalization: Normalization::RmsNorm,
+            activation_function: Activation::Swiglu,
+            bias: false,
+            lm_head_bias: false,
+            ..config
+        }
+    }
+
+    /// What `transformers` can compute, decided apart from how it is written.
+    fn expected_naming(config: &ModelConfig) -> Naming {
+        if *config == gpt2_shaped(config.clone()) {
+            Naming::Gpt2
+        } else if *config == llama_shaped(config.clone()) {
+            Naming::Llama
+        } else {
+            Naming::Inkling
+        }
     }
 
     proptest! {
@@ -197,21 +310,20 @@ mod tests {
         fn any_configuration_comes_back(config in configs()) {
             let json = write(&config).unwrap();
             let naming = naming(&config);
-            let expected = config.architecture == Architecture::Gpt && !config.lm_head_bias;
-            prop_assert_eq!(naming == Naming::Gpt2, expected);
+            prop_assert_eq!(naming, expected_naming(&config));
             prop_assert_eq!(read(&json).unwrap(), (config, naming));
         }
 
         /// `transformers` sees the same model as the `inkling` object says.
         #[test]
-        fn gpt2s_keys_alone_give_the_same_model(config in configs()) {
+        fn a_familys_keys_alone_give_the_same_model(config in configs()) {
             let mut file: Map<String, Value> = serde_json::from_slice(&write(&config).unwrap()).unwrap();
             file.remove("inkling");
             let alone = read(&serde_json::to_vec(&file).unwrap());
-            if naming(&config) == Naming::Gpt2 {
-                prop_assert_eq!(alone.unwrap().0, config);
-            } else {
+            if naming(&config) == Naming::Inkling {
                 prop_assert!(alone.is_err());
+            } else {
+                prop_assert_eq!(alone.unwrap().0, config);
             }
         }
     }
@@ -219,10 +331,46 @@ mod tests {
     #[test]
     fn every_field_is_required() {
         let fields = fields(&ModelConfig::default()).unwrap();
-        assert!(fields.keys().eq({
-            let mut required = REQUIRED.to_vec();
-            required.sort_unstable();
-            required
-        }));
+        let mut required = [&REQUIRED[..], &SECOND_FORMAT[..]].concat();
+        required.sort_unstable();
+        assert!(fields.keys().eq(required));
+    }
+
+    #[test]
+    fn a_file_from_before_the_later_fields_means_what_it_meant() {
+        let lm_head_bias = ModelConfig { lm_head_bias: true, n_kv_head: 8, n_head: 8, ..ModelConfig::default() };
+        for config in [lm_head_bias, ModelConfig { n_head: 2, n_kv_head: 2, ..ModelConfig::default() }] {
+            let mut file: Value = serde_json::from_slice(&write(&config).unwrap()).unwrap();
+            for field in SECOND_FORMAT {
+                file["inkling"].as_object_mut().unwrap().remove(field).unwrap();
+            }
+            assert_eq!(read(&serde_json::to_vec(&file).unwrap()).unwrap().0, config);
+            // One of them alone leaves open what the others are.
+            for field in SECOND_FORMAT {
+                let mut file = file.clone();
+                file["inkling"][field] = fields(&config).unwrap()[field].clone();
+                let message = read(&serde_json::to_vec(&file).unwrap()).unwrap_err().to_string();
+                assert!(message.contains("`inkling.") && message.contains("is missing"), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_family_gets_what_it_can_say() {
+        let llama = llama_shaped(ModelConfig::default());
+        let mistral = ModelConfig { sliding_window: Some(16), ..llama.clone() };
+        let qwen3 = ModelConfig { qk_norm: true, ..llama.clone() };
+        let both = ModelConfig { qk_norm: true, ..mistral.clone() };
+        for (config, kind) in [
+            (ModelConfig::default(), "gpt2"),
+            (llama, "llama"),
+            (mistral, "mistral"),
+            (qwen3, "qwen3"),
+            (both, "qwen3"),
+            (ModelConfig { n_kv_head: 2, ..ModelConfig::default() }, "inkling"),
+        ] {
+            let file: Value = serde_json::from_slice(&write(&config).unwrap()).unwrap();
+            assert_eq!(file["model_type"], json!(kind));
+        }
     }
 }

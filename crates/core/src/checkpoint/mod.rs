@@ -1,22 +1,26 @@
 //! Checkpoints: Hugging Face folders as named byte blobs.
 //!
 //! ```text
-//! config.json             what the model is: GPT-2's keys where they can say it, and always `inkling`
-//! model.safetensors       its weights, float32
+//! config.json             what the model is: GPT-2's or Llama's keys where they can say it, and always `inkling`
+//! model.safetensors       its weights; read from several files too, where model.safetensors.index.json lists them
 //! tokenizer.json          its vocabulary
 //! tokenizer_config.json   tells `transformers` to take tokenizer.json as it is; not read here
 //! trainer_state.json      of a run only: what it needs to go on
 //! optimizer.safetensors   of a run only: the optimizer's moments
 //! ```
 //!
-//! A GPT-2-shaped folder opens in `transformers` unchanged, and one of theirs opens here. Who owns the paths (the
+//! A folder of GPT-2's or Llama's shape opens in `transformers` unchanged, and one of theirs opens here. Who owns the paths (the
 //! trainer) or the URLs (the page) passes a function from file name to bytes, or `None` where there is no such file.
 //!
 //! Readers trust nothing: every size is checked against the bytes present before anything is allocated for it, the files
 //! must agree with each other, and an error names the file, the tensor or key, and what to do.
 
 mod config_json;
+mod fit;
 mod gpt2_config;
+mod llama_config;
+mod model_file;
+mod shard_index;
 mod tensor_file;
 mod tensor_header;
 mod training_state;
@@ -30,13 +34,14 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use tensor_file::TensorFile;
 use training_state::STEP;
 
 /// File name of the model's configuration.
 pub const CONFIG_FILE: &str = "config.json";
 /// File name of the weights.
 pub const MODEL_FILE: &str = "model.safetensors";
+/// File name of the list of files that hold the weights where [`MODEL_FILE`] is absent.
+pub const INDEX_FILE: &str = "model.safetensors.index.json";
 /// File name of the vocabulary.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// File name of what `transformers` wants to know about the tokenizer.
@@ -94,13 +99,11 @@ impl Checkpoint {
         let (config, naming) = config_json::read(&required(&mut read, CONFIG_FILE)?)?;
         let tokenizer = read_tokenizer(&mut read)?;
         check_vocabulary(&config, &tokenizer)?;
-        let bytes = required(&mut read, MODEL_FILE)?;
-        let model = TensorFile::parse(MODEL_FILE, &bytes)?;
-        let weights = weight_names::from_file(&config, naming, &model)?;
+        let (weights, step) = model_file::read(&config, naming, &mut read)?;
         let training = match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
             (None, None) => None,
             (Some(json), Some(optimizer)) => {
-                Some(TrainingState::from_files(&config, model.metadata(STEP), &json, &optimizer)?)
+                Some(TrainingState::from_files(&config, step.as_deref(), &json, &optimizer)?)
             }
             (Some(_), None) => return Err(missing(OPTIMIZER_FILE, "its companion trainer_state.json is there")),
             (None, Some(_)) => return Err(missing(STATE_FILE, "its companion optimizer.safetensors is there")),
@@ -122,8 +125,7 @@ pub fn read_config(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Res
 /// Reads `config.json` and `model.safetensors`, whatever else the folder has or lacks.
 pub fn read_weights(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<(ModelConfig, Weights)> {
     let (config, naming) = config_json::read(&required(&mut read, CONFIG_FILE)?)?;
-    let bytes = required(&mut read, MODEL_FILE)?;
-    let weights = weight_names::from_file(&config, naming, &TensorFile::parse(MODEL_FILE, &bytes)?)?;
+    let (weights, _) = model_file::read(&config, naming, &mut read)?;
     Ok((config, weights))
 }
 

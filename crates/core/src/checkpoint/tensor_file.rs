@@ -37,11 +37,6 @@ impl<'a> TensorFile<'a> {
         self.tensors.iter().map(|(name, view)| (name.as_str(), view.shape()))
     }
 
-    /// Number of tensors.
-    pub fn len(&self) -> usize {
-        self.tensors.len()
-    }
-
     /// An entry of `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::fit::Fit;
 use super::tensor_file::{self, TensorFile, Tensors};
-use super::weight_names::Fit;
 use super::{MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, damaged};
 use crate::config::ModelConfig;
 use crate::error::Result;

@@ -1,62 +1,145 @@
-//! [`Weights`] to and from the tensors of `model.safetensors`.
+//! Inkling's parameters by the names and layouts of a file.
 //!
 //! ```text
-//! model_type   name in the file       layout of c_attn, c_proj, c_fc    lm_head.weight, wte.weight
-//! gpt2         transformer.<name>     [in, out] (Conv1D)                [V, C]
-//! inkling      <name>                 [out, in] (nn.Linear)             [V, C]
+//! naming    prefix         name            layout
+//! gpt2      transformer.   Inkling's       c_attn, c_proj, c_fc as [in, out] (Conv1D)
+//! llama     model.         Llama's         queries, keys and values apart, and so gate and up
+//! inkling                  Inkling's       [out, in] (nn.Linear), fused
+//!
+//! c_attn [(NH + 2 NKV) D, C] = rows of q_proj [NH D, C], k_proj [NKV D, C], v_proj [NKV D, C]
+//! c_fc   [2F, C]             = rows of gate_proj [F, C], up_proj [F, C]
 //! ```
 //!
-//! GPT-2's file names are also read without `transformer.`, as in the `gpt2` repository itself; `lm_head.weight` never has it.
-//! Source: `transformers.GPT2LMHeadModel`, `transformers.pytorch_utils.Conv1D`.
+//! Files are also read without the prefix, as the `gpt2` repository itself has its names; `lm_head.weight` never has it.
+//! Source: `transformers.GPT2LMHeadModel`, `LlamaForCausalLM` (and Mistral's and Qwen 3's, which share its names),
+//! `transformers.pytorch_utils.Conv1D`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use super::tensor_file::{TensorFile, Tensors};
-use super::{MODEL_FILE, damaged};
+use super::MODEL_FILE;
+use super::fit::Fit;
+use super::tensor_file::Tensors;
 use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
+use crate::parameters::ParameterSpec;
 use crate::weights::{HostTensor, Weights};
 
-const PREFIX: &str = "transformer.";
-const HEAD: &str = "lm_head.weight";
-const TOKENS: &str = "wte.weight";
-
-/// Names that one list in a message shows.
-const SHOWN: usize = 6;
+/// The head, which a file of a tied model may repeat; called the same everywhere.
+pub(super) const HEAD: &str = "lm_head.weight";
+/// What it repeats.
+pub(super) const TOKENS: &str = "wte.weight";
 
 /// Whose names and layouts a file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
     Gpt2,
+    Llama,
     Inkling,
 }
 
+/// A tensor of the file that holds a parameter, or some of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Part {
+    /// In the file, without the prefix.
+    pub name: String,
+    /// In the file.
+    pub shape: Vec<usize>,
+    /// Whether the file has `[in, out]`.
+    pub transposed: bool,
+}
+
+impl Part {
+    /// The tensor as Inkling has it.
+    pub fn read(&self, tensor: HostTensor) -> HostTensor {
+        if self.transposed { transpose(&tensor) } else { tensor }
+    }
+}
+
 impl Naming {
-    fn in_file(self, name: &str) -> String {
+    /// What stands before the names of the transformer's own tensors.
+    fn prefix(self) -> &'static str {
         match self {
-            Self::Gpt2 if !name.starts_with("lm_head.") => format!("{PREFIX}{name}"),
-            Self::Gpt2 | Self::Inkling => name.into(),
+            Self::Gpt2 => "transformer.",
+            Self::Llama => "model.",
+            Self::Inkling => "",
         }
     }
 
-    /// Inkling's name for a tensor of the file.
-    fn in_memory(self, name: &str) -> &str {
+    /// A part's whole name.
+    pub fn in_file(self, part: &str) -> String {
+        let prefix = if part.starts_with("lm_head.") { "" } else { self.prefix() };
+        format!("{prefix}{part}")
+    }
+
+    /// The part that a tensor of the file is by its name.
+    pub fn part_name(self, in_file: &str) -> &str {
+        in_file.strip_prefix(self.prefix()).unwrap_or(in_file)
+    }
+
+    /// What a parameter is made of in the file, its rows from the first to the last.
+    pub fn parts(self, config: &ModelConfig, spec: &ParameterSpec) -> Vec<Part> {
+        let whole = |name: &str| vec![Part { name: name.into(), shape: spec.shape.clone(), transposed: false }];
         match self {
-            Self::Gpt2 => name.strip_prefix(PREFIX).unwrap_or(name),
-            Self::Inkling => name,
+            Self::Inkling => whole(&spec.name),
+            Self::Gpt2 => {
+                let mut parts = whole(&spec.name);
+                let conv1d = ["attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"];
+                if conv1d.iter().any(|end| spec.name.ends_with(end)) {
+                    parts[0].transposed = true;
+                    parts[0].shape.reverse();
+                }
+                parts
+            }
+            Self::Llama => {
+                let (queries, keys) = (config.n_head * config.head_dim(), config.n_kv_head * config.head_dim());
+                let rows = |layer: &str, names: &[(&str, usize)]| -> Vec<Part> {
+                    let part = |&(name, rows): &(&str, usize)| Part {
+                        name: format!("{layer}{name}.weight"),
+                        shape: vec![rows, config.n_embd],
+                        transposed: false,
+                    };
+                    names.iter().map(part).collect()
+                };
+                let Some((layer, name)) = spec.name.strip_prefix("h.").and_then(|name| name.split_once('.')) else {
+                    return whole(match spec.name.as_str() {
+                        "wte.weight" => "embed_tokens.weight",
+                        "ln_f.weight" => "norm.weight",
+                        head => head,
+                    });
+                };
+                let layer = format!("layers.{layer}.");
+                let renamed = |name| whole(&format!("{layer}{name}.weight"));
+                match name.trim_end_matches(".weight") {
+                    "ln_1" => renamed("input_layernorm"),
+                    "attn.c_attn" => {
+                        let names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+                        rows(&layer, &[(names[0], queries), (names[1], keys), (names[2], keys)])
+                    }
+                    "attn.q_norm" => renamed("self_attn.q_norm"),
+                    "attn.k_norm" => renamed("self_attn.k_norm"),
+                    "attn.c_proj" => renamed("self_attn.o_proj"),
+                    "ln_2" => renamed("post_attention_layernorm"),
+                    "mlp.c_fc" => rows(&layer, &[("mlp.gate_proj", config.n_inner), ("mlp.up_proj", config.n_inner)]),
+                    "mlp.c_proj" => renamed("mlp.down_proj"),
+                    other => unreachable!("a model in Llama's names has no {other}"),
+                }
+            }
         }
     }
 
-    /// Whether the file has this tensor as Conv1D does, `[in, out]`.
-    fn is_transposed(self, name: &str) -> bool {
-        let conv1d = ["attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"];
-        self == Self::Gpt2 && conv1d.iter().any(|end| name.ends_with(end))
+    /// What old files carry as if it were a parameter, although it follows from the configuration: causal masks, and the angles of rope.
+    pub fn is_buffer(self, name: &str) -> bool {
+        match self {
+            Self::Gpt2 => name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"),
+            Self::Llama => name.ends_with("rotary_emb.inv_freq"),
+            Self::Inkling => false,
+        }
     }
 
-    /// Causal masks, which old files carry as if they were parameters.
-    fn is_mask(self, name: &str) -> bool {
-        self == Self::Gpt2 && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"))
+    /// Whether a file of a tied model may repeat the token table as its head.
+    pub fn may_repeat_head(self, config: &ModelConfig) -> bool {
+        self != Self::Inkling && config.tie_word_embeddings && config.architecture == Architecture::Gpt
     }
 }
 
@@ -64,74 +147,55 @@ impl Naming {
 pub(super) fn to_file<'a>(config: &ModelConfig, naming: Naming, weights: &'a Weights) -> Result<Tensors<'a>> {
     let mut fit = Fit::default();
     let mut tensors = Tensors::new();
+    let mut known = BTreeSet::new();
     for spec in config.parameters() {
         let Some(tensor) = weights.get(&spec.name) else {
             fit.missing.push(spec.name);
             continue;
         };
         fit.check_shape(&spec.name, &tensor.shape, &spec.shape);
-        // What does not fit is refused below or by the writer, and must not be indexed before.
-        let fits = tensor.shape == spec.shape && tensor.data.len() == spec.numel();
-        let transposed = naming.is_transposed(&spec.name) && fits;
-        let tensor = if transposed { Cow::Owned(transpose(tensor)) } else { Cow::Borrowed(tensor) };
-        tensors.insert(naming.in_file(&spec.name), tensor);
+        if tensor.shape == spec.shape && tensor.data.len() == spec.numel() {
+            let parts = naming.parts(config, &spec);
+            tensors.extend(split(tensor, &parts).map(|(name, tensor)| (naming.in_file(name), tensor)));
+        } else {
+            // Refused below or by the writer, and not to be indexed before.
+            tensors.insert(spec.name.clone(), Cow::Borrowed(tensor));
+        }
+        known.insert(spec.name);
     }
-    let known = |name: &String| tensors.contains_key(&naming.in_file(name));
-    fit.extra = weights.keys().filter(|name| !known(name)).cloned().collect();
+    fit.extra = weights.keys().filter(|name| !known.contains(*name)).cloned().collect();
     fit.finish(MODEL_FILE)?;
     Ok(tensors)
 }
 
-/// The weights in `file`, which must be exactly those of `config`. Shapes are compared before anything is converted.
-pub(super) fn from_file(config: &ModelConfig, naming: Naming, file: &TensorFile) -> Result<Weights> {
-    let (layers, tensors) = (config.n_layer, file.len());
-    // A file with fewer tensors than the model has layers need not be searched for each of them, nor its list be made.
-    if layers > tensors && config.architecture == Architecture::Gpt {
-        let problem = format!("the configuration has {layers} layers, but this file has only {tensors} tensors");
-        return Err(damaged(MODEL_FILE, problem));
-    }
-    let mut fit = Fit::default();
-    let mut found = BTreeMap::new();
-    for (in_file, shape) in file.shapes().filter(|(name, _)| !naming.is_mask(name)) {
-        if let Some((other, _)) = found.insert(naming.in_memory(in_file), (in_file, shape)) {
-            return Err(damaged(MODEL_FILE, format!("`{other}` and `{in_file}` are the same tensor under two names")));
-        }
-    }
-    // A tied head repeats the token table in some files; whether it really does is checked below.
-    let tied_head = if naming == Naming::Gpt2 && config.tie_word_embeddings { found.remove(HEAD) } else { None };
-
-    let mut plan = Vec::new();
-    for mut spec in config.parameters() {
-        let transposed = naming.is_transposed(&spec.name);
-        if transposed {
-            spec.shape.reverse();
-        }
-        match found.remove(spec.name.as_str()) {
-            None => fit.missing.push(naming.in_file(&spec.name)),
-            Some((in_file, shape)) => {
-                fit.check_shape(in_file, shape, &spec.shape);
-                plan.push((spec.name, in_file, transposed));
+/// The parts of a parameter, each with its name in the file.
+fn split<'a, 'p>(
+    tensor: &'a HostTensor,
+    parts: &'p [Part],
+) -> impl Iterator<Item = (&'p str, Cow<'a, HostTensor>)> + use<'a, 'p> {
+    let mut rest = &tensor.data[..];
+    let is_whole = parts.len() == 1;
+    parts.iter().map(move |part| {
+        let part_tensor = match (is_whole, part.transposed) {
+            (true, false) => Cow::Borrowed(tensor),
+            (true, true) => Cow::Owned(transpose(tensor)),
+            (false, _) => {
+                let data;
+                (data, rest) = rest.split_at(part.shape.iter().product());
+                Cow::Owned(HostTensor { shape: part.shape.clone(), data: data.to_vec() })
             }
-        }
-    }
-    fit.extra = found.values().map(|(in_file, _)| in_file.to_string()).collect();
-    fit.finish(MODEL_FILE)?;
+        };
+        (part.name.as_str(), part_tensor)
+    })
+}
 
-    let mut weights = Weights::new();
-    for (name, in_file, transposed) in plan {
-        let tensor = file.read(in_file)?;
-        weights.insert(name, if transposed { transpose(&tensor) } else { tensor });
-    }
-    if let Some((in_file, _)) = tied_head
-        && weights.get(TOKENS) != Some(&file.read(in_file)?)
-    {
-        let problem = format!(
-            "`{in_file}` differs from the token table although {} ties them: set tie_word_embeddings to false to keep it",
-            super::CONFIG_FILE
-        );
-        return Err(damaged(MODEL_FILE, problem));
-    }
-    Ok(weights)
+/// A parameter from all its parts.
+pub(super) fn join(shape: Vec<usize>, parts: Vec<HostTensor>) -> HostTensor {
+    let mut parts = parts.into_iter();
+    let mut data = parts.next().map(|first| first.data).unwrap_or_default();
+    data.reserve_exact(shape.iter().product::<usize>() - data.len());
+    parts.for_each(|part| data.extend(part.data));
+    HostTensor { shape, data }
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
@@ -144,44 +208,4 @@ fn transpose(tensor: &HostTensor) -> HostTensor {
         data.extend((0..rows).map(|row| tensor.data[row * columns + column]));
     }
     HostTensor { shape: vec![columns, rows], data }
-}
-
-/// How the tensors at hand differ from those of a configuration.
-#[derive(Default)]
-pub(super) struct Fit {
-    pub missing: Vec<String>,
-    pub extra: Vec<String>,
-    pub misshapen: Vec<String>,
-}
-
-impl Fit {
-    /// Notes a tensor whose shape is not the configuration's.
-    pub fn check_shape(&mut self, name: &str, found: &[usize], expected: &[usize]) {
-        if found != expected {
-            self.misshapen.push(format!("{name} is {found:?} instead of {expected:?}"));
-        }
-    }
-
-    /// Fails with everything that was noted.
-    pub fn finish(self, file: &str) -> Result<()> {
-        let lists = [("missing", self.missing), ("unexpected", self.extra), ("of the wrong shape", self.misshapen)];
-        let parts: Vec<String> = lists
-            .into_iter()
-            .filter(|(_, names)| !names.is_empty())
-            .map(|(what, names)| format!("{} {what}: {}", names.len(), capped(&names)))
-            .collect();
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let problem = format!("the tensors are not those of {}; {}", super::CONFIG_FILE, parts.join("; "));
-        Err(damaged(file, problem))
-    }
-}
-
-fn capped(names: &[String]) -> String {
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().checked_sub(SHOWN) {
-        None | Some(0) => shown,
-        Some(more) => format!("{shown} and {more} more"),
-    }
 }

@@ -56,17 +56,6 @@ impl CharTokenizer {
         Ok(ids)
     }
 
-    /// Ids to text. The error names the first id outside the vocabulary.
-    pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        let known = |(position, &id): (usize, &u32)| {
-            self.char(id).ok_or_else(|| {
-                let last = self.vocab_size() - 1;
-                Error::Tokenizer(format!("the id {id} at position {position} is outside the vocabulary, 0 to {last}"))
-            })
-        };
-        ids.iter().enumerate().map(known).collect()
-    }
-
     /// Number of ids, at least 1.
     pub fn vocab_size(&self) -> usize {
         self.chars.len()

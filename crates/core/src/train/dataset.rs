@@ -1,17 +1,22 @@
-//! Tokens to learn from: a 90/10 split, and the windows of it that make batches and evaluations.
+//! Tokens to learn from: a training and a validation part, read window by window, whether they lie in memory or in mapped shards.
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::shards::Shards;
 use crate::error::{Error, Result};
-use crate::rng::{Site, Stream};
-use crate::train::config::Order;
+
+/// Share of a text that is kept for validation: its end.
+pub const VAL_SHARE: f64 = 0.1;
 
 /// Which part of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// The first 90 %.
+    /// The first 90 %, where nothing else was chosen.
     Train,
-    /// The last 10 %.
+    /// The rest.
     Val,
     /// All of it.
     All,
@@ -27,47 +32,94 @@ impl std::fmt::Display for Split {
     }
 }
 
+/// How many of a text's first tokens are for training: `int((1 - val_share) n)`, which is nanoGPT's split.
+pub fn train_tokens(tokens: u64, val_share: f64) -> u64 {
+    (tokens as f64 * (1.0 - val_share)) as u64
+}
+
 /// An encoded text; clones share it.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    tokens: Arc<Vec<u32>>,
+    tokens: Arc<Tokens>,
     vocab_size: usize,
-    /// Characters of the text, for bits per character.
-    characters: usize,
-    train_len: usize,
+    train: Extent,
+    val: Extent,
 }
 
-/// Tokens in and the tokens one position on, both `[B, T]` flattened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Inputs.
-    pub tokens: Vec<u32>,
-    /// What follows each.
-    pub targets: Vec<u32>,
+/// Where tokens lie.
+#[derive(Debug)]
+enum Tokens {
+    Memory(Vec<u32>),
+    Shards(Shards),
+}
+
+/// How long a part is.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    tokens: u64,
+    /// Characters that begin in its tokens.
+    characters: u64,
+    /// Those of them in its first token, which nothing predicts.
+    first: u64,
 }
 
 impl Dataset {
-    /// A text of `characters` characters as tokens.
+    /// A text in memory. The vocabulary is told by how many `characters` begin in each of its tokens (1 in those of a character
+    /// tokenizer), see [`Tokenizer::characters`](crate::tokenizer::Tokenizer::characters).
     ///
     /// # Errors
     /// When a token is not in the vocabulary.
-    pub fn new(tokens: Vec<u32>, vocab_size: usize, characters: usize) -> Result<Self> {
+    pub fn new(tokens: Vec<u32>, characters: &[u32]) -> Result<Self> {
+        let vocab_size = characters.len();
         if let Some(at) = tokens.iter().position(|&t| t as usize >= vocab_size) {
             let id = tokens[at];
             return Err(Error::Data(format!("token {at} is {id}, but the vocabulary has {vocab_size} entries")));
         }
-        // nanoGPT's split: the first int(0.9 n) tokens.
-        let train_len = (tokens.len() as f64 * 0.9) as usize;
-        Ok(Self { tokens: Arc::new(tokens), vocab_size, characters, train_len })
+        let extent = |tokens: &[u32]| Extent {
+            tokens: tokens.len() as u64,
+            characters: tokens.iter().map(|&token| u64::from(characters[token as usize])).sum(),
+            first: tokens.first().map_or(0, |&token| characters[token as usize].into()),
+        };
+        let (train, val) = tokens.split_at(train_tokens(tokens.len() as u64, VAL_SHARE) as usize);
+        let (train, val) = (extent(train), extent(val));
+        Ok(Self { tokens: Arc::new(Tokens::Memory(tokens)), vocab_size, train, val })
+    }
+
+    /// A text in shards that were verified; of theirs, nothing more than windows is read. `characters` as in [`Self::new`].
+    ///
+    /// # Errors
+    /// When a first token is not in the vocabulary: the file was changed, or never verified; when the tokenizer is another.
+    pub fn from_shards(shards: Shards, characters: &[u32]) -> Result<Self> {
+        let vocab_size = shards.all()[0].header().vocab_size;
+        if characters.len() as u64 != vocab_size {
+            let have = characters.len();
+            return Err(Error::Data(format!(
+                "the shards have a vocabulary of {vocab_size} entries and the tokenizer {have}"
+            )));
+        }
+        let extent = |split, start| {
+            let headers = || shards.of(split).iter().map(super::shards::Shard::header);
+            let mut first = [0];
+            shards.read(start, &mut first)?;
+            Ok::<_, Error>(Extent {
+                tokens: headers().map(|header| header.tokens).sum(),
+                characters: headers().map(|header| header.characters).sum(),
+                first: characters.get(first[0] as usize).copied().unwrap_or_default().into(),
+            })
+        };
+        let train = extent(Split::Train, 0)?;
+        let val = extent(Split::Val, train.tokens)?;
+        Ok(Self { tokens: Arc::new(Tokens::Shards(shards)), vocab_size: characters.len(), train, val })
     }
 
     /// The tokens of a split.
-    pub fn split(&self, split: Split) -> &[u32] {
-        match split {
-            Split::Train => &self.tokens[..self.train_len],
-            Split::Val => &self.tokens[self.train_len..],
-            Split::All => &self.tokens,
-        }
+    pub fn split(&self, split: Split) -> Part<'_> {
+        let (start, len) = match split {
+            Split::Train => (0, self.train.tokens),
+            Split::Val => (self.train.tokens, self.val.tokens),
+            Split::All => (0, self.train.tokens + self.val.tokens),
+        };
+        Part { tokens: &self.tokens, start, len }
     }
 
     /// Entries of the vocabulary.
@@ -75,9 +127,19 @@ impl Dataset {
         self.vocab_size
     }
 
-    /// Characters per token over the whole text (1 for a character tokenizer).
-    pub fn characters_per_token(&self) -> f64 {
-        self.characters as f64 / self.tokens.len().max(1) as f64
+    /// Characters per token of what a split of more than one token asks to predict: all its tokens but the first. Exactly 1 for a character
+    /// tokenizer.
+    pub fn characters_per_token(&self, split: Split) -> f64 {
+        let Extent { tokens, characters, first } = match split {
+            Split::Train => self.train,
+            Split::Val => self.val,
+            Split::All => Extent {
+                tokens: self.train.tokens + self.val.tokens,
+                characters: self.train.characters + self.val.characters,
+                first: if self.train.tokens > 0 { self.train.first } else { self.val.first },
+            },
+        };
+        (characters - first) as f64 / tokens.saturating_sub(1) as f64
     }
 
     /// Fails when a split cannot fill one window and its targets: `context + 1` tokens.
@@ -85,12 +147,12 @@ impl Dataset {
         for split in [Split::Train, Split::Val] {
             let have = self.split(split).len();
             // An evaluation accepts a short last window, but something must be predicted.
-            let need = if split == Split::Train { context + 1 } else { 2 };
+            let need = if split == Split::Train { context as u64 + 1 } else { 2 };
             if have < need {
                 return Err(Error::Data(format!(
                     "the text has {} tokens, so the {split} split has {have} and a context of {context} needs {need}: \
                      use a longer text or a shorter context (--set n_positions=...)",
-                    self.tokens.len()
+                    self.split(Split::All).len()
                 )));
             }
         }
@@ -98,53 +160,41 @@ impl Dataset {
     }
 }
 
-/// Draws the training batches of a run. What batch `counter` holds depends on the settings and the counter alone.
-#[derive(Clone, Debug)]
-pub struct Batches {
-    seed: u64,
-    order: Order,
-    batch: usize,
-    context: usize,
-    /// The epoch whose order is held, and the order.
-    epoch: Option<(u32, Vec<u32>)>,
+/// The tokens of a split, to be read window by window.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    tokens: &'a Tokens,
+    start: u64,
+    len: u64,
 }
 
-impl Batches {
-    /// Batches of `batch` windows of `context` tokens.
-    pub fn new(seed: u64, order: Order, batch: usize, context: usize) -> Self {
-        Self { seed, order, batch, context, epoch: None }
+impl Part<'_> {
+    /// Number of tokens.
+    pub fn len(&self) -> u64 {
+        self.len
     }
 
-    /// Fills `out` with batch `counter` from `tokens` (more than `context` of them).
-    pub fn fill(&mut self, tokens: &[u32], counter: u32, out: &mut Batch) {
-        out.tokens.clear();
-        out.targets.clear();
-        for b in 0..self.batch {
-            let start = self.window(tokens.len(), counter, b);
-            out.tokens.extend_from_slice(&tokens[start..start + self.context]);
-            out.targets.extend_from_slice(&tokens[start + 1..start + 1 + self.context]);
-        }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    fn window(&mut self, len: usize, counter: u32, b: usize) -> usize {
-        let context = self.context;
-        match self.order {
-            Order::Random => {
-                Stream::new(self.seed, counter, Site::BATCH).below(b as u32, (len - context) as u32) as usize
+    /// Copies the tokens from `start` on, as many as `out` takes.
+    ///
+    /// # Errors
+    /// A shard's file that was changed since it was verified, where that gives a token outside the vocabulary.
+    ///
+    /// # Panics
+    /// Past the end.
+    pub fn read(&self, start: u64, out: &mut [u32]) -> Result<()> {
+        assert!(start + out.len() as u64 <= self.len, "{} tokens from {start} of {}", out.len(), self.len);
+        let start = self.start + start;
+        match self.tokens {
+            Tokens::Memory(tokens) => {
+                out.copy_from_slice(&tokens[start as usize..start as usize + out.len()]);
+                Ok(())
             }
-            Order::Shuffled => {
-                // Whatever the offset of an epoch, this many windows fit.
-                let windows = ((len - context) / context).max(1);
-                let sample = u64::from(counter) * self.batch as u64 + b as u64;
-                let (epoch, i) = ((sample / windows as u64) as u32, (sample % windows as u64) as usize);
-                let stream = Stream::new(self.seed, epoch, Site::SHUFFLE);
-                if self.epoch.as_ref().is_none_or(|(held, _)| *held != epoch) {
-                    self.epoch = Some((epoch, stream.permutation(windows as u32)));
-                }
-                let order = &self.epoch.as_ref().expect("just set").1;
-                let offset = stream.below(u32::MAX, context.min(len - context) as u32) as usize;
-                offset + order[i] as usize * context
-            }
+            Tokens::Shards(shards) => shards.read(start, out),
         }
     }
 }
@@ -153,76 +203,39 @@ impl Batches {
 mod tests {
     use super::*;
 
-    fn counting(n: usize) -> Dataset {
-        Dataset::new((0..n as u32).collect(), n, n).unwrap()
+    fn counting(n: u32) -> Dataset {
+        Dataset::new((0..n).collect(), &vec![1; n as usize]).unwrap()
     }
 
     #[test]
     fn the_split_is_nanogpts() {
-        let data = Dataset::new(vec![0; 1_115_394], 1, 1_115_394).unwrap();
+        let data = Dataset::new(vec![0; 1_115_394], &[1]).unwrap();
         assert_eq!(data.split(Split::Train).len(), 1_003_854);
         assert_eq!(data.split(Split::Val).len(), 111_540);
-    }
-
-    #[test]
-    fn targets_are_the_tokens_one_on() {
-        let data = counting(1000);
-        for order in [Order::Random, Order::Shuffled] {
-            let mut batches = Batches::new(1, order, 4, 7);
-            let mut batch = Batch::default();
-            for counter in 0..100 {
-                batches.fill(data.split(Split::Train), counter, &mut batch);
-                assert_eq!(batch.tokens.len(), 28);
-                for (token, target) in batch.tokens.iter().zip(&batch.targets) {
-                    assert_eq!(token + 1, *target);
-                }
-            }
+        for n in 0..10_000_u64 {
+            assert_eq!(train_tokens(n, VAL_SHARE), (n as f64 * 0.9) as u64);
         }
     }
 
     #[test]
-    fn random_windows_reach_both_ends() {
-        let tokens: Vec<u32> = (0..20).collect();
-        let mut batches = Batches::new(2, Order::Random, 64, 8);
-        let (mut batch, mut seen) = (Batch::default(), std::collections::BTreeSet::new());
-        for counter in 0..20 {
-            batches.fill(&tokens, counter, &mut batch);
-            seen.extend(batch.tokens.chunks(8).map(|w| w[0]));
+    fn each_split_begins_where_the_one_before_ends() {
+        let data = counting(50);
+        for (split, begin, end) in [(Split::Train, 0, 45), (Split::Val, 45, 50), (Split::All, 0, 50)] {
+            let mut tokens = vec![0; data.split(split).len() as usize];
+            data.split(split).read(0, &mut tokens).unwrap();
+            assert_eq!(tokens, (begin..end).collect::<Vec<u32>>());
         }
-        assert_eq!(seen, (0..12).collect());
     }
 
     #[test]
-    fn an_epoch_holds_every_window_once_and_epochs_differ() {
-        let tokens: Vec<u32> = (0..1000).collect();
-        let (batch_size, context) = (3, 10);
-        let windows = (1000 - context) / context;
-        let mut batches = Batches::new(3, Order::Shuffled, batch_size, context);
-        let (mut batch, mut starts) = (Batch::default(), Vec::new());
-        for counter in 0..windows as u32 {
-            batches.fill(&tokens, counter, &mut batch);
-            starts.extend(batch.tokens.chunks(context).map(|w| w[0]));
-        }
-        let epochs: Vec<&[u32]> = starts.chunks(windows).take(3).collect();
-        for epoch in &epochs {
-            let mut sorted = epoch.to_vec();
-            sorted.sort_unstable();
-            assert!(sorted.windows(2).all(|w| w[1] - w[0] == context as u32), "windows tile the text");
-        }
-        assert_ne!(epochs[0], epochs[1]);
-    }
-
-    #[test]
-    fn a_batch_depends_on_its_counter_alone() {
-        let tokens: Vec<u32> = (0..500).collect();
-        for order in [Order::Random, Order::Shuffled] {
-            let (mut a, mut b) = (Batch::default(), Batch::default());
-            let mut sequential = Batches::new(4, order, 5, 9);
-            for counter in 0..50 {
-                sequential.fill(&tokens, counter, &mut a);
-            }
-            Batches::new(4, order, 5, 9).fill(&tokens, 49, &mut b);
-            assert_eq!(a, b);
+    fn characters_are_counted_per_split_over_what_is_predicted() {
+        // Tokens of their own number of characters: 18 for training, of which the first is not predicted, and two to validate on.
+        let data = Dataset::new([vec![5], vec![1; 17], vec![4, 3]].concat(), &[0, 1, 2, 3, 4, 5]).unwrap();
+        assert_eq!(data.characters_per_token(Split::Train), 1.0);
+        assert_eq!(data.characters_per_token(Split::Val), 3.0);
+        assert_eq!(data.characters_per_token(Split::All), 24.0 / 19.0);
+        for split in [Split::Train, Split::Val, Split::All] {
+            assert_eq!(counting(1000).characters_per_token(split), 1.0);
         }
     }
 

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batches::{Batch, Batches};
 use super::config::Protocol;
-use super::dataset::{Batch, Batches, Dataset, Split};
+use super::dataset::{Dataset, Part, Split};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Pending;
 use crate::nn::Graph;
 use crate::program::Pass;
@@ -44,12 +45,12 @@ impl Evaluator {
     /// Evaluates the engine's present weights on a split of more than one token.
     ///
     /// # Errors
-    /// What went wrong on a GPU.
+    /// What went wrong on a GPU; a shard of the data that was changed.
     pub async fn run(&self, engine: &mut Engine, data: &Dataset, split: Split) -> Result<Evaluation> {
         let tokens = data.split(split);
         let mut sum = Sum::default();
         // A split that cannot fill a random window is evaluated whole, and the result says so.
-        let protocol = if tokens.len() <= self.graph.context { Protocol::Full } else { self.protocol };
+        let protocol = if tokens.len() <= self.graph.context as u64 { Protocol::Full } else { self.protocol };
         match protocol {
             Protocol::Full => self.full(engine, tokens, &mut sum).await?,
             Protocol::Sampled => self.sampled(engine, tokens, &mut sum).await?,
@@ -58,38 +59,38 @@ impl Evaluator {
         Ok(Evaluation {
             loss,
             perplexity: loss.exp(),
-            bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(),
+            bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(split),
             tokens: sum.tokens,
             protocol,
         })
     }
 
     /// Windows side by side: `T` inputs each, the last one as short as it has to be, every token but the first predicted once.
-    async fn full(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) -> Result<()> {
+    async fn full(&self, engine: &mut Engine, tokens: Part<'_>, sum: &mut Sum) -> Result<()> {
         let Graph { batch, context, .. } = self.graph;
         let predicted = tokens.len().saturating_sub(1);
         for start in (0..predicted).step_by(batch * context) {
-            let count = (predicted - start).min(batch * context);
+            let count = (predicted - start).min((batch * context) as u64) as usize;
             // Padding comes after all that counts: causal attention does not see it, and its losses are left out.
-            let padded = |from: usize| {
-                let mut ids = tokens[from..from + count].to_vec();
-                ids.resize(batch * context, 0);
-                ids
+            let padded = |from: u64| {
+                let mut ids = vec![0; batch * context];
+                tokens.read(from, &mut ids[..count])?;
+                Ok::<_, Error>(ids)
             };
-            let batch = Batch { tokens: padded(start), targets: padded(start + 1) };
+            let batch = Batch { tokens: padded(start)?, targets: padded(start + 1)? };
             self.forward(engine, &batch, count, sum).await?;
         }
         sum.finish(engine).await
     }
 
-    async fn sampled(&self, engine: &mut Engine, tokens: &[u32], sum: &mut Sum) -> Result<()> {
+    async fn sampled(&self, engine: &mut Engine, tokens: Part<'_>, sum: &mut Sum) -> Result<()> {
         let Graph { batch, context, .. } = self.graph;
         // Its own stream: never the batches of training.
         let seed = self.seed ^ u64::from(crate::rng::Site::EVALUATION.0) << 32;
         let mut draw = Batches::new(seed, Order::Random, batch, context);
         let mut window = Batch::default();
         for i in 0..self.batches {
-            draw.fill(tokens, i as u32, &mut window);
+            draw.fill(tokens, i as u32, &mut window)?;
             self.forward(engine, &window, batch * context, sum).await?;
         }
         sum.finish(engine).await

@@ -3,10 +3,13 @@
 //! A run is a function of its settings, its data and its step: nothing random is stored, so an interrupted run that is resumed from its
 //! checkpoint ends bit-identical to one that was not.
 
+pub mod batches;
 pub mod config;
 pub mod dataset;
 pub mod evaluation;
+pub mod fine_tuning;
 mod reports;
+pub mod shards;
 pub mod state;
 
 pub use config::{TrainConfig, TrainingPrecision};
@@ -24,7 +27,7 @@ use crate::nn::{Graph, Recording};
 use crate::program::{Field, Pass, Program, Training};
 use crate::step::{Mode, Step};
 use crate::weights::Weights;
-use dataset::{Batch, Batches};
+use batches::{Batch, Batches};
 use reports::Reports;
 
 /// What one update did.
@@ -119,11 +122,34 @@ impl Trainer {
     ) -> Result<Self> {
         let mut trainer = Self::load(model, settings, data, device, memory).await?;
         trainer.engine.initialize(trainer.settings.seed);
-        if trainer.settings.ema_decay > 0.0 {
-            trainer.engine.copy(Field::Value, Field::Ema);
-        }
-        trainer.prepare();
+        trainer.begin();
         Ok(trainer)
+    }
+
+    /// A new run from trained weights (fine-tuning), which must be exactly those of `model`; see [`fine_tuning::adapt`].
+    ///
+    /// # Errors
+    /// As [`Self::new`]; also weights of another model.
+    pub async fn from_weights(
+        model: ModelConfig,
+        weights: &Weights,
+        settings: TrainConfig,
+        data: Dataset,
+        device: Device,
+        memory: u64,
+    ) -> Result<Self> {
+        let mut trainer = Self::load(model, settings, data, device, memory).await?;
+        trainer.engine.load(Field::Value, weights)?;
+        trainer.begin();
+        Ok(trainer)
+    }
+
+    /// Step 0, after the weights are there.
+    fn begin(&mut self) {
+        if self.settings.ema_decay > 0.0 {
+            self.engine.copy(Field::Value, Field::Ema);
+        }
+        self.prepare();
     }
 
     async fn load(
@@ -144,10 +170,12 @@ impl Trainer {
                 model.vocab_size
             )));
         }
+        let batches = Batches::new(settings.seed, settings.order, settings.batch_size, model.n_positions);
+        let train_tokens = data.split(Split::Train).len();
+        batches.check(train_tokens)?;
         check_memory(least_memory(&model, &settings), memory)?;
         let (program, graph, history) = record(&model, &settings)?;
         program.check_memory(memory)?;
-        let batches = Batches::new(settings.seed, settings.order, settings.batch_size, model.n_positions);
         Ok(Self {
             engine: device.load(program).await?,
             graph,
@@ -157,14 +185,14 @@ impl Trainer {
             data,
             batches,
             batch: Batch::default(),
-            state: RunState::default(),
+            state: RunState { train_tokens, ..RunState::default() },
         })
     }
 
     /// Goes on with a run from its checkpoint.
     ///
     /// # Errors
-    /// As [`Self::new`]; also a training state without the moments that the settings call for.
+    /// As [`Self::new`]; also a training state without the moments that the settings call for, or of a run on another number of tokens.
     pub async fn resume(
         model: ModelConfig,
         weights: &Weights,
@@ -176,6 +204,7 @@ impl Trainer {
         let state = RunState::from_json(&training.state)?;
         let settings = state.settings.clone();
         let mut trainer = Self::load(model, settings, data, device, memory).await?;
+        state.check_train_tokens(trainer.state.train_tokens)?;
         let slot = |name: &str| state::slot(&training.optimizer, name);
         trainer.engine.load(Field::M, &slot("m"))?;
         trainer.engine.load(Field::V, &slot("v"))?;
@@ -186,7 +215,7 @@ impl Trainer {
         } else {
             trainer.engine.load(Field::Value, weights)?;
         }
-        trainer.state = state;
+        trainer.state = RunState { train_tokens: trainer.state.train_tokens, ..state };
         trainer.prepare();
         Ok(trainer)
     }
@@ -202,7 +231,8 @@ impl Trainer {
     /// Does one update; a GPU is only told to, and [`Self::reports`] tells what became of it.
     ///
     /// # Errors
-    /// As [`Self::reports`], where so many updates are under way that the first have to be waited for.
+    /// As [`Self::reports`], where so many updates are under way that the first have to be waited for; a shard of the data that was
+    /// changed.
     pub async fn step(&mut self) -> Result<()> {
         if self.reports.is_full() {
             self.drain().await?;
@@ -224,7 +254,7 @@ impl Trainer {
         };
         for micro in 0..accumulation {
             step.counter = (done * accumulation + micro) as u32;
-            self.batches.fill(self.data.split(Split::Train), step.counter, &mut self.batch);
+            self.batches.fill(self.data.split(Split::Train), step.counter, &mut self.batch)?;
             self.engine.write_ids(self.graph.tokens, &self.batch.tokens);
             self.engine.write_ids(self.graph.targets, &self.batch.targets);
             self.engine.replay(Pass::Forward, &step);
@@ -359,6 +389,11 @@ impl Trainer {
     /// The engine, to time passes on.
     pub fn engine_mut(&mut self) -> &mut Engine {
         &mut self.engine
+    }
+
+    /// Bytes that the order of the windows takes beside the program.
+    pub fn order_bytes(&self) -> u64 {
+        self.batches.memory_bytes(self.state.train_tokens)
     }
 
     /// Tokens per update.

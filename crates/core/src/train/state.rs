@@ -71,6 +71,9 @@ pub struct RunState {
     pub data: String,
     /// SHA-256 of the text.
     pub data_sha256: String,
+    /// Tokens that the run learns from; 0 in a state that does not tell.
+    #[serde(default)]
+    pub train_tokens: u64,
     /// The run's settings.
     pub settings: TrainConfig,
 }
@@ -100,6 +103,17 @@ impl RunState {
         serde_json::to_string(self)
             .and_then(|text| serde_json::from_str(&text))
             .map_err(|e| Error::Checkpoint { file: STATE_FILE.into(), problem: format!("cannot be written: {e}") })
+    }
+
+    /// Fails for data of another length: the same text, divided in another place, would make another run of it.
+    pub(super) fn check_train_tokens(&self, found: u64) -> Result<()> {
+        match self.train_tokens {
+            expected if expected == found || expected == 0 => Ok(()),
+            expected => Err(Error::Data(format!(
+                "the run learns from {expected} tokens and this data has {found} to learn from: it was divided otherwise or is another \
+                 text"
+            ))),
+        }
     }
 
     /// Takes note of a validation loss; whether it is the best so far. NaN never is.

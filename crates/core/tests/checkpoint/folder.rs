@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::tokenizer::CharTokenizer;
-use inkling_core::{Activation, Architecture, HostTensor, ModelConfig, Result, Weights};
+use inkling_core::{
+    Activation, Architecture, HostTensor, ModelConfig, Normalization, PositionEmbedding, Result, Weights,
+};
 use serde_json::{Value, json};
 
 /// Characters of every test vocabulary, of which a model takes the first `vocab_size`.
@@ -69,6 +71,28 @@ pub fn gpt2_config() -> ModelConfig {
         tie_word_embeddings: true,
         lm_head_bias: false,
         dropout: 0.1,
+        ..ModelConfig::default()
+    }
+}
+
+/// A Llama-shaped model of 2 layers with shared heads of keys.
+pub fn llama_config() -> ModelConfig {
+    ModelConfig {
+        vocab_size: 7,
+        n_positions: 5,
+        n_embd: 16,
+        n_layer: 2,
+        n_head: 4,
+        n_kv_head: 2,
+        n_inner: 6,
+        position_embedding_type: PositionEmbedding::Rope,
+        rope_theta: 500_000.0,
+        normalization: Normalization::RmsNorm,
+        activation_function: Activation::Swiglu,
+        bias: false,
+        layer_norm_epsilon: 1e-6,
+        tie_word_embeddings: false,
+        dropout: 0.0,
         ..ModelConfig::default()
     }
 }

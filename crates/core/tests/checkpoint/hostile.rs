@@ -7,7 +7,7 @@ use inkling_core::{Error, ModelConfig};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, gpt2_config, model, raw_safetensors, run};
+use crate::folder::{Folder, gpt2_config, llama_config, model, raw_safetensors, run};
 
 /// An entry of a safetensors header.
 fn entry(name: &str, dtype: &str, shape: &str, begin: u64, end: u64) -> String {
@@ -178,7 +178,8 @@ fn configurations_that_contradict_themselves_are_refused() {
 fn configurations_that_are_none_are_refused() {
     let folder = || Folder::of(&model(ModelConfig { lm_head_bias: true, ..gpt2_config() }));
     let outer = |key, value| folder().with_json(CONFIG_FILE, "", key, value);
-    outer("model_type", json!("llama")).check_refused(CONFIG_FILE, &["\"llama\"", "\"gpt2\" and \"inkling\""]);
+    outer("model_type", json!("bert"))
+        .check_refused(CONFIG_FILE, &["\"bert\"", "\"gpt2\", \"llama\",", "and \"inkling\""]);
     outer("model_type", json!(null)).check_refused(CONFIG_FILE, &["model_type null"]);
     outer("inkling", json!(["gpt", 7, 5, 4, 2, 2, 6])).check_refused(CONFIG_FILE, &["`inkling` is not an object"]);
     folder().with(CONFIG_FILE, "{}").check_refused(CONFIG_FILE, &["`model_type` is missing"]);
@@ -306,6 +307,7 @@ proptest! {
     #[test]
     fn mutated_configurations_are_refused_or_consistent(
         key: prop::sample::Index,
+        llama: bool,
         inner: bool,
         value in prop_oneof![
             any::<u64>().prop_map(Value::from),
@@ -315,7 +317,7 @@ proptest! {
             Just(Value::Null),
         ],
     ) {
-        let folder = Folder::of(&model(gpt2_config()));
+        let folder = Folder::of(&model(if llama { llama_config() } else { gpt2_config() }));
         let config: Value = serde_json::from_slice(&folder.0[CONFIG_FILE]).unwrap();
         let object = if inner { "/inkling" } else { "" };
         let keys = config.pointer(object).unwrap().as_object().unwrap();

@@ -2,5 +2,7 @@
 
 mod folder;
 mod hostile;
+mod llama_files;
 mod round_trip;
+mod shards;
 mod transformers_files;

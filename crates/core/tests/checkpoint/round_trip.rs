@@ -4,12 +4,12 @@ use inkling_core::checkpoint::{
     Checkpoint, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, TOKENIZER_FILE, TrainingState, read_config, read_tokenizer,
     read_weights,
 };
-use inkling_core::{Activation, Architecture, ModelConfig, Result};
+use inkling_core::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding, Result};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, gpt2_config, model, run};
+use crate::folder::{Folder, gpt2_config, llama_config, model, run};
 
 fn check_round_trip(checkpoint: &Checkpoint) {
     let folder = Folder::of(checkpoint);
@@ -36,8 +36,17 @@ fn a_model_that_gpt2_cannot_express_comes_back() {
 }
 
 #[test]
+fn a_llama_shaped_model_comes_back() {
+    check_round_trip(&model(llama_config()));
+    check_round_trip(&model(ModelConfig { tie_word_embeddings: true, ..llama_config() }));
+    check_round_trip(&model(ModelConfig { n_kv_head: 4, sliding_window: Some(3), ..llama_config() }));
+    check_round_trip(&model(ModelConfig { n_kv_head: 1, qk_norm: true, ..llama_config() }));
+}
+
+#[test]
 fn a_run_comes_back_with_its_optimizer() {
     check_round_trip(&run(gpt2_config()));
+    check_round_trip(&run(llama_config()));
     check_round_trip(&run(ModelConfig { lm_head_bias: true, ..gpt2_config() }));
 }
 
@@ -119,37 +128,53 @@ fn a_checkpoint_that_could_not_be_read_is_not_written() {
     );
 }
 
-/// Small configurations of every kind.
+/// Small configurations of every kind, a third of them of Llama's shape.
 fn configs() -> impl Strategy<Value = ModelConfig> {
-    let sizes = (1..26usize, 1..9usize, 1..4usize, 1..4usize, 1..4usize, 1..9usize);
-    let activation = prop_oneof![Just(Activation::Relu), Just(Activation::Gelu), Just(Activation::GeluNew)];
-    (sizes, activation, any::<[bool; 3]>(), 0.0..1.0f32, 1e-9..0.5f32).prop_map(
-        |(
-            (vocab_size, n_positions, head_dim, n_head, n_layer, n_inner),
+    let sizes = (1..26usize, 1..9usize, 1..3usize, 1..4usize, 1..3usize, 1..4usize, 1..9usize);
+    let activation = prop_oneof![
+        Just(Activation::Relu),
+        Just(Activation::Gelu),
+        Just(Activation::GeluNew),
+        Just(Activation::Swiglu)
+    ];
+    let parts = (sizes, activation, any::<[bool; 6]>(), 0.0..1.0f32, 1e-9..0.5f32, 0..3u8);
+    parts.prop_map(|(sizes, activation_function, flags, dropout, layer_norm_epsilon, shape)| {
+        let (vocab_size, n_positions, half_head, n_kv_head, groups, n_layer, n_inner) = sizes;
+        let [bigram, tied, lm_head_bias, bias, qk_norm, has_window] = flags;
+        let n_head = n_kv_head * groups;
+        let any = ModelConfig {
+            architecture: if bigram { Architecture::Bigram } else { Architecture::Gpt },
+            vocab_size,
+            n_positions,
+            n_embd: n_head * 2 * half_head,
+            n_layer,
+            n_head,
+            n_kv_head,
+            n_inner,
+            sliding_window: has_window.then_some(n_positions),
+            qk_norm,
             activation_function,
-            flags,
+            bias,
+            layer_norm_epsilon,
+            tie_word_embeddings: tied && !bigram,
+            lm_head_bias,
             dropout,
-            epsilon,
-        )| {
-            let [bigram, tied, lm_head_bias] = flags;
-            ModelConfig {
-                architecture: if bigram { Architecture::Bigram } else { Architecture::Gpt },
-                vocab_size,
-                n_positions,
-                n_embd: n_head * head_dim,
-                n_layer,
-                n_head,
-                n_kv_head: n_head,
-                n_inner,
-                activation_function,
-                layer_norm_epsilon: epsilon,
-                tie_word_embeddings: tied && !bigram,
-                lm_head_bias,
-                dropout,
-                ..ModelConfig::default()
-            }
-        },
-    )
+            ..ModelConfig::default()
+        };
+        match shape {
+            0 => any,
+            1 => ModelConfig { n_kv_head: n_head, ..any },
+            _ => ModelConfig {
+                architecture: Architecture::Gpt,
+                position_embedding_type: PositionEmbedding::Rope,
+                normalization: Normalization::RmsNorm,
+                activation_function: Activation::Swiglu,
+                bias: false,
+                lm_head_bias: false,
+                ..any
+            },
+        }
+    })
 }
 
 proptest! {

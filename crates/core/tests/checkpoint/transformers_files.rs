@@ -174,6 +174,29 @@ fn absent_keys_have_gpt2s_defaults() {
 }
 
 #[test]
+fn the_published_gpt2_is_understood() {
+    let published = r#"{"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1,
+        "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02,
+        "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12,
+        "n_positions": 1024, "resid_pdrop": 0.1, "summary_activation": null, "summary_first_dropout": 0.1,
+        "summary_proj_to_labels": true, "summary_type": "cls_index", "summary_use_proj": true,
+        "task_specific_params": {"text-generation": {"do_sample": true, "max_length": 50}}, "vocab_size": 50257}"#;
+    let config = inkling_core::checkpoint::read_config(|_| Ok(Some(published.into()))).unwrap();
+    let expected = ModelConfig {
+        vocab_size: 50257,
+        n_positions: 1024,
+        n_embd: 768,
+        n_layer: 12,
+        n_head: 12,
+        n_kv_head: 12,
+        n_inner: 3072,
+        dropout: 0.1,
+        ..ModelConfig::default()
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
 fn what_the_model_would_not_compute_is_refused() {
     let cases = [
         ("scale_attn_by_inverse_layer_idx", json!(true)),

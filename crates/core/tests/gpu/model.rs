@@ -203,7 +203,7 @@ fn data() -> Dataset {
         *token = if draw < 80 { (*token * 7 + 3) % VOCAB as u32 } else { draw % VOCAB as u32 };
         Some(*token)
     });
-    Dataset::new(tokens.collect(), VOCAB, 1500).unwrap()
+    Dataset::new(tokens.collect(), &[1; VOCAB]).unwrap()
 }
 
 fn settings() -> TrainConfig {

@@ -100,7 +100,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let stream = Stream::new(train.seed, 0, Site::BATCH);
     let length = TEXT.max(20 * (model.n_positions as u32 + 1));
     let tokens = (0..length).map(|i| stream.below(i, model.vocab_size as u32)).collect();
-    let data = Dataset::new(tokens, model.vocab_size, length as usize)?;
+    let data = Dataset::new(tokens, &vec![1; model.vocab_size])?;
     let memory = processor.tensor_memory();
     let mut trainer = Trainer::new(model.clone(), train.clone(), data, processor.device(), memory).await?;
     let training = Training::measure(&mut trainer, &processor, arguments.seconds, effort).await?;

@@ -105,7 +105,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let protocol = Protocol::from(arguments.protocol);
     let need = match protocol {
         Protocol::Full => 2,
-        Protocol::Sampled => context + 1,
+        Protocol::Sampled => context as u64 + 1,
     };
     if have < need {
         return Err(Error::Data {

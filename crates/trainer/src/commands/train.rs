@@ -19,6 +19,7 @@ use crate::run_folder::{Existing, RunFolder};
 use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
+use crate::tokenizer_source::TokenizerArgument;
 use crate::training::history::History;
 use crate::training::report::{Summary, introduction, longer, stopped_early};
 use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
@@ -30,6 +31,7 @@ Examples:
   trainer train --preset small --out runs/mine
   trainer train --data poems.txt --steps 3000 --lr 1e-3
   trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
+  trainer train --tokenizer bpe --vocab 512      tokens of several characters
   trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
   trainer train --device gpu --precision f16     on a graphics card, in float16
@@ -88,6 +90,8 @@ pub struct Arguments {
     /// Any field of the model or its training
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
     set: Vec<Assignment>,
+    #[command(flatten)]
+    tokenizer: TokenizerArgument,
     #[command(flatten)]
     compute: Compute,
 }
@@ -151,7 +155,7 @@ impl Arguments {
             ("--recompute", self.recompute),
             ("--set", !self.set.is_empty()),
         ];
-        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument)
+        given.into_iter().find(|(_, given)| *given).map(|(argument, _)| argument).or_else(|| self.tokenizer.given())
     }
 }
 
@@ -174,9 +178,10 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.
     RunFolder::check(&out, existing)?;
 
+    let source = arguments.tokenizer.source(preset.tokenizer)?;
     let data = arguments.data.as_deref().unwrap_or(corpus::DEFAULT);
     let corpus = text::load(data, terminal)?;
-    let tokenizer = text::tokenizer(&corpus)?;
+    let tokenizer = source.of_text(&corpus.text, terminal)?;
     let dataset = text::dataset(&corpus, &tokenizer)?;
     let described = describe(&corpus, &dataset);
     model.vocab_size = tokenizer.vocab_size();
@@ -266,7 +271,7 @@ fn finished(folder: &RunFolder, state: &RunState, compute: &Compute) -> Option<S
 }
 
 fn describe(corpus: &Corpus, dataset: &Dataset) -> String {
-    let tokens = |split| format::count(dataset.split(split).len() as u64);
+    let tokens = |split| format::count(dataset.split(split).len());
     format!(
         "{}: {} tokens to learn from, {} to validate on, {} different",
         corpus.name,

@@ -40,7 +40,7 @@ pub fn download(url: &str, terminal: &Terminal) -> Result<Vec<u8>> {
         return Err(fail(super::too_large()));
     }
 
-    let bar = terminal.download_bar("downloading", expected);
+    let bar = terminal.byte_bar("downloading", expected);
     let mut bytes = Vec::with_capacity(expected.unwrap_or(0) as usize);
     // One byte more than allowed is asked for, to tell "exactly the limit" from "more".
     let body = response.body_mut().with_config().limit(super::MAX_BYTES + 2).reader();

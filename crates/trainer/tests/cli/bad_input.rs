@@ -40,7 +40,7 @@ fn sizes_and_settings_that_no_model_can_have_are_named() {
         ("eval_steps=0", "training", "eval_steps is 0"),
         ("lr_scheduler_type=step", "setting", "expected one of `constant`, `cosine`, `linear`"),
         ("width=3", "setting", "cannot set width: there is no such setting"),
-        ("vocab_size=3", "setting", "the number of different characters of the text"),
+        ("vocab_size=3", "setting", "the number of tokens that the tokenizer has"),
     ] {
         check_failure(&["train", "--set", assignment], 2, kind, reason);
     }

@@ -1,26 +1,18 @@
-//! Character tokenizers: text and ids, `tokenizer.json` both ways, and every refusal.
+//! Character tokenizers.
 
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn tokenizer(text: &str) -> Tokenizer {
+use crate::{changed, check_refused};
+
+pub fn tokenizer(text: &str) -> Tokenizer {
     CharTokenizer::from_text(text).unwrap().into()
 }
 
 /// The file of the vocabulary "ab", changed by `change`.
 fn file(change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let mut file = serde_json::from_slice(&tokenizer("ab").to_json()).unwrap();
-    change(&mut file);
-    serde_json::to_vec(&file).unwrap()
-}
-
-/// Checks that `json` is refused in a message with all `words`.
-fn check_refused(json: &[u8], words: &[&str]) {
-    let message = Tokenizer::from_json(json).expect_err(&format!("{words:?} expected")).to_string();
-    for word in words {
-        assert!(message.contains(word), "{word:?} is not in {message:?}");
-    }
+    changed(&tokenizer("ab"), change)
 }
 
 #[test]
@@ -99,8 +91,8 @@ fn other_kinds_of_tokenizer_are_refused_by_name() {
     let cases: [(&str, Value, &[&str]); 13] = [
         ("/model/type", json!("Unigram"), &["Unigram", "not supported"]),
         ("/model/type", json!("WordPiece"), &["WordPiece"]),
-        ("/model/merges", json!(["a b"]), &["BPE", "1 merges"]),
-        ("/pre_tokenizer", json!({"type": "ByteLevel"}), &["byte-level"]),
+        ("/model/merges", json!(["a b"]), &["BPE", "1 merges", "not byte-level"]),
+        ("/decoder", json!({"type": "ByteLevel"}), &["byte-level", "pre-tokenizer", "none"]),
         ("/pre_tokenizer", json!({"type": "Whitespace"}), &["Whitespace"]),
         ("/normalizer", json!({"type": "NFC"}), &["NFC"]),
         ("/post_processor", json!({"type": "BertProcessing"}), &["BertProcessing"]),
@@ -121,7 +113,10 @@ fn what_is_no_tokenizer_file_is_refused() {
     for json in ["", "null", "[]", "{}", "{\"model\": 3}", "\u{feff}{}", "{\"model\": {\"vocab\": {\"a\": 0}}"] {
         check_refused(json.as_bytes(), &["not a tokenizer.json"]);
     }
-    check_refused(format!("{{\"added_tokens\": {}", "[".repeat(100_000)).as_bytes(), &["recursion limit"]);
+    check_refused(
+        format!("{{\"decoder\": {{\"special_tokens\": {{\"a\": {}", "[".repeat(100_000)).as_bytes(),
+        &["recursion limit"],
+    );
     check_refused(&vec![b' '; (64 << 20) + 1], &["67108865 bytes", "67108864"]);
 }
 

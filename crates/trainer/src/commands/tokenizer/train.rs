@@ -1,0 +1,95 @@
+//! `trainer tokenizer train`: a tokenizer from a text.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use inkling_core::tokenizer::TokenizerKind;
+use serde_json::json;
+
+use crate::atomic_file;
+use crate::corpus;
+use crate::error::Result;
+use crate::format;
+use crate::terminal::Terminal;
+use crate::text;
+use crate::tokenizer_source::{DEFAULT_MIN_FREQUENCY, DEFAULT_VOCAB, TokenizerSource};
+
+const EXAMPLES: &str = "\
+Examples:
+  trainer tokenizer train --vocab 3000
+  trainer tokenizer train --data stories.txt --vocab 3000 --out stories.json
+  trainer train --tokenizer tokenizer.json       what to do with it
+  trainer tokenizer train --kind char
+
+Byte pairs are learnt from the first 90 % of the text, which is what a model is trained on, so that this gives the tokenizer of `trainer \
+train --tokenizer bpe`. Where the text has <|endoftext|>, it becomes a token. The merges are those of Hugging Face's BpeTrainer, and \
+the file loads in `tokenizers` and `transformers`. Memory grows with the number of different words.";
+
+/// `trainer tokenizer train`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What to learn
+    #[arg(long, value_enum, default_value_t = KindName::Bpe)]
+    kind: KindName,
+    /// Tokens of a bpe vocabulary, at least 257
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_VOCAB)]
+    vocab: usize,
+    /// Merge only pairs that occur so often
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MIN_FREQUENCY)]
+    min_frequency: u64,
+    /// The text: tinyshakespeare, an https URL or a path
+    #[arg(long, value_name = "NAME|URL|PATH", default_value = corpus::DEFAULT)]
+    data: String,
+    /// The file to write
+    #[arg(long, value_name = "PATH", default_value = "tokenizer.json")]
+    out: PathBuf,
+}
+
+/// `--kind`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KindName {
+    /// A token per character of the text
+    Char,
+    /// A token per byte
+    Byte,
+    /// Byte pair encoding, as GPT-2's
+    Bpe,
+}
+
+impl Arguments {
+    fn kind(&self) -> TokenizerKind {
+        match self.kind {
+            KindName::Char => TokenizerKind::Char,
+            KindName::Byte => TokenizerKind::Byte,
+            KindName::Bpe => TokenizerKind::Bpe { vocab_size: self.vocab },
+        }
+    }
+}
+
+/// Runs `trainer tokenizer train`.
+pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
+    let source = TokenizerSource::Learn { kind: arguments.kind(), min_frequency: arguments.min_frequency };
+    let corpus = text::load(&arguments.data, terminal)?;
+    let started = Instant::now();
+    let tokenizer = source.of_text(&corpus.text, terminal)?;
+    let elapsed = started.elapsed();
+    atomic_file::write(&arguments.out, &tokenizer.to_json())?;
+    let name = tokenizer.kind().name();
+    let object = json!({
+        "out": arguments.out,
+        "kind": name,
+        "vocab_size": tokenizer.vocab_size(),
+        "data": corpus.name,
+        "text_bytes": corpus.text.len(),
+        "seconds": elapsed.as_secs_f64(),
+    });
+    let rows = [
+        ("tokenizer", format!("{name}, {} tokens", format::count(tokenizer.vocab_size() as u64))),
+        ("text", format!("{}, {}", corpus.name, format::bytes(corpus.text.len() as u64))),
+        ("time", format::duration(elapsed)),
+        ("file", arguments.out.display().to_string()),
+    ];
+    terminal.result(&object, &format::fields(&rows))
+}

@@ -1,0 +1,258 @@
+//! `--tokenizer` and `--vocab`: the tokenizer of a text, learnt from it or read from a file.
+//!
+//! | | comes from |
+//! |---|---|
+//! | `char` | the whole text: a character that only its end has must have a token too |
+//! | `byte` | nothing |
+//! | `bpe` | the first 90 % of the text's bytes, about its train split: what is validated on teaches nothing |
+//! | a path | that tokenizer.json, or the one in that folder (of a run: its best checkpoint's) |
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use inkling_core::Error as Core;
+use inkling_core::checkpoint::TOKENIZER_FILE;
+use inkling_core::tokenizer::pieces::pieces;
+use inkling_core::tokenizer::{BpeTraining, ByteTokenizer, CharTokenizer, Tokenizer, TokenizerKind, WordCounts};
+use inkling_core::train::dataset::{VAL_SHARE, train_tokens};
+
+use crate::error::{Error, Result};
+use crate::run_folder::read;
+use crate::terminal::Terminal;
+
+/// Size of a vocabulary of byte pairs when nobody says.
+pub const DEFAULT_VOCAB: usize = 1024;
+/// Pairs that occur only once are not merged. Default of `ByteLevelBPETokenizer.train` in `tokenizers`.
+pub const DEFAULT_MIN_FREQUENCY: u64 = 2;
+
+/// Bytes that are counted between two moves of the progress bar.
+const PIECE: usize = 1 << 20;
+
+/// Options of commands that make a tokenizer for a text.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TokenizerArgument {
+    /// How text becomes tokens: char, byte, bpe (learnt from the first 90 % of the text), or the path of a tokenizer.json or of
+    /// a folder that has one [default: the preset's]
+    #[arg(long, value_name = "char|byte|bpe|PATH", help_heading = "Tokenizer")]
+    tokenizer: Option<Choice>,
+    /// Tokens of a bpe vocabulary, at least 257 [default: the preset's, or 1024]
+    #[arg(long, value_name = "N", help_heading = "Tokenizer")]
+    vocab: Option<usize>,
+}
+
+/// `--tokenizer`
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Choice {
+    Char,
+    Byte,
+    Bpe,
+    File(PathBuf),
+}
+
+impl FromStr for Choice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
+        Ok(match text {
+            "char" => Self::Char,
+            "byte" => Self::Byte,
+            "bpe" => Self::Bpe,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+impl TokenizerArgument {
+    /// The option that was given, if one was.
+    pub fn given(&self) -> Option<&'static str> {
+        match (&self.tokenizer, self.vocab) {
+            (Some(_), _) => Some("--tokenizer"),
+            (None, Some(_)) => Some("--vocab"),
+            (None, None) => None,
+        }
+    }
+
+    /// What was asked for, beside the kind that a preset has.
+    ///
+    /// # Errors
+    /// A file that is no tokenizer of ours, and a `--vocab` for what has no size to choose.
+    pub fn source(&self, preset: TokenizerKind) -> Result<TokenizerSource> {
+        let bpe = |default| TokenizerKind::Bpe { vocab_size: self.vocab.unwrap_or(default) };
+        let kind = match (&self.tokenizer, preset) {
+            (Some(Choice::File(_)), _) if self.vocab.is_some() => return Err(refuse_vocab("a file has its own size")),
+            (Some(Choice::File(path)), _) => return Ok(TokenizerSource::Ready(load(path)?)),
+            (Some(Choice::Char), _) => TokenizerKind::Char,
+            (Some(Choice::Byte), _) => TokenizerKind::Byte,
+            (_, TokenizerKind::Bpe { vocab_size }) => bpe(vocab_size),
+            (Some(Choice::Bpe), _) => bpe(DEFAULT_VOCAB),
+            (None, kind) => kind,
+        };
+        match (kind, self.vocab) {
+            (TokenizerKind::Char, Some(_)) => Err(refuse_vocab("a char vocabulary is the text's characters")),
+            (TokenizerKind::Byte, Some(_)) => Err(refuse_vocab("a byte vocabulary has 256 tokens")),
+            _ => Ok(TokenizerSource::Learn { kind, min_frequency: DEFAULT_MIN_FREQUENCY }),
+        }
+    }
+}
+
+fn refuse_vocab(problem: &str) -> Error {
+    Error::Setting { key: "--vocab".into(), problem: problem.into(), hint: "give it with --tokenizer bpe".into() }
+}
+
+/// Where a tokenizer comes from.
+#[derive(Clone, Debug)]
+pub enum TokenizerSource {
+    /// From the text.
+    Learn {
+        /// Which.
+        kind: TokenizerKind,
+        /// Of byte pairs.
+        min_frequency: u64,
+    },
+    /// From a file, read.
+    Ready(Tokenizer),
+}
+
+impl TokenizerSource {
+    /// The tokenizer of a text in memory.
+    pub fn of_text(&self, text: &str, terminal: &Terminal) -> Result<Tokenizer> {
+        self.of_pieces(pieces(text, PIECE).map(Ok), text.len() as u64, terminal)
+    }
+
+    /// The tokenizer of a text in pieces, cut as [`pieces`](fn@pieces) cuts, of `bytes` bytes in all; each is read once, and no more than is
+    /// needed.
+    ///
+    /// # Errors
+    /// What the pieces fail with; a vocabulary too small or large.
+    pub fn of_pieces<S: AsRef<str>>(
+        &self,
+        pieces: impl Iterator<Item = Result<S>>,
+        bytes: u64,
+        terminal: &Terminal,
+    ) -> Result<Tokenizer> {
+        match self {
+            Self::Ready(tokenizer) => Ok(tokenizer.clone()),
+            Self::Learn { kind: TokenizerKind::Byte, .. } => Ok(ByteTokenizer.into()),
+            Self::Learn { kind: TokenizerKind::Char, .. } => characters(pieces, bytes, terminal),
+            &Self::Learn { kind: TokenizerKind::Bpe { vocab_size }, min_frequency } => {
+                byte_pairs(pieces, bytes, BpeTraining { vocab_size, min_frequency }, terminal)
+            }
+        }
+    }
+}
+
+fn characters<S: AsRef<str>>(
+    pieces: impl Iterator<Item = Result<S>>,
+    bytes: u64,
+    terminal: &Terminal,
+) -> Result<Tokenizer> {
+    let bar = terminal.byte_bar("collecting characters", Some(bytes));
+    let mut found = BTreeSet::new();
+    for piece in pieces {
+        let piece = piece?;
+        found.extend(piece.as_ref().chars());
+        bar.inc(piece.as_ref().len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(CharTokenizer::from_text(&String::from_iter(found))?.into())
+}
+
+fn byte_pairs<S: AsRef<str>>(
+    pieces: impl Iterator<Item = Result<S>>,
+    bytes: u64,
+    training: BpeTraining,
+    terminal: &Terminal,
+) -> Result<Tokenizer> {
+    training.validate()?;
+    let mut left = train_tokens(bytes, VAL_SHARE);
+    let bar = terminal.byte_bar("counting words", Some(left));
+    let mut counts = WordCounts::default();
+    for piece in pieces {
+        let piece = piece?;
+        let piece = piece.as_ref();
+        let mut end = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        while !piece.is_char_boundary(end) {
+            end -= 1;
+        }
+        counts.add(&piece[..end])?;
+        bar.inc(end as u64);
+        left -= end as u64;
+        if end < piece.len() || left == 0 {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    let bar = terminal.count_bar("merging pairs", training.vocab_size as u64);
+    let tokenizer = training.train(counts, |tokens| bar.set_position(tokens as u64))?;
+    bar.finish_and_clear();
+    Ok(tokenizer.into())
+}
+
+/// Reads a tokenizer.json, or the one of a folder or a run.
+pub fn load(path: &Path) -> Result<Tokenizer> {
+    let file = match path.is_dir() {
+        true if path.join(TOKENIZER_FILE).is_file() => path.join(TOKENIZER_FILE),
+        true => read::resolve(path)?.join(TOKENIZER_FILE),
+        false => path.to_owned(),
+    };
+    let json = std::fs::read(&file).map_err(Error::io("read the tokenizer", &file))?;
+    Tokenizer::from_json(&json).map_err(|error| match error {
+        Core::Tokenizer(problem) => Error::TokenizerFile { path: file, problem },
+        other => other.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argument(tokenizer: Option<&str>, vocab: Option<usize>) -> TokenizerArgument {
+        TokenizerArgument { tokenizer: tokenizer.map(|text| text.parse().unwrap()), vocab }
+    }
+
+    #[test]
+    fn what_is_asked_for_goes_before_the_preset() {
+        const STORIES: TokenizerKind = TokenizerKind::Bpe { vocab_size: 3000 };
+        let bpe = |vocab_size| TokenizerKind::Bpe { vocab_size };
+        for (tokenizer, vocab, preset, expected) in [
+            (None, None, TokenizerKind::Char, TokenizerKind::Char),
+            (None, None, STORIES, STORIES),
+            (None, Some(500), STORIES, bpe(500)),
+            (Some("bpe"), None, TokenizerKind::Char, bpe(DEFAULT_VOCAB)),
+            (Some("bpe"), None, STORIES, STORIES),
+            (Some("bpe"), Some(300), TokenizerKind::Byte, bpe(300)),
+            (Some("byte"), None, STORIES, TokenizerKind::Byte),
+            (Some("char"), None, STORIES, TokenizerKind::Char),
+        ] {
+            match argument(tokenizer, vocab).source(preset).unwrap() {
+                TokenizerSource::Learn { kind, .. } => assert_eq!(kind, expected),
+                TokenizerSource::Ready(_) => panic!("there is no file"),
+            }
+        }
+        for tokenizer in [None, Some("char"), Some("byte"), Some("tokenizer.json")] {
+            let error = argument(tokenizer, Some(300)).source(TokenizerKind::Char).unwrap_err();
+            assert!(error.to_string().contains("--vocab") && error.exit_code() == 2, "{error}");
+        }
+    }
+
+    #[test]
+    fn characters_are_of_the_whole_text_and_pairs_of_its_beginning() {
+        let terminal = Terminal::new(false, true);
+        let text = format!("{}{}", "ab ".repeat(60), "é".repeat(10));
+        let learn = |kind, min_frequency| TokenizerSource::Learn { kind, min_frequency };
+        let chars = learn(TokenizerKind::Char, 0).of_text(&text, &terminal).unwrap();
+        assert_eq!(chars, CharTokenizer::from_text(" abé").unwrap().into());
+
+        let bpe = learn(TokenizerKind::Bpe { vocab_size: 1000 }, 0);
+        let whole = bpe.of_text(&text, &terminal).unwrap();
+        let e_acute = whole.encode("é").unwrap();
+        assert_eq!((e_acute.len(), whole.encode(" ab").unwrap().len()), (2, 1));
+        for size in [1, 7, 50] {
+            let pieces = pieces(&text, size).map(Ok);
+            assert_eq!(bpe.of_pieces(pieces, text.len() as u64, &terminal).unwrap(), whole);
+        }
+    }
+}
