@@ -15,6 +15,7 @@ pub mod ops;
 pub mod parameters;
 pub mod presets;
 pub mod program;
+pub mod quantize;
 pub mod rng;
 pub mod sample;
 pub mod step;

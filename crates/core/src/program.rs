@@ -35,7 +35,7 @@ pub enum Pass {
     Backward,
     /// Clipping and AdamW, then gradients to zero.
     Update,
-    /// What is derived from the weights (float16 copies), once after they were loaded or exchanged.
+    /// What is derived from the weights (float16 copies, codes), once after they were loaded or exchanged.
     Load,
     /// A prompt of up to T tokens to logits and a filled KV cache.
     Prefill,
@@ -59,6 +59,15 @@ pub enum Precision {
     /// Float16: half the memory to read per token, weights rounded to 11 bits.
     #[default]
     Half,
+    /// 8 bits a weight and a scale per row: [`crate::quantize::q8`].
+    Q8,
+    /// 4 bits a weight and a scale per 32: [`crate::quantize::q4`].
+    Q4,
+}
+
+impl Precision {
+    /// All of them, the largest first.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Half, Self::Q8, Self::Q4];
 }
 
 /// Number of passes.

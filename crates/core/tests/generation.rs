@@ -5,6 +5,7 @@ use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Pass, Precision, Training};
+use inkling_core::quantize::{q4, q8};
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use inkling_core::step::Step;
 use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
@@ -140,6 +141,51 @@ fn half_weights_round_and_change_nothing_else() {
     }
 }
 
+/// The weights as a format stores them: matrices that are multiplied with, a tied token table among them.
+fn rounded(config: &ModelConfig, weights: &Weights, precision: Precision) -> Weights {
+    let mut weights = weights.clone();
+    let tables = if config.tie_word_embeddings { &["wpe.weight"][..] } else { &["wpe.weight", "wte.weight"] };
+    for (_, tensor) in weights.iter_mut().filter(|(name, _)| !tables.contains(&name.as_str())) {
+        let [_, k] = tensor.shape[..] else { continue };
+        for w in tensor.data.chunks_mut(k) {
+            if precision == Precision::Q8 {
+                let mut codes = vec![0; k];
+                let scale = q8::quantize_row(w, &mut codes);
+                q8::dequantize_row(&codes, scale, w);
+            } else {
+                let (mut codes, mut scales) = (vec![0; q4::row_bytes(k)], vec![half::bf16::ZERO; q4::blocks(k)]);
+                q4::quantize_row(w, &mut codes, &mut scales);
+                q4::dequantize_row(&codes, &scales, w);
+            }
+        }
+    }
+    weights
+}
+
+#[test]
+fn codes_compute_what_the_weights_they_stand_for_compute_prompts_included() {
+    let wide = ModelConfig { n_embd: 48, n_inner: 70, ..configs()[0].clone() };
+    for config in configs().into_iter().chain([wide]).filter(|config| config.architecture == Architecture::Gpt) {
+        let weights = Reference::new(&config).weights();
+        for precision in [Precision::Q8, Precision::Q4] {
+            let mut codes = generator(&config, &weights, precision);
+            let mut full = generator(&config, &rounded(&config, &weights, precision), Precision::Full);
+            // Read token by token, and at once.
+            for prompt in [1, 9] {
+                let prompt: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
+                codes.start(&prompt).unwrap();
+                full.start(&prompt).unwrap();
+                for token in 0..8 {
+                    close(wait(codes.logits()).unwrap(), wait(full.logits()).unwrap());
+                    codes.push(token);
+                    full.push(token);
+                }
+            }
+            assert_ne!(rounded(&config, &weights, precision), weights);
+        }
+    }
+}
+
 #[test]
 fn texts_longer_than_the_context_go_on_from_its_last_half() {
     for config in configs() {
@@ -216,7 +262,7 @@ fn generated_texts_are_those_drawn_step_by_step_whatever_the_chunks() {
     const COUNT: usize = 40;
     for config in configs() {
         let weights = Reference::new(&config).weights();
-        for precision in [Precision::Full, Precision::Half] {
+        for precision in Precision::ALL {
             let mut generator = generator(&config, &weights, precision);
             let mut texts = Vec::new();
             // One token, one that is read token by token, nearly and just a full context, a longer one.

@@ -176,7 +176,7 @@ async fn a_model_writes_as_on_the_cpu() {
     let mut trainer = trainer(cpu()).await;
     losses(&mut trainer).await;
     let weights = trainer.weights().await.unwrap();
-    for precision in [Precision::Full, Precision::Half] {
+    for precision in Precision::ALL {
         let (expected, cpu_logits) = text(&weights, precision, cpu()).await;
         let (found, gpu_logits) = text(&weights, precision, Device::Gpu(device().await)).await;
         for (cpu, gpu) in cpu_logits.iter().zip(&gpu_logits) {

@@ -67,6 +67,8 @@ shaders! {
     NORM = "norm";
     /// Rotary position embedding, either way.
     ROPE = "rope";
+    /// The float16 copies, codes and scales that decoding reads.
+    QUANTIZE = "quantize";
     /// Drawing a token.
     SAMPLE = "sample";
     /// The gated unit, forward and backward.

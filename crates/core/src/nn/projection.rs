@@ -1,7 +1,8 @@
 //! Linear layer as a module.
 
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
-use crate::ops::matvec::{Matvec, StoredWeight, ToHalf};
+use crate::ops::matvec::{Matvec, StoredWeight};
+use crate::ops::quantize::{Format, Quantize, ToHalf};
 use crate::program::{DType, Parameter, Pass, Precision, Program, Tensor};
 
 /// `y = x Wᵀ + b`, `W` `[N, K]`.
@@ -71,6 +72,8 @@ impl Projection {
         let weight = match precision {
             Precision::Full => StoredWeight::Full(self.weight.value),
             Precision::Half => StoredWeight::Half(self.half(p)),
+            Precision::Q8 => self.quantized(p, Format::Q8),
+            Precision::Q4 => self.quantized(p, Format::Q4),
         };
         let bias = self.bias.map(|b| b.value);
         p.push(pass, Matvec { x, weight, bias, y, epilogue, weights: outputs * inputs });
@@ -86,6 +89,21 @@ impl Projection {
             p.push(Pass::Load, ToHalf { weight, half });
             half
         })
+    }
+
+    /// The weight as codes and scales, made once however often it is used.
+    fn quantized(&self, p: &mut Program, format: Format) -> StoredWeight {
+        let weight = self.weight.value;
+        let (rows, inputs) = p.matrix(weight);
+        let [codes_name, scales_name] =
+            ["codes", "scales"].map(|of| format!("{}.{}.{of}", p.name(weight), format.name()));
+        if let Some((codes, scales)) = p.find(&codes_name).zip(p.find(&scales_name)) {
+            return StoredWeight::Quantized { format, codes, scales };
+        }
+        let codes = p.tensor(&codes_name, &[rows, format.row_bytes(inputs) / 4]);
+        let scales = p.tensor(&scales_name, &[format.scale_places(rows, inputs)]);
+        p.push(Pass::Load, Quantize { format, weight, codes, scales, rows, inputs });
+        StoredWeight::Quantized { format, codes, scales }
     }
 
     /// Parameter gradients from `dy`, and `dx`; with the slope of the activation that made `x`, the gradient of that activation's input.

@@ -20,6 +20,7 @@ pub mod loss_scaler;
 pub mod matvec;
 pub mod norm;
 pub mod qk_norm;
+pub mod quantize;
 pub mod rmsnorm;
 pub mod rope;
 pub mod sample;

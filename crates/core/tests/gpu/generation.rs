@@ -95,6 +95,15 @@ fn texts_from_float16_weights_are_the_cpus() {
 }
 
 #[test]
+fn texts_from_codes_are_the_cpus() {
+    let untied = ModelConfig { tie_word_embeddings: false, lm_head_bias: true, ..gpt() };
+    for precision in [Precision::Q8, Precision::Q4] {
+        check(&gpt(), precision);
+        check(&untied, precision);
+    }
+}
+
+#[test]
 fn a_long_context_is_written_in_more_than_one_submit() {
     // 200 draws and as many decoding steps are more replays than a submit can hold.
     let config = ModelConfig { n_positions: 300, n_layer: 1, ..gpt() };

@@ -22,7 +22,7 @@ fn programs(model: &ModelConfig, settings: &TrainConfig) -> Vec<Program> {
         let settings = TrainConfig { ema_decay: 0.99, precision, ..settings.clone() };
         all.push(train::record(model, &settings).unwrap().0);
     }
-    for precision in [Precision::Full, Precision::Half] {
+    for precision in Precision::ALL {
         all.push(Generation::record(model, precision).unwrap().0);
     }
     all

@@ -49,6 +49,24 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.load(&buffer)
     }
+    /// The first `LANES` elements of `x`.
+    #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> Self::F {
+        let mut buffer = [0.0; MAX_LANES];
+        for (y, &x) in buffer.iter_mut().zip(&x[..Self::LANES]) {
+            *y = x.into();
+        }
+        self.load(&buffer)
+    }
+    /// Low and high halves of the first `LANES` bytes of `x`, each from 0 to 15, minus 8.
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8]) -> (Self::F, Self::F) {
+        let (mut low, mut high) = ([0; MAX_LANES], [0; MAX_LANES]);
+        for (i, &byte) in x[..Self::LANES].iter().enumerate() {
+            (low[i], high[i]) = ((byte & 0xf) as i8 - 8, (byte >> 4) as i8 - 8);
+        }
+        (self.load_i8(&low), self.load_i8(&high))
+    }
     /// Writes the lanes over the first `LANES` elements of `x`.
     fn store(self, x: &mut [f32], v: Self::F);
     /// `a + b`.

@@ -41,6 +41,27 @@ impl Simd for Neon {
         intrinsic!(vld1q_f32(x.as_ptr()))
     }
     #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> float32x4_t {
+        let (four, _) = x.split_first_chunk::<4>().expect("a vector of codes");
+        intrinsic!({
+            let codes = vcreate_s8(u64::from(u32::from_le_bytes(four.map(|code| code as u8))));
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(codes))))
+        })
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8]) -> (float32x4_t, float32x4_t) {
+        let (four, _) = x.split_first_chunk::<4>().expect("a vector of codes");
+        intrinsic!({
+            let bytes = vcreate_u8(u64::from(u32::from_le_bytes(*four)));
+            let bytes = vmovl_u16(vget_low_u16(vmovl_u8(bytes)));
+            let offset = vdupq_n_f32(8.0);
+            (
+                vsubq_f32(vcvtq_f32_u32(vandq_u32(bytes, vdupq_n_u32(0xf))), offset),
+                vsubq_f32(vcvtq_f32_u32(vshrq_n_u32::<4>(bytes)), offset),
+            )
+        })
+    }
+    #[inline(always)]
     fn store(self, x: &mut [f32], v: float32x4_t) {
         assert!(x.len() >= Self::LANES);
         intrinsic!(vst1q_f32(x.as_mut_ptr(), v));

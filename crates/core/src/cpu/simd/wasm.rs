@@ -25,6 +25,23 @@ impl Simd for Simd128 {
         unsafe { v128_load(x.as_ptr().cast()) }
     }
     #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> v128 {
+        let (four, _) = x.split_first_chunk::<4>().expect("a vector of codes");
+        let codes = i32x4_splat(i32::from_le_bytes(four.map(|code| code as u8)));
+        f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(codes)))
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8]) -> (v128, v128) {
+        let (four, _) = x.split_first_chunk::<4>().expect("a vector of codes");
+        let bytes = u32x4_splat(u32::from_le_bytes(*four));
+        let bytes = u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(bytes));
+        let offset = f32x4_splat(8.0);
+        (
+            f32x4_sub(f32x4_convert_u32x4(v128_and(bytes, u32x4_splat(0xf))), offset),
+            f32x4_sub(f32x4_convert_u32x4(u32x4_shr(bytes, 4)), offset),
+        )
+    }
+    #[inline(always)]
     fn store(self, x: &mut [f32], v: v128) {
         assert!(x.len() >= Self::LANES);
         // SAFETY: the slice holds the 16 bytes written.

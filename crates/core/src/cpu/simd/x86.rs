@@ -114,6 +114,24 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_cvtph_ps(_mm_loadu_si128(x.as_ptr().cast())))
     }
     #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> __m256 {
+        assert!(x.len() >= Self::LANES);
+        intrinsic!(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(x.as_ptr().cast()))))
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8]) -> (__m256, __m256) {
+        assert!(x.len() >= Self::LANES);
+        intrinsic!({
+            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(x.as_ptr().cast()));
+            let low = _mm256_and_si256(bytes, _mm256_set1_epi32(0xf));
+            let offset = _mm256_set1_ps(8.0);
+            (
+                _mm256_sub_ps(_mm256_cvtepi32_ps(low), offset),
+                _mm256_sub_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(bytes)), offset),
+            )
+        })
+    }
+    #[inline(always)]
     fn store(self, x: &mut [f32], v: __m256) {
         assert!(x.len() >= Self::LANES);
         intrinsic!(_mm256_storeu_ps(x.as_mut_ptr(), v));
@@ -243,6 +261,22 @@ impl Simd for Avx512 {
     fn load_half(self, x: &[u16]) -> __m512 {
         assert!(x.len() >= Self::LANES);
         intrinsic!(_mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> __m512 {
+        assert!(x.len() >= Self::LANES);
+        intrinsic!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast()))))
+    }
+    #[inline(always)]
+    fn load_nibbles(self, x: &[u8]) -> (__m512, __m512) {
+        assert!(x.len() >= Self::LANES);
+        intrinsic!({
+            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(x.as_ptr().cast()));
+            // A permutation looks at the low four bits of an index alone: sixteen numbers are looked up by it.
+            let codes =
+                _mm512_setr_ps(-8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0);
+            (_mm512_permutexvar_ps(bytes, codes), _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes))
+        })
     }
     #[inline(always)]
     fn store(self, x: &mut [f32], v: __m512) {
