@@ -9,6 +9,7 @@ Examples:
   trainer                                         train a small GPT on Tiny Shakespeare, in minutes
   trainer sample                                  let it write
   trainer train --preset small --data poems.txt   another model, another text
+  trainer train --from gpt2 --data poems.txt      go on from a model of the Hugging Face hub
   trainer inspect --preset medium                 what a model consists of, and what it costs
   trainer compare runs/tiny runs/small            how runs differ: settings, losses, curves
   trainer bench --ops                             how fast this machine is, and at what
@@ -63,6 +64,9 @@ pub enum Command {
     /// Tokenizers: learn one, list its tokens, see how it cuts a text
     #[command(subcommand, arg_required_else_help = true)]
     Tokenizer(commands::tokenizer::Command),
+    /// Models of the Hugging Face hub: fetch one into the cache
+    #[command(subcommand, arg_required_else_help = true)]
+    Model(commands::model::Command),
     /// List what this machine can compute on
     Devices(commands::devices::Arguments),
 }

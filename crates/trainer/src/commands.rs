@@ -6,6 +6,7 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod model;
 pub mod presets;
 pub mod sample;
 pub mod tokenizer;

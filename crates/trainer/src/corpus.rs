@@ -12,8 +12,6 @@
 mod cache;
 mod cargo_package;
 mod download;
-#[cfg(test)]
-mod test_server;
 pub mod text_chunks;
 mod tinyshakespeare;
 
@@ -229,8 +227,8 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::test_server::{Reply, Server};
     use super::*;
+    use crate::http::test_server::{Reply, Server};
 
     fn library<'a>(cache: &Path, terminal: &'a Terminal) -> Library<'a> {
         Library { cache: cache.into(), home: String::new(), cargo: "cargo".into(), terminal }

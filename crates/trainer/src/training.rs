@@ -151,6 +151,10 @@ impl<'a> Run<'a> {
         let terminal = self.session.terminal;
         let bar = terminal.training_bar(self.trainer.settings().max_steps, self.trainer.state().step);
         bar.println(terminal, report::TABLE_HEADER);
+        if self.session.origin.is_fine_tuning() && self.history.validation.is_empty() {
+            bar.say("evaluating the base");
+            self.evaluate(&bar).await?;
+        }
         self.group.restart();
         while !self.trainer.is_finished() {
             self.trainer.step().await?;

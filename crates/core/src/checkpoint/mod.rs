@@ -34,6 +34,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
+use shard_index::Index;
 use training_state::STEP;
 
 /// File name of the model's configuration.
@@ -127,6 +128,12 @@ pub fn read_weights(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Re
     let (config, naming) = config_json::read(&required(&mut read, CONFIG_FILE)?)?;
     let (weights, _) = model_file::read(&config, naming, &mut read)?;
     Ok((config, weights))
+}
+
+/// Reads `model.safetensors.index.json` alone: the names of the files that hold the weights.
+pub fn read_shard_names(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Vec<String>> {
+    let index = Index::parse(&required(&mut read, INDEX_FILE)?).map_err(|problem| damaged(INDEX_FILE, problem))?;
+    Ok(index.shards().map(|(shard, _)| shard.to_owned()).collect())
 }
 
 /// Reads `tokenizer.json` alone.

@@ -90,7 +90,7 @@ impl From<ProtocolName> for Protocol {
 /// Runs `trainer eval`.
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let processor = arguments.compute.find(terminal).await?;
-    let loaded = arguments.model.load()?;
+    let loaded = arguments.model.load(terminal)?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let corpus = text::load(&arguments.data, terminal)?;
     let dataset = text::dataset(&corpus, &model.tokenizer).map_err(|problem| match problem {

@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
             report(&PathBuf::from(preset.name), &model, &train, terminal)
         }
         None => {
-            let loaded = arguments.model.load()?;
+            let loaded = arguments.model.load(terminal)?;
             if asks_for_tokens {
                 return similarity::report(&loaded, &arguments.neighbors, &arguments.analogy, terminal);
             }

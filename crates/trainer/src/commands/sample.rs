@@ -78,7 +78,7 @@ impl Arguments {
 pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     arguments.sampling(0).validate()?;
     let processor = arguments.compute.find(terminal).await?;
-    let loaded = arguments.model.load()?;
+    let loaded = arguments.model.load(terminal)?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let given = arguments.prompt.as_deref();
     let prompt = given.map_or_else(|| default_prompt(&model.tokenizer), str::to_owned);

@@ -4,12 +4,16 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use inkling_core::Error as Core;
 use inkling_core::presets::Preset;
-use inkling_core::train::{Dataset, RunState, Split, TrainingPrecision};
+use inkling_core::tokenizer::Tokenizer;
+use inkling_core::train::{Dataset, RunState, Split, TrainConfig, TrainingPrecision};
+use inkling_core::{ModelConfig, Weights};
 
 use crate::corpus::{self, Corpus};
 use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
+use crate::fine_tuning::{Base, Prepared};
 use crate::format::{self, command_line};
 use crate::interrupt::Interrupt;
 use crate::memory;
@@ -19,7 +23,7 @@ use crate::run_folder::{Existing, RunFolder};
 use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
-use crate::tokenizer_source::TokenizerArgument;
+use crate::tokenizer_source::{TokenizerArgument, TokenizerSource};
 use crate::training::history::History;
 use crate::training::report::{Summary, introduction, longer, stopped_early};
 use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
@@ -32,6 +36,8 @@ Examples:
   trainer train --data poems.txt --steps 3000 --lr 1e-3
   trainer train --set n_layer=6 dropout=0.1 lr_scheduler_type=linear
   trainer train --tokenizer bpe --vocab 512      tokens of several characters
+  trainer train --from gpt2 --data poems.txt --set n_positions=256
+                                                 fine-tune a model of the Hugging Face hub (or of a folder)
   trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
   trainer train --device gpu --precision f16     on a graphics card, in float16
@@ -40,6 +46,10 @@ The run folder gets best/ and last/ (checkpoints: Hugging Face folders), metrics
 
 --set takes every field of the model and its training; an unknown one lists them all. Fields that follow others unless \
 set: n_inner (4 n_embd), min_learning_rate (its share of --lr), warmup_steps (at most a tenth of --steps).
+
+--from takes architecture, weights and tokenizer of a trained model; --set may shorten n_positions and change dropout, and the \
+training's own settings: 500 steps of about 4,096 tokens at a peak learning rate of 3e-4 x 128 / n_embd (5e-5 for gpt2) unless set. \
+Its own loss is measured first.
 
 Ctrl-C finishes the step, saves last/ and exits with 130. A run whose GPU is lost (driver reset, sleep) gets it anew and goes \
 on from last/ by itself.";
@@ -51,10 +61,13 @@ pub struct Arguments {
     /// Model and settings to start from [default: tiny; on a graphics card small]
     #[arg(long, value_name = "NAME", value_parser = settings::preset_parser())]
     preset: Option<Preset>,
+    /// Go on from a trained model: a run or checkpoint folder, or a model of the Hugging Face hub (gpt2, distilgpt2, ORG/NAME)
+    #[arg(long, value_name = "PATH|NAME", conflicts_with = "preset")]
+    from: Option<String>,
     /// The text: tinyshakespeare, an https URL or a path [default: tinyshakespeare; with --resume the run's own]
     #[arg(long, value_name = "NAME|URL|PATH")]
     data: Option<String>,
-    /// The run folder [default: runs/PRESET]
+    /// The run folder [default: runs/PRESET, or runs/NAME-tuned]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// Go on with the run in the folder, with its own settings
@@ -130,6 +143,11 @@ impl Arguments {
         self.out.clone().unwrap_or_else(|| Path::new(RUNS).join(self.preset(processor).name))
     }
 
+    /// The folder of a run from a base.
+    fn out_of(&self, base: &Base) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&base.name))
+    }
+
     /// Flags and `--set` alike.
     fn assignments(&self) -> Vec<Assignment> {
         let flags = [
@@ -144,9 +162,30 @@ impl Arguments {
         flags.into_iter().flatten().chain(self.set.iter().cloned()).collect()
     }
 
+    fn from_preset(&self, processor: &Processor) -> Result<Beginning> {
+        let preset = self.preset(processor);
+        let assignments = self.assignments();
+        settings::refuse_vocab_size(&assignments)?;
+        let (model, settings) = settings::apply(&preset, &assignments)?;
+        let tokenizer = Vocabulary::OfText(self.tokenizer.source(preset.tokenizer)?);
+        let (name, out) = (preset.name.into(), self.out(processor));
+        Ok(Beginning { name, out, model, weights: None, settings, tokenizer })
+    }
+
+    fn from_base(&self, base: Base) -> Result<Beginning> {
+        if let Some(argument) = self.tokenizer.given() {
+            return Err(Error::BaseTokenizer { argument });
+        }
+        let (name, out) = (base.name.clone(), self.out_of(&base));
+        let Prepared { model, settings, weights, tokenizer } = base.prepare(&self.assignments())?;
+        let tokenizer = Vocabulary::OfBase(tokenizer);
+        Ok(Beginning { name, out, model, weights: Some(weights), settings, tokenizer })
+    }
+
     /// What must not be given with `--resume`. A preset may only say which folder is meant.
     fn resume_conflict(&self) -> Option<&'static str> {
         let given = [
+            ("--from", self.from.is_some()),
             ("--preset beside --out", self.preset.is_some() && self.out.is_some()),
             ("--batch-size", self.batch_size.is_some()),
             ("--lr", self.lr.is_some()),
@@ -167,25 +206,48 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     terminal.result(&object, &format!("\n{}", summary.text()))
 }
 
+/// What a new run is made of, but for its text.
+struct Beginning {
+    name: String,
+    out: PathBuf,
+    model: ModelConfig,
+    weights: Option<Weights>,
+    settings: TrainConfig,
+    tokenizer: Vocabulary,
+}
+
+/// Where the tokenizer comes from.
+enum Vocabulary {
+    OfText(TokenizerSource),
+    OfBase(Tokenizer),
+}
+
 async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let compute = &arguments.compute;
     let processor = compute.find(terminal).await?;
-    let (preset, out) = (arguments.preset(&processor), arguments.out(&processor));
-    let assignments = arguments.assignments();
-    settings::refuse_vocab_size(&assignments)?;
-    let (mut model, settings) = settings::apply(&preset, &assignments)?;
+    let Beginning { name, out, model, weights, settings, tokenizer } = match &arguments.from {
+        None => arguments.from_preset(&processor)?,
+        Some(from) => arguments.from_base(Base::load(from, terminal)?)?,
+    };
     let existing = if arguments.overwrite { Existing::Overwrite } else { Existing::Refuse };
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.
     RunFolder::check(&out, existing)?;
 
-    let source = arguments.tokenizer.source(preset.tokenizer)?;
     let data = arguments.data.as_deref().unwrap_or(corpus::DEFAULT);
     let corpus = text::load(data, terminal)?;
-    let tokenizer = source.of_text(&corpus.text, terminal)?;
-    let dataset = text::dataset(&corpus, &tokenizer)?;
+    let tokenizer = match tokenizer {
+        Vocabulary::OfText(source) => source.of_text(&corpus.text, terminal)?,
+        Vocabulary::OfBase(tokenizer) => tokenizer,
+    };
+    let dataset = text::dataset(&corpus, &tokenizer).map_err(|problem| match (problem, &arguments.from) {
+        (problem @ Core::Tokenizer(_), Some(from)) => {
+            Error::ForeignText { model: from.into(), origin: data.into(), problem: Box::new(problem) }
+        }
+        (other, _) => other.into(),
+    })?;
     let described = describe(&corpus, &dataset);
-    model.vocab_size = tokenizer.vocab_size();
-    let run = NewRun { model, settings, data: corpus.address(data), data_sha256: corpus.sha256 };
+    let model = ModelConfig { vocab_size: tokenizer.vocab_size(), ..model };
+    let run = NewRun { model, weights, settings, data: corpus.address(data), data_sha256: corpus.sha256 };
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = run.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -194,7 +256,7 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     // Everything about the request is sound: from here on the disk is touched.
     let folder = RunFolder::open(&out, existing)?;
     let log = MetricsLog::create(&folder.metrics())?;
-    terminal.note(&introduction(preset.name, &described, &processor.describe(), memory, &trainer));
+    terminal.note(&introduction(&name, &described, &processor.describe(), memory, &trainer));
     let origin = Origin::New(Box::new(run));
     let session = Session { folder, tokenizer, dataset, origin, saved_step: Cell::new(None), compute, terminal };
     let start = Start { trainer, processor, log, history: History::default() };

@@ -1,39 +1,18 @@
 //! One HTTP GET into memory, with a progress bar.
 //!
-//! Bounded in time, so that a blocked network fails in seconds instead of hanging, and in size. A body that ends before its
-//! `Content-Length` is an error. Proxies are taken from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`),
-//! except for this machine's own addresses, which no proxy could reach.
+//! Bounded in size. A body that ends before its `Content-Length` is an error.
 
 use std::io::Read;
-use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format;
+use crate::http::{agent, explain};
 use crate::terminal::Terminal;
-
-/// Looking the host up; with [`CONNECT`], the longest wait on a network that swallows packets.
-const RESOLVE: Duration = Duration::from_secs(3);
-/// TCP and TLS handshakes together.
-const CONNECT: Duration = Duration::from_secs(5);
-/// From request to response headers.
-const RESPOND: Duration = Duration::from_secs(10);
-/// Silence in the middle of a body.
-const STALL: Duration = Duration::from_secs(10);
 
 /// The body behind `url`.
 pub fn download(url: &str, terminal: &Terminal) -> Result<Vec<u8>> {
     let fail = |problem: String| Error::Download { url: url.into(), problem };
-    let proxy = if is_this_machine(url) { None } else { ureq::Proxy::try_from_env() };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .proxy(proxy)
-        .timeout_resolve(Some(RESOLVE))
-        .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(RESPOND))
-        .timeout_per_read(Some(STALL))
-        .user_agent(concat!("inkling-trainer/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
+    let agent: ureq::Agent = agent(url).build().into();
     let mut response = agent.get(url).call().map_err(|error| fail(explain(&error)))?;
     let expected = response.body().content_length();
     if expected.is_some_and(|length| length > super::MAX_BYTES) {
@@ -59,29 +38,10 @@ pub fn download(url: &str, terminal: &Terminal) -> Result<Vec<u8>> {
     }
 }
 
-fn is_this_machine(url: &str) -> bool {
-    let uri = url.parse::<ureq::http::Uri>().ok();
-    uri.as_ref().and_then(|uri| uri.host()).is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    })
-}
-
-fn explain(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::StatusCode(404) => "the server says that there is no such file (status 404)".into(),
-        ureq::Error::StatusCode(status) => format!("the server answered with status {status}"),
-        ureq::Error::HostNotFound => "the host's name cannot be resolved".into(),
-        ureq::Error::Timeout(phase) => format!("no answer in time ({phase})"),
-        ureq::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::test_server::{Reply, Server, refusing_url};
     use super::*;
+    use crate::http::test_server::{Reply, Server, refusing_url};
 
     fn get(reply: Reply) -> Result<Vec<u8>> {
         download(&Server::start(vec![reply]).url("/x"), &Terminal::new(true, true))
@@ -121,15 +81,5 @@ mod tests {
     fn a_malformed_address_is_told() {
         assert!(download("http://", &Terminal::new(true, true)).is_err());
         assert!(download("http://a b/", &Terminal::new(true, true)).is_err());
-    }
-
-    #[test]
-    fn proxies_are_not_asked_for_this_machine() {
-        for url in ["http://127.0.0.1:80/x", "https://LOCALHOST/", "http://[::1]:8080/x"] {
-            assert!(is_this_machine(url), "{url}");
-        }
-        for url in ["http://127.0.0.1.example.org/", "https://example.org/localhost", "nonsense"] {
-            assert!(!is_this_machine(url), "{url}");
-        }
     }
 }

@@ -95,8 +95,8 @@ fn restore(trimmed: &[u8]) -> Vec<u8> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::super::test_server::{Reply, Server, refusing_url};
     use super::*;
+    use crate::http::test_server::{Reply, Server, refusing_url};
     use crate::terminal::Terminal;
 
     fn load_with(cache: &Path, home: String, cargo: impl Into<OsString>) -> Result<Corpus> {

@@ -50,13 +50,13 @@ pub fn runs(runs: &Path) -> Vec<PathBuf> {
     found.into_iter().rev().map(|(_, run)| run).collect()
 }
 
-/// Reads those of `names` that the checkpoint has, all from the same save even while a trainer keeps replacing it.
-/// Which of them are needed is for core to say.
-pub fn files(path: &Path, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+/// Reads a checkpoint by `work` on its folder, from one and the same save even while a trainer keeps replacing it: what was disturbed is
+/// done again.
+pub fn undisturbed<T>(path: &Path, mut work: impl FnMut(&Path) -> Result<T>) -> Result<T> {
     for _ in 0..ATTEMPTS {
         let folder = resolve(path)?;
         let before = identity(&folder);
-        let outcome = read_all(&folder, names);
+        let outcome = work(&folder);
         // The same folder under the same name before and after: nothing was swapped in between.
         if before.is_some() && before == identity(&folder) {
             return outcome;
@@ -69,17 +69,14 @@ pub fn files(path: &Path, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     })
 }
 
-fn read_all(folder: &Path, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut files = Vec::new();
-    for &name in names {
-        let file = folder.join(name);
-        match fs::read(&file) {
-            Ok(bytes) => files.push((name.to_owned(), bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("read", &file)(error)),
-        }
+/// A file's content; `None` if there is no such file. Whether it is needed is for core to say.
+pub fn file(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = folder.join(name);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path)(error)),
     }
-    Ok(files)
 }
 
 /// Changes whenever another folder takes over the name, or a file in it comes or goes.
@@ -140,8 +137,8 @@ mod tests {
     fn absent_files_are_left_out() {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join(CONFIG), "{}").unwrap();
-        let read = files(parent.path(), &[CONFIG, "tokenizer.json"]).unwrap();
-        assert_eq!(read, [(CONFIG.to_owned(), b"{}".to_vec())]);
+        assert_eq!(file(parent.path(), CONFIG).unwrap().unwrap(), b"{}");
+        assert_eq!(file(parent.path(), "tokenizer.json").unwrap(), None);
     }
 
     #[test]
@@ -159,15 +156,12 @@ mod tests {
                 done.store(true, Ordering::SeqCst);
             });
             while !done.load(Ordering::SeqCst) {
-                match files(&path, &[CONFIG, "model.safetensors"]) {
-                    Ok(read) => {
-                        assert_eq!(read.len(), 2);
-                        assert_eq!(read[0].1, read[1].1);
-                    }
+                match undisturbed(&path, |folder| Ok((file(folder, CONFIG)?, file(folder, "model.safetensors")?))) {
+                    Ok((config, model)) => assert!(config.is_some() && config == model, "{config:?} {model:?}"),
                     Err(error) => assert!(error.to_string().contains("being replaced"), "{error}"),
                 }
             }
         });
-        assert_eq!(files(&path, &[CONFIG]).unwrap()[0].1, b"199");
+        assert_eq!(undisturbed(&path, |folder| file(folder, CONFIG)).unwrap().unwrap(), b"199");
     }
 }

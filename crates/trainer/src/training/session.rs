@@ -11,11 +11,11 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use inkling_core::Error as Core;
-use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{Checkpoint, TrainingState};
 use inkling_core::error::GpuError;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{Dataset, RunState, TrainConfig, Trainer, TrainingPrecision};
+use inkling_core::{ModelConfig, Weights};
 
 use super::history::History;
 use super::report::Summary;
@@ -72,6 +72,8 @@ pub struct Overrides {
 pub struct NewRun {
     /// The model.
     pub model: ModelConfig,
+    /// Where its weights begin: those of a trained model, or `None` for random ones.
+    pub weights: Option<Weights>,
     /// How it is trained.
     pub settings: TrainConfig,
     /// The text's name.
@@ -80,11 +82,22 @@ pub struct NewRun {
     pub data_sha256: String,
 }
 
+impl Origin {
+    /// Whether the run begins with a trained model, whose own loss is worth knowing.
+    pub fn is_fine_tuning(&self) -> bool {
+        matches!(self, Self::New(run) if run.weights.is_some())
+    }
+}
+
 impl NewRun {
     /// A trainer at step 0.
     pub async fn trainer(&self, dataset: Dataset, processor: &Processor) -> Result<Trainer> {
         let (model, settings, memory) = (self.model.clone(), self.settings.clone(), processor.tensor_memory());
-        let mut trainer = Trainer::new(model, settings, dataset, processor.device(), memory).await?;
+        let device = processor.device();
+        let mut trainer = match &self.weights {
+            None => Trainer::new(model, settings, dataset, device, memory).await?,
+            Some(weights) => Trainer::from_weights(model, weights, settings, dataset, device, memory).await?,
+        };
         trainer.set_data(self.data.clone(), self.data_sha256.clone());
         Ok(trainer)
     }

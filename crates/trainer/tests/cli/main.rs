@@ -7,7 +7,7 @@ mod devices;
 mod gpu;
 mod interruption;
 mod models;
-#[path = "../../src/corpus/test_server.rs"]
+#[path = "../../src/http/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
 mod train;
