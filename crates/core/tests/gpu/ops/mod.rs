@@ -12,6 +12,7 @@ mod history;
 mod kv_cache;
 mod layernorm;
 mod linear;
+mod lora;
 mod matvec;
 mod rope;
 mod sample;
