@@ -61,7 +61,7 @@ impl LoraConfig {
     }
 
     /// Whether the matrix `h.0.attn.c_attn.weight`, say, has an adapter.
-    fn targets(&self, weight: &str) -> bool {
+    pub(crate) fn targets(&self, weight: &str) -> bool {
         let Some(module) = module(weight) else { return false };
         self.target_modules.iter().any(|target| is_end(module, target))
     }

@@ -554,7 +554,8 @@ fn adapters_of_whole_models() {
         ..ModelConfig::default()
     };
     let all = variants(&base);
-    let (_, llama) = all.iter().find(|(name, _)| *name == "qwen 3").expect("one of the variants");
+    // Not with query and key norm, which two channels a head bend too much for finite differences along one rank.
+    let (_, llama) = all.iter().find(|(name, _)| *name == "llama").expect("one of the variants");
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     for (model, target_modules) in [
         (&base, names(&["c_attn", "c_proj", "c_fc"])),
