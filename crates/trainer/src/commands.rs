@@ -6,6 +6,7 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod inspect;
+pub mod merge;
 pub mod model;
 pub mod presets;
 pub mod sample;
