@@ -66,13 +66,18 @@ pub enum Precision {
     Half,
     /// 8 bits a weight and a scale per row: [`crate::quantize::q8`].
     Q8,
-    /// 4 bits a weight and a scale per 32: [`crate::quantize::q4`].
+    /// 4 bits a weight of the layers and a scale per 32: [`crate::quantize::q4`]. The head, which needs more, as [`Self::Q8`].
     Q4,
 }
 
 impl Precision {
     /// All of them, the largest first.
     pub const ALL: [Self; 4] = [Self::Full, Self::Half, Self::Q8, Self::Q4];
+
+    /// That of the head: as files store it (`checkpoint::WeightFormat` has the measurement).
+    pub(crate) fn of_head(self) -> Self {
+        if self == Self::Q4 { Self::Q8 } else { self }
+    }
 }
 
 /// Number of passes.

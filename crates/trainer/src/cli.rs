@@ -50,6 +50,8 @@ pub enum Command {
     Sample(commands::sample::Arguments),
     /// Measure how well a model predicts a text
     Eval(commands::eval::Arguments),
+    /// Write a model with its weights in another format
+    Export(commands::export::Arguments),
     /// Show a model's parameters, memory and operations
     Inspect(Box<commands::inspect::Arguments>),
     /// Make one plain model of adapters and their base

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod data;
 pub mod devices;
 pub mod eval;
+pub mod export;
 pub mod inspect;
 pub mod merge;
 pub mod model;

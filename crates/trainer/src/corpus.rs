@@ -16,7 +16,7 @@ pub mod text_chunks;
 mod tinyshakespeare;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,9 @@ pub const DEFAULT: &str = tinyshakespeare::NAME;
 
 /// Larger texts are refused: a corpus is held in memory as text and again as tokens.
 const MAX_BYTES: u64 = 2 << 30;
+
+const EMPTY: &str = "it is empty";
+const EMPTY_HINT: &str = "pass a file with some text";
 
 /// A text with its identity.
 #[derive(Debug)]
@@ -54,10 +57,24 @@ impl Corpus {
         if self.source != Source::File {
             return data.into();
         }
-        // A pipe has no canonical path, and not every path is UTF-8.
-        let path = self.path.canonicalize().or_else(|_| std::path::absolute(&self.path));
-        path.ok().and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| data.into())
+        absolute(&self.path).unwrap_or_else(|| data.into())
     }
+}
+
+/// A path in words that mean the same in every working directory.
+pub fn absolute(path: &Path) -> Option<String> {
+    // A pipe has no canonical path, and not every path is UTF-8.
+    let path = path.canonicalize().or_else(|_| std::path::absolute(path));
+    path.ok()?.into_os_string().into_string().ok()
+}
+
+/// A text on this machine that was not read.
+#[derive(Debug)]
+pub struct TextFile {
+    /// As [`Corpus::name`].
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
 }
 
 /// Where a text came from.
@@ -120,6 +137,29 @@ impl<'a> Library<'a> {
         }
     }
 
+    /// Where that text lies on this machine, and its name. A file of the user's is not read, so that it may be of any size.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; what cannot be read twice, such as a pipe, is refused too.
+    pub fn locate(&self, data: &str) -> Result<TextFile> {
+        if data == tinyshakespeare::NAME || scheme(data).is_some() {
+            let Corpus { name, path, .. } = self.load(data, Freshness::CachedWillDo)?;
+            return Ok(TextFile { name, path });
+        }
+        let path = PathBuf::from(data);
+        let metadata = check_path(&path)?;
+        let refuse = |problem: &str, hint: &str| {
+            Err(Error::Data { origin: data.into(), problem: problem.into(), hint: hint.into() })
+        };
+        if !metadata.is_file() {
+            return refuse("it is no ordinary file", "save it to one first");
+        }
+        if metadata.len() == 0 {
+            return refuse(EMPTY, EMPTY_HINT);
+        }
+        Ok(TextFile { name: stem(&path), path })
+    }
+
     fn load_url(&self, url: &str, freshness: Freshness) -> Result<Corpus> {
         let entry = cache::Entry::of_url(&self.cache, url);
         if freshness == Freshness::CachedWillDo
@@ -161,12 +201,15 @@ fn url_name(url: &str) -> String {
 
 fn load_file(data: &str) -> Result<Corpus> {
     let path = Path::new(data);
-    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    corpus(name, read(path)?, path.to_owned(), Source::File)
+    corpus(stem(path), read(path)?, path.to_owned(), Source::File)
 }
 
-/// Reads at most [`MAX_BYTES`], from pipes too.
-fn read(path: &Path) -> Result<Vec<u8>> {
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Fails where there is nothing that could be a text.
+fn check_path(path: &Path) -> Result<Metadata> {
     let refuse =
         |problem: &str, hint: String| Error::Data { origin: path.display().to_string(), problem: problem.into(), hint };
     let metadata = match path.metadata() {
@@ -182,11 +225,21 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     if metadata.is_dir() {
         return Err(refuse("it is a folder", "pass one text file".into()));
     }
+    Ok(metadata)
+}
+
+/// Reads at most [`MAX_BYTES`], from pipes too.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    check_path(path)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io("read", path))?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(refuse(&too_large(), "pass a part of it".into()));
+        return Err(Error::Data {
+            origin: path.display().to_string(),
+            problem: too_large(),
+            hint: "turn it into shards with `trainer data prepare`, and pass their folder".into(),
+        });
     }
     Ok(bytes)
 }
@@ -200,7 +253,7 @@ fn corpus(name: String, bytes: Vec<u8>, path: PathBuf, source: Source) -> Result
     let refuse =
         |problem: String, hint: &str| Error::Data { origin: path.display().to_string(), problem, hint: hint.into() };
     if bytes.is_empty() {
-        return Err(refuse("it is empty".into(), "pass a file with some text"));
+        return Err(refuse(EMPTY.into(), EMPTY_HINT));
     }
     let sha256 = sha256(&bytes);
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -221,8 +274,14 @@ fn at_origin(url: &str) -> impl FnOnce(Error) -> Error {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of some bytes, lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// A digest as lower-case hexadecimal.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

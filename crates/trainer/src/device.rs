@@ -42,11 +42,15 @@ pub enum Device {
 /// How weights are stored for generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Weights {
-    /// Rounded to float16: twice as fast, as each token reads every weight
+    /// Rounded to float16: half the memory to read per token
     #[default]
     F16,
     /// Float32, as they were trained
     F32,
+    /// 8 bits a weight
+    Q8,
+    /// 4 bits a weight, the head 8
+    Q4,
 }
 
 impl Weights {
@@ -55,6 +59,8 @@ impl Weights {
         match self {
             Self::F16 => "f16",
             Self::F32 => "f32",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
         }
     }
 
@@ -63,6 +69,8 @@ impl Weights {
         match self {
             Self::F16 => Precision::Half,
             Self::F32 => Precision::Full,
+            Self::Q8 => Precision::Q8,
+            Self::Q4 => Precision::Q4,
         }
     }
 }

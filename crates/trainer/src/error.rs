@@ -120,6 +120,22 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// `--out` of an export is a model already.
+    #[error("a model is already in {}", path.display())]
+    ModelExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// `--out` of an export has something in it that is no model's.
+    #[error("{} is not a folder for a model: it holds {entry}", path.display())]
+    NotAModel {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        entry: String,
+    },
+
     /// Another process is writing this run.
     #[error("another trainer is writing {}", path.display())]
     RunLocked {
@@ -291,6 +307,30 @@ pub enum Error {
         problem: Box<inkling_core::Error>,
     },
 
+    /// Shards of another tokenizer than a model's.
+    #[error(
+        "the model {} cannot read the shards of {}: its tokenizer is {expected}, and they were made with {found}",
+        model.display(),
+        folder.display()
+    )]
+    ForeignShards {
+        /// The checkpoint or run folder.
+        model: PathBuf,
+        /// The model's tokenizer.
+        expected: String,
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// Their tokenizer.
+        found: String,
+    },
+
+    /// A folder that is in the way.
+    #[error("the folder {} already exists and is not empty", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// No checkpoint where one was expected.
     #[error("there is no checkpoint at {}: {problem}", path.display())]
     NoCheckpoint {
@@ -353,6 +393,10 @@ pub enum Error {
         resume: String,
     },
 
+    /// The user stopped work that leaves nothing behind.
+    #[error("interrupted; nothing was written")]
+    Stopped,
+
     /// The handler for Ctrl-C could not be installed.
     #[error("cannot handle Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
@@ -379,10 +423,12 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         use inkling_core::Error as Core;
         match self {
-            Error::Interrupted { .. } => 130,
+            Error::Interrupted { .. } | Error::Stopped => 130,
             Error::Data { .. }
             | Error::RunExists { .. }
             | Error::NotARun { .. }
+            | Error::ModelExists { .. }
+            | Error::NotAModel { .. }
             | Error::Setting { .. }
             | Error::Untrained { .. }
             | Error::Token { .. }
@@ -398,6 +444,8 @@ impl Error {
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::TokenizerFile { .. }
+            | Error::ForeignShards { .. }
+            | Error::OutputExists { .. }
             | Error::NoCheckpoint { .. }
             | Error::Compare { .. }
             | Error::Metrics { .. }
@@ -406,6 +454,7 @@ impl Error {
                 | Core::Training(_)
                 | Core::Lora(_)
                 | Core::Data(_)
+                | Core::Shard { .. }
                 | Core::Tokenizer(_)
                 | Core::Checkpoint { .. }
                 | Core::Sampling(_)
@@ -430,6 +479,8 @@ impl Error {
             Error::Core(Core::Tokenizer(_)) | Error::TokenizerFile { .. } => "tokenizer",
             Error::Core(Core::Checkpoint { .. }) | Error::Checkpoint { .. } => "checkpoint",
             Error::ForeignText { .. } => "foreign_text",
+            Error::ForeignShards { .. } => "foreign_shards",
+            Error::OutputExists { .. } => "output_exists",
             Error::Setting { .. } => "setting",
             Error::Untrained { .. } => "untrained",
             Error::Token { .. } => "token",
@@ -452,7 +503,7 @@ impl Error {
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
             Error::Core(Core::Diverged { .. }) => "diverged",
-            Error::Core(Core::Data(_)) | Error::Data { .. } => "data",
+            Error::Core(Core::Data(_) | Core::Shard { .. }) | Error::Data { .. } => "data",
             Error::Core(_) => "core",
             Error::Io { .. } => "io",
             Error::Download { .. } => "download",
@@ -463,13 +514,15 @@ impl Error {
             Error::NoCacheFolder => "no_cache_folder",
             Error::RunExists { .. } => "run_exists",
             Error::NotARun { .. } => "not_a_run",
+            Error::ModelExists { .. } => "model_exists",
+            Error::NotAModel { .. } => "not_a_model",
             Error::RunLocked { .. } => "run_locked",
             Error::NoCheckpoint { .. } => "no_checkpoint",
             Error::NotFinite { .. } => "not_finite",
             Error::Save { .. } => "save",
             Error::Compare { .. } => "compare",
             Error::Metrics { .. } => "metrics",
-            Error::Interrupted { .. } => "interrupted",
+            Error::Interrupted { .. } | Error::Stopped => "interrupted",
             Error::Signals(_) => "signals",
             Error::OutputClosed => "output_closed",
         }
@@ -533,6 +586,14 @@ impl Error {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
             Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
+            Error::ForeignShards { .. } => Some(
+                "prepare the text again with this model's tokenizer: trainer data prepare --tokenizer PATH, its tokenizer.json"
+                    .into(),
+            ),
+            Error::OutputExists { .. } => Some("nothing was deleted; choose another folder with --out PATH".into()),
+            Error::Core(inkling_core::Error::Shard { .. }) => {
+                Some("prepare the text again with `trainer data prepare`".into())
+            }
             Error::Io { source, .. } => io_hint(source.kind()).map(str::to_owned),
             Error::Core(inkling_core::Error::Diverged { .. }) => Some(
                 "start a new run with a lower --lr and --out PATH (or --overwrite); what was saved in best/ and last/ is \
@@ -553,6 +614,8 @@ impl Error {
                 "continue it with `{}`, replace it with --overwrite, or write somewhere else with --out PATH",
                 command_line(&format!("train --resume --out {}", format::argument(path)))
             )),
+            Error::ModelExists { .. } => Some("replace it with --overwrite, or write somewhere else with --out".into()),
+            Error::NotAModel { .. } => Some("nothing was changed; choose an empty or new folder with --out".into()),
             Error::NotARun { .. } => {
                 Some("nothing was deleted; choose another folder with --out PATH or empty this one yourself".into())
             }

@@ -24,7 +24,7 @@ const TOKENS_PER_STEP: usize = 4096;
 /// Most sequences of an update, for short contexts.
 const MOST_SEQUENCES: usize = 32;
 /// Peak learning rate at the width where it was measured, and that width.
-const LEARNING_RATE: (f32, usize) = (3e-4, 128);
+const LEARNING_RATE: (f64, usize) = (3e-4, 128);
 
 /// A trained model to go on from.
 pub struct Base {
@@ -97,7 +97,7 @@ pub struct Prepared {
 /// Settings to start from, see the module's documentation.
 fn settings_for(model: &ModelConfig, context: usize) -> TrainConfig {
     let (rate, width) = LEARNING_RATE;
-    let learning_rate = rate * (width as f32 / model.n_embd as f32).min(1.0);
+    let learning_rate = (rate * (width as f64 / model.n_embd as f64).min(1.0)) as f32;
     TrainConfig {
         batch_size: (TOKENS_PER_STEP / context.max(1)).clamp(1, MOST_SEQUENCES),
         max_steps: 500,

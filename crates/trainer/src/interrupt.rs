@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A flag that a signal raises.
 #[derive(Clone, Debug)]
@@ -28,9 +28,20 @@ impl Interrupt {
         Ok(Self(raised))
     }
 
+    /// A flag that no signal raises.
+    #[cfg(test)]
+    pub fn fixed(raised: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(raised)))
+    }
+
     /// Whether the user asked to stop.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// Fails if the user asked to stop, for work that leaves nothing behind.
+    pub fn check(&self) -> Result<()> {
+        if self.is_raised() { Err(Error::Stopped) } else { Ok(()) }
     }
 }
 

@@ -12,6 +12,7 @@ mod corpus;
 mod costs;
 mod device;
 mod error;
+mod evaluation;
 mod fine_tuning;
 mod format;
 mod gpu_tuning;
@@ -19,8 +20,10 @@ mod http;
 mod hub;
 mod interrupt;
 mod memory;
+mod model_folder;
 mod model_source;
 mod plot;
+mod prepared;
 mod run_folder;
 mod settings;
 mod terminal;
@@ -56,6 +59,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Train(arguments) => commands::train::run(&arguments, terminal).await,
         Command::Sample(arguments) => commands::sample::run(&arguments, terminal).await,
         Command::Eval(arguments) => commands::eval::run(&arguments, terminal).await,
+        Command::Export(arguments) => commands::export::run(&arguments, terminal).await,
         Command::Inspect(arguments) => commands::inspect::run(&arguments, terminal),
         Command::Compare(arguments) => commands::compare::run(&arguments, terminal),
         Command::Presets(arguments) => commands::presets::run(&arguments, terminal),

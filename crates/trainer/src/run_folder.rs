@@ -197,6 +197,13 @@ fn is_occupied(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
+/// Whether `path` is where a run keeps one of its checkpoints.
+pub fn is_slot(path: &Path) -> bool {
+    let named =
+        |slot: &Slot| names(Path::new(slot.name())).iter().any(|name| path.file_name() == Some(name.as_os_str()));
+    Slot::ALL.iter().any(named) && path.parent().is_some_and(looks_like_a_run)
+}
+
 /// A folder with a run's lock (which is only ever put into a folder of ours) or metrics, or with a checkpoint.
 fn looks_like_a_run(path: &Path) -> bool {
     let mut checkpoints = Slot::ALL.into_iter().flat_map(|slot| names(&path.join(slot.name())));

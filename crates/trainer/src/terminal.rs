@@ -60,7 +60,7 @@ impl Terminal {
         }
         let mut text = match error {
             // What the user asked for is no error.
-            Error::Interrupted { .. } => format!("{error}\n"),
+            Error::Interrupted { .. } | Error::Stopped => format!("{error}\n"),
             _ => format!("{} {error}\n", self.paint("error:", "1;31")),
         };
         if let Some(hint) = error.hint() {

@@ -7,8 +7,8 @@
 //! | `bpe` | the first 90 % of the text's bytes, about its train split: what is validated on teaches nothing |
 //! | a path | that tokenizer.json, or the one in that folder (of a run: its best checkpoint's) |
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,6 +19,8 @@ use inkling_core::tokenizer::pieces::pieces;
 use inkling_core::tokenizer::{BpeTraining, ByteTokenizer, CharTokenizer, Tokenizer, TokenizerKind, WordCounts};
 use inkling_core::train::dataset::{VAL_SHARE, train_tokens};
 
+use crate::corpus::TextFile;
+use crate::corpus::text_chunks::TextChunks;
 use crate::error::{Error, Result};
 use crate::run_folder::read;
 use crate::terminal::Terminal;
@@ -80,20 +82,25 @@ impl TokenizerArgument {
     /// # Errors
     /// A file that is no tokenizer of ours, and a `--vocab` for what has no size to choose.
     pub fn source(&self, preset: TokenizerKind) -> Result<TokenizerSource> {
+        let given = match (&self.tokenizer, self.vocab) {
+            (Some(Choice::File(_)), Some(_)) => return Err(refuse_vocab("a file has its own size")),
+            (Some(Choice::File(path)), None) => {
+                return Ok(TokenizerSource { given: self.given(), origin: Origin::File(load(path)?) });
+            }
+            (given, _) => given,
+        };
         let bpe = |default| TokenizerKind::Bpe { vocab_size: self.vocab.unwrap_or(default) };
-        let kind = match (&self.tokenizer, preset) {
-            (Some(Choice::File(_)), _) if self.vocab.is_some() => return Err(refuse_vocab("a file has its own size")),
-            (Some(Choice::File(path)), _) => return Ok(TokenizerSource::Ready(load(path)?)),
+        let kind = match (given, preset) {
             (Some(Choice::Char), _) => TokenizerKind::Char,
             (Some(Choice::Byte), _) => TokenizerKind::Byte,
             (_, TokenizerKind::Bpe { vocab_size }) => bpe(vocab_size),
-            (Some(Choice::Bpe), _) => bpe(DEFAULT_VOCAB),
+            (Some(_), _) => bpe(DEFAULT_VOCAB),
             (None, kind) => kind,
         };
         match (kind, self.vocab) {
             (TokenizerKind::Char, Some(_)) => Err(refuse_vocab("a char vocabulary is the text's characters")),
             (TokenizerKind::Byte, Some(_)) => Err(refuse_vocab("a byte vocabulary has 256 tokens")),
-            _ => Ok(TokenizerSource::Learn { kind, min_frequency: DEFAULT_MIN_FREQUENCY }),
+            _ => Ok(TokenizerSource { given: self.given(), ..TokenizerSource::learn(kind, DEFAULT_MIN_FREQUENCY)? }),
         }
     }
 }
@@ -104,42 +111,86 @@ fn refuse_vocab(problem: &str) -> Error {
 
 /// Where a tokenizer comes from.
 #[derive(Clone, Debug)]
-pub enum TokenizerSource {
-    /// From the text.
-    Learn {
-        /// Which.
-        kind: TokenizerKind,
-        /// Of byte pairs.
-        min_frequency: u64,
-    },
-    /// From a file, read.
-    Ready(Tokenizer),
+pub struct TokenizerSource {
+    /// The option that says so, if it is not a preset.
+    given: Option<&'static str>,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+enum Origin {
+    /// The text's characters.
+    Characters,
+    /// What every text is made of.
+    Bytes,
+    /// The text's commonest pairs.
+    Pairs(BpeTraining),
+    /// A file, read.
+    File(Tokenizer),
 }
 
 impl TokenizerSource {
-    /// The tokenizer of a text in memory.
-    pub fn of_text(&self, text: &str, terminal: &Terminal) -> Result<Tokenizer> {
-        self.of_pieces(pieces(text, PIECE).map(Ok), text.len() as u64, terminal)
-    }
-
-    /// The tokenizer of a text in pieces, cut as [`pieces`](fn@pieces) cuts, of `bytes` bytes in all; each is read once, and no more than is
-    /// needed.
+    /// A tokenizer that is learnt from the text.
     ///
     /// # Errors
-    /// What the pieces fail with; a vocabulary too small or large.
-    pub fn of_pieces<S: AsRef<str>>(
+    /// A vocabulary too small or large.
+    pub fn learn(kind: TokenizerKind, min_frequency: u64) -> Result<Self> {
+        let origin = match kind {
+            TokenizerKind::Char => Origin::Characters,
+            TokenizerKind::Byte => Origin::Bytes,
+            TokenizerKind::Bpe { vocab_size } => {
+                let training = BpeTraining { vocab_size, min_frequency };
+                training.validate()?;
+                Origin::Pairs(training)
+            }
+        };
+        Ok(Self { given: None, origin })
+    }
+
+    /// The option that asks for it; `None` where it is a preset's.
+    pub fn given(&self) -> Option<&'static str> {
+        self.given
+    }
+
+    /// The tokenizer of a text in memory.
+    ///
+    /// # Errors
+    /// An empty text; too many different words.
+    pub fn of_text(&self, text: &str, terminal: &Terminal) -> Result<Tokenizer> {
+        self.of_pieces(pieces(text, PIECE).map(Ok), text.len() as u64, VAL_SHARE, terminal)
+    }
+
+    /// The tokenizer of a text of any size, whose end, a share of `val_share`, is kept to validate on. `check` is asked again and again
+    /// whether to go on.
+    ///
+    /// # Errors
+    /// What the text is not, with the place; what `check` says; those of [`Self::of_text`].
+    pub fn of_file(
+        &self,
+        text: &TextFile,
+        val_share: f64,
+        check: impl Fn() -> Result<()>,
+        terminal: &Terminal,
+    ) -> Result<Tokenizer> {
+        let file = File::open(&text.path).map_err(Error::io("read", &text.path))?;
+        let bytes = file.metadata().map_err(Error::io("read", &text.path))?.len();
+        let pieces = TextChunks::new(file, text.path.display().to_string());
+        self.of_pieces(pieces.map(|piece| check().and(piece)), bytes, val_share, terminal)
+    }
+
+    /// The tokenizer of a text in pieces of `bytes` bytes in all; no more of them is read than is needed.
+    fn of_pieces<S: AsRef<str>>(
         &self,
         pieces: impl Iterator<Item = Result<S>>,
         bytes: u64,
+        val_share: f64,
         terminal: &Terminal,
     ) -> Result<Tokenizer> {
-        match self {
-            Self::Ready(tokenizer) => Ok(tokenizer.clone()),
-            Self::Learn { kind: TokenizerKind::Byte, .. } => Ok(ByteTokenizer.into()),
-            Self::Learn { kind: TokenizerKind::Char, .. } => characters(pieces, bytes, terminal),
-            &Self::Learn { kind: TokenizerKind::Bpe { vocab_size }, min_frequency } => {
-                byte_pairs(pieces, bytes, BpeTraining { vocab_size, min_frequency }, terminal)
-            }
+        match &self.origin {
+            Origin::File(tokenizer) => Ok(tokenizer.clone()),
+            Origin::Bytes => Ok(ByteTokenizer.into()),
+            Origin::Characters => characters(pieces, bytes, terminal),
+            Origin::Pairs(training) => byte_pairs(pieces, train_tokens(bytes, val_share), *training, terminal),
         }
     }
 }
@@ -150,25 +201,27 @@ fn characters<S: AsRef<str>>(
     terminal: &Terminal,
 ) -> Result<Tokenizer> {
     let bar = terminal.byte_bar("collecting characters", Some(bytes));
-    let mut found = BTreeSet::new();
+    // A flag per code point: a search tree would take longer than all the encoding.
+    let mut found = vec![false; char::MAX as usize + 1];
     for piece in pieces {
         let piece = piece?;
-        found.extend(piece.as_ref().chars());
+        piece.as_ref().chars().for_each(|c| found[c as usize] = true);
         bar.inc(piece.as_ref().len() as u64);
     }
     bar.finish_and_clear();
-    Ok(CharTokenizer::from_text(&String::from_iter(found))?.into())
+    let found: String = ('\0'..=char::MAX).filter(|&c| found[c as usize]).collect();
+    Ok(CharTokenizer::from_text(&found)?.into())
 }
 
+/// Learns from the first `bytes` bytes.
 fn byte_pairs<S: AsRef<str>>(
     pieces: impl Iterator<Item = Result<S>>,
     bytes: u64,
     training: BpeTraining,
     terminal: &Terminal,
 ) -> Result<Tokenizer> {
-    training.validate()?;
-    let mut left = train_tokens(bytes, VAL_SHARE);
-    let bar = terminal.byte_bar("counting words", Some(left));
+    let mut left = bytes;
+    let bar = terminal.byte_bar("counting words", Some(bytes));
     let mut counts = WordCounts::default();
     for piece in pieces {
         let piece = piece?;
@@ -227,10 +280,14 @@ mod tests {
             (Some("byte"), None, STORIES, TokenizerKind::Byte),
             (Some("char"), None, STORIES, TokenizerKind::Char),
         ] {
-            match argument(tokenizer, vocab).source(preset).unwrap() {
-                TokenizerSource::Learn { kind, .. } => assert_eq!(kind, expected),
-                TokenizerSource::Ready(_) => panic!("there is no file"),
-            }
+            let source = argument(tokenizer, vocab).source(preset).unwrap();
+            let found = match source.origin {
+                Origin::Characters => TokenizerKind::Char,
+                Origin::Bytes => TokenizerKind::Byte,
+                Origin::Pairs(BpeTraining { vocab_size, .. }) => bpe(vocab_size),
+                Origin::File(_) => panic!("there is no file"),
+            };
+            assert_eq!((found, source.given().is_some()), (expected, tokenizer.is_some() || vocab.is_some()));
         }
         for tokenizer in [None, Some("char"), Some("byte"), Some("tokenizer.json")] {
             let error = argument(tokenizer, Some(300)).source(TokenizerKind::Char).unwrap_err();
@@ -242,17 +299,19 @@ mod tests {
     fn characters_are_of_the_whole_text_and_pairs_of_its_beginning() {
         let terminal = Terminal::new(false, true);
         let text = format!("{}{}", "ab ".repeat(60), "é".repeat(10));
-        let learn = |kind, min_frequency| TokenizerSource::Learn { kind, min_frequency };
-        let chars = learn(TokenizerKind::Char, 0).of_text(&text, &terminal).unwrap();
+        let learn = |kind| TokenizerSource::learn(kind, 0).unwrap();
+        let chars = learn(TokenizerKind::Char).of_text(&text, &terminal).unwrap();
         assert_eq!(chars, CharTokenizer::from_text(" abé").unwrap().into());
 
-        let bpe = learn(TokenizerKind::Bpe { vocab_size: 1000 }, 0);
+        let bpe = learn(TokenizerKind::Bpe { vocab_size: 1000 });
         let whole = bpe.of_text(&text, &terminal).unwrap();
         let e_acute = whole.encode("é").unwrap();
         assert_eq!((e_acute.len(), whole.encode(" ab").unwrap().len()), (2, 1));
-        for size in [1, 7, 50] {
-            let pieces = pieces(&text, size).map(Ok);
-            assert_eq!(bpe.of_pieces(pieces, text.len() as u64, &terminal).unwrap(), whole);
-        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let file = TextFile { name: "text".into(), path: file.path().into() };
+        assert_eq!(bpe.of_file(&file, VAL_SHARE, || Ok(()), &terminal).unwrap(), whole);
+        let all = bpe.of_file(&file, 0.0, || Ok(()), &terminal).unwrap();
+        assert!(all.encode("é").unwrap().len() == 1);
     }
 }

@@ -61,7 +61,8 @@ pub struct RunMemory {
 }
 
 impl RunMemory {
-    /// Both programs, and a save's copies of weights and moments, as tensors and as file contents.
+    /// Both programs, a save's copies of weights and moments, as tensors and as file contents, and the order of the windows. (Mapped
+    /// shards take none: the system may forget their pages whenever it is short.)
     pub fn of(trainer: &Trainer, processor: &Processor) -> Result<Self> {
         const COPIES: u64 = 2 * 3;
         let (generation, _) = Generation::record(trainer.model(), Precision::Half)?;
@@ -69,13 +70,13 @@ impl RunMemory {
         let trained: u64 = training.parameters().map(|spec| spec.numel() as u64).sum();
         // To sample, adapters are merged with a copy of their base, which is kept too.
         let merging = if trainer.lora().is_some() { 2 * 4 * trainer.model().num_parameters() } else { 0 };
-        let saving = COPIES * 4 * trained + merging;
+        let beside = COPIES * 4 * trained + merging + trainer.order_bytes();
         Ok(match processor {
             Processor::Cpu { .. } => {
-                Self { host: training.memory_bytes() + generation.memory_bytes() + saving, gpu: 0 }
+                Self { host: training.memory_bytes() + generation.memory_bytes() + beside, gpu: 0 }
             }
             Processor::Gpu(_) => {
-                Self { host: saving, gpu: training.gpu_memory_bytes() + generation.gpu_memory_bytes() }
+                Self { host: beside, gpu: training.gpu_memory_bytes() + generation.gpu_memory_bytes() }
             }
         })
     }

@@ -20,8 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::adapter_config::AdapterConfig;
 use super::config_json::naming;
 use super::fit::Fit;
-use super::tensor_file::{self, TensorFile, Tensors};
+use super::tensor_file::TensorFile;
+use super::tensor_writer::{self, Tensors};
 use super::training_state::{STEP, TrainingState};
+use super::weight_format::WeightFormat;
 use super::weight_names::Part;
 use super::{
     ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, STATE_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, missing,
@@ -74,7 +76,7 @@ impl AdapterCheckpoint {
             let (Some(a), Some(b)) = (a, b) else { continue };
             let rank = a.shape[0];
             let mut first = 0;
-            for part in naming(model).parts(model, &spec) {
+            for part in naming(model, WeightFormat::F32).parts(model, &spec) {
                 let [a_name, b_name] = names_in_file(model, &part);
                 let rows = outputs(&part);
                 let data = b.data[first * rank..(first + rows) * rank].to_vec();
@@ -89,7 +91,7 @@ impl AdapterCheckpoint {
         }
         let mut files = vec![
             (ADAPTER_CONFIG_FILE.into(), config.write(model)?),
-            (ADAPTER_FILE.into(), tensor_file::write(ADAPTER_FILE, &tensors, &metadata)?),
+            (ADAPTER_FILE.into(), tensor_writer::write(ADAPTER_FILE, &tensors, &metadata, WeightFormat::F32)?),
             (TOKENIZER_FILE.into(), self.tokenizer.to_json()),
             (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(model)),
         ];
@@ -119,7 +121,7 @@ pub fn read_adapters(
     // A file without any tensor of a model need not be searched for each of a billion layers.
     for spec in block_matrices(model) {
         let mut parts = Vec::new();
-        for part in naming(model).parts(model, &spec) {
+        for part in naming(model, WeightFormat::F32).parts(model, &spec) {
             let names = names_in_file(model, &part);
             let rows = outputs(&part);
             let wanted = [[config.lora.r, spec.shape[1]], [rows, config.lora.r]];
@@ -206,5 +208,5 @@ fn outputs(part: &Part) -> usize {
 }
 
 fn names_in_file(model: &ModelConfig, part: &Part) -> [String; 2] {
-    adapter_names(&format!("{PREFIX}{}", naming(model).in_file(&part.name)))
+    adapter_names(&format!("{PREFIX}{}", naming(model, WeightFormat::F32).in_file(&part.name)))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::config_json::{naming, typed};
+use super::weight_format::WeightFormat;
 use super::weight_names::Naming;
 use super::{ADAPTER_CONFIG_FILE, damaged};
 use crate::config::ModelConfig;
@@ -112,7 +113,7 @@ impl AdapterConfig {
 
     /// Writes it, for adapters of `model`.
     pub(super) fn write(&self, model: &ModelConfig) -> Result<Vec<u8>> {
-        let naming = naming(model);
+        let naming = naming(model, WeightFormat::F32);
         let mut targets = self.lora.target_modules.clone();
         if naming == Naming::Llama {
             let adapted = model.parameters().into_iter().filter(|spec| self.lora.targets(&spec.name));

@@ -3,7 +3,7 @@
 //! ```text
 //! {"model_type": "gpt2",    <GPT-2's keys>, "inkling": {<every field of ModelConfig>}}   opens in `transformers`
 //! {"model_type": "llama",   <Llama's keys>, "inkling": {<every field of ModelConfig>}}   too; also "mistral", "qwen3"
-//! {"model_type": "inkling",                 "inkling": {<every field of ModelConfig>}}   every other architecture
+//! {"model_type": "inkling",                 "inkling": {<every field of ModelConfig>}}   every other architecture, and weights as codes
 //! {"model_type": "gpt2",    <GPT-2's keys>}                                              written by `transformers`
 //! ```
 //!
@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::gpt2_config::Gpt2Config;
 use super::llama_config::{self, LlamaConfig};
+use super::weight_format::{Quantization, WeightFormat};
 use super::weight_names::Naming;
 use super::{CONFIG_FILE, damaged};
 use crate::config::ModelConfig;
@@ -44,12 +45,14 @@ const REQUIRED: [&str; 12] = [
 const SECOND_FORMAT: [&str; 7] =
     ["n_kv_head", "position_embedding_type", "rope_theta", "sliding_window", "qk_norm", "normalization", "bias"];
 
-/// The file of an architecture that no model of `transformers` has.
+/// The file of an architecture that no model of `transformers` has, or of weights that it cannot read.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InklingFile<C> {
     model_type: String,
     inkling: C,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quantization_config: Option<Quantization>,
 }
 
 /// The error is a sentence about this file.
@@ -64,9 +67,11 @@ struct FamilyFile<'a, K> {
 }
 
 /// Which tensor names a configuration is saved with: GPT-2's or Llama's where their keys can say all that there is to say.
-pub(super) fn naming(config: &ModelConfig) -> Naming {
+pub(super) fn naming(config: &ModelConfig, format: WeightFormat) -> Naming {
     let says_all = |model: Checked<ModelConfig>| model.is_ok_and(|model| model == *config);
-    if says_all(Gpt2Config::from(config).to_model()) {
+    if format.quantization().is_some() {
+        Naming::Inkling
+    } else if says_all(Gpt2Config::from(config).to_model()) {
         Naming::Gpt2
     } else if says_all(LlamaConfig::from(config).to_model()) {
         Naming::Llama
@@ -76,12 +81,25 @@ pub(super) fn naming(config: &ModelConfig) -> Naming {
 }
 
 /// Writes `config.json`.
-pub(super) fn write(config: &ModelConfig) -> Result<Vec<u8>> {
+pub(super) fn write(config: &ModelConfig, format: WeightFormat) -> Result<Vec<u8>> {
     config.validate()?;
-    let json = match naming(config) {
-        Naming::Gpt2 => serde_json::to_vec_pretty(&FamilyFile { keys: Gpt2Config::from(config), inkling: config }),
-        Naming::Llama => serde_json::to_vec_pretty(&FamilyFile { keys: LlamaConfig::from(config), inkling: config }),
-        Naming::Inkling => serde_json::to_vec_pretty(&InklingFile { model_type: "inkling".into(), inkling: config }),
+    let dtype = format.torch_dtype();
+    let json = match naming(config, format) {
+        Naming::Gpt2 => {
+            let mut keys = Gpt2Config::from(config);
+            keys.dtype = dtype.unwrap_or(keys.dtype);
+            serde_json::to_vec_pretty(&FamilyFile { keys, inkling: config })
+        }
+        Naming::Llama => {
+            let mut keys = LlamaConfig::from(config);
+            keys.dtype = dtype.unwrap_or(keys.dtype);
+            serde_json::to_vec_pretty(&FamilyFile { keys, inkling: config })
+        }
+        Naming::Inkling => {
+            let quantization_config = format.quantization();
+            let file = InklingFile { model_type: "inkling".into(), inkling: config, quantization_config };
+            serde_json::to_vec_pretty(&file)
+        }
     };
     let mut json = json.map_err(|e| damaged(CONFIG_FILE, e.to_string()))?;
     json.push(b'\n');
@@ -308,8 +326,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_configuration_comes_back(config in configs()) {
-            let json = write(&config).unwrap();
-            let naming = naming(&config);
+            let json = write(&config, WeightFormat::F32).unwrap();
+            let naming = naming(&config, WeightFormat::F32);
             prop_assert_eq!(naming, expected_naming(&config));
             prop_assert_eq!(read(&json).unwrap(), (config, naming));
         }
@@ -317,10 +335,10 @@ mod tests {
         /// `transformers` sees the same model as the `inkling` object says.
         #[test]
         fn a_familys_keys_alone_give_the_same_model(config in configs()) {
-            let mut file: Map<String, Value> = serde_json::from_slice(&write(&config).unwrap()).unwrap();
+            let mut file: Map<String, Value> = serde_json::from_slice(&write(&config, WeightFormat::F32).unwrap()).unwrap();
             file.remove("inkling");
             let alone = read(&serde_json::to_vec(&file).unwrap());
-            if naming(&config) == Naming::Inkling {
+            if naming(&config, WeightFormat::F32) == Naming::Inkling {
                 prop_assert!(alone.is_err());
             } else {
                 prop_assert_eq!(alone.unwrap().0, config);
@@ -340,7 +358,7 @@ mod tests {
     fn a_file_from_before_the_later_fields_means_what_it_meant() {
         let lm_head_bias = ModelConfig { lm_head_bias: true, n_kv_head: 8, n_head: 8, ..ModelConfig::default() };
         for config in [lm_head_bias, ModelConfig { n_head: 2, n_kv_head: 2, ..ModelConfig::default() }] {
-            let mut file: Value = serde_json::from_slice(&write(&config).unwrap()).unwrap();
+            let mut file: Value = serde_json::from_slice(&write(&config, WeightFormat::F32).unwrap()).unwrap();
             for field in SECOND_FORMAT {
                 file["inkling"].as_object_mut().unwrap().remove(field).unwrap();
             }
@@ -369,7 +387,7 @@ mod tests {
             (both, "qwen3"),
             (ModelConfig { n_kv_head: 2, ..ModelConfig::default() }, "inkling"),
         ] {
-            let file: Value = serde_json::from_slice(&write(&config).unwrap()).unwrap();
+            let file: Value = serde_json::from_slice(&write(&config, WeightFormat::F32).unwrap()).unwrap();
             assert_eq!(file["model_type"], json!(kind));
         }
     }

@@ -38,8 +38,9 @@ pub(super) struct Gpt2Config {
     add_cross_attention: bool,
     #[serde(skip_deserializing)]
     use_cache: bool,
+    /// How the file beside stores the weights, by PyTorch's name.
     #[serde(skip_deserializing)]
-    dtype: &'static str,
+    pub dtype: &'static str,
     /// `null`: absent, it would be GPT-2's 50256, outside a small vocabulary.
     #[serde(skip_deserializing)]
     bos_token_id: (),

@@ -79,8 +79,9 @@ pub(super) struct LlamaConfig {
     layer_types: Option<Vec<String>>,
     #[serde(skip_deserializing)]
     use_cache: bool,
+    /// How the file beside stores the weights, by PyTorch's name.
     #[serde(skip_deserializing)]
-    dtype: &'static str,
+    pub dtype: &'static str,
     /// `null`: absent, they would be Llama's 1 and 2, two characters of a small vocabulary.
     #[serde(skip_deserializing)]
     bos_token_id: (),

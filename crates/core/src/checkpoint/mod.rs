@@ -27,7 +27,9 @@ mod model_file;
 mod shard_index;
 mod tensor_file;
 mod tensor_header;
+mod tensor_writer;
 mod training_state;
+mod weight_format;
 mod weight_names;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ use std::collections::BTreeMap;
 pub use adapter::{AdapterCheckpoint, read_adapters};
 pub use adapter_config::{AdapterConfig, Origin};
 pub use training_state::TrainingState;
+pub use weight_format::WeightFormat;
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -82,16 +85,24 @@ impl Checkpoint {
     /// Whatever a reader would refuse: an invalid configuration, weights that are not exactly those of `config` or not
     /// finite, a tokenizer of another size, a training state at odds with its step.
     pub fn to_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        let config = config_json::write(&self.config)?;
+        self.to_files_as(WeightFormat::F32)
+    }
+
+    /// [`Self::to_files`], with weights stored in this format. A run that is to go on needs [`WeightFormat::F32`].
+    ///
+    /// # Errors
+    /// Also a weight that the format cannot hold.
+    pub fn to_files_as(&self, format: WeightFormat) -> Result<Vec<(String, Vec<u8>)>> {
+        let config = config_json::write(&self.config, format)?;
         check_vocabulary(&self.config, &self.tokenizer)?;
-        let tensors = weight_names::to_file(&self.config, config_json::naming(&self.config), &self.weights)?;
+        let tensors = weight_names::to_file(&self.config, config_json::naming(&self.config, format), &self.weights)?;
         let mut metadata = BTreeMap::from([("format", "pt".to_string())]);
         if let Some(training) = &self.training {
             metadata.insert(STEP, training.step.to_string());
         }
         let mut files = vec![
             (CONFIG_FILE.into(), config),
-            (MODEL_FILE.into(), tensor_file::write(MODEL_FILE, &tensors, &metadata)?),
+            (MODEL_FILE.into(), tensor_writer::write(MODEL_FILE, &tensors, &metadata, format)?),
             (TOKENIZER_FILE.into(), self.tokenizer.to_json()),
             (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(&self.config)),
         ];

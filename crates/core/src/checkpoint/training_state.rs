@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fit::Fit;
-use super::tensor_file::{self, TensorFile, Tensors};
+use super::tensor_file::TensorFile;
+use super::tensor_writer::{self, Tensors};
+use super::weight_format::WeightFormat;
 use super::{OPTIMIZER_FILE, STATE_FILE, damaged};
 use crate::error::Result;
 use crate::parameters::ParameterSpec;
@@ -54,7 +56,7 @@ impl TrainingState {
         check_slots(trained, self.optimizer.iter().map(|(name, tensor)| (name.as_str(), &tensor.shape[..])))?;
         let tensors: Tensors = self.optimizer.iter().map(|(name, t)| (name.clone(), Cow::Borrowed(t))).collect();
         let metadata = BTreeMap::from([("format", "pt".into()), (STEP, self.step.to_string())]);
-        let optimizer = tensor_file::write(OPTIMIZER_FILE, &tensors, &metadata)?;
+        let optimizer = tensor_writer::write(OPTIMIZER_FILE, &tensors, &metadata, WeightFormat::F32)?;
         Ok([(STATE_FILE.into(), json), (OPTIMIZER_FILE.into(), optimizer)])
     }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use super::MODEL_FILE;
 use super::fit::Fit;
-use super::tensor_file::Tensors;
+use super::tensor_writer::Tensors;
 use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
 use crate::parameters::ParameterSpec;

@@ -677,6 +677,27 @@ mod tests {
     }
 
     #[test]
+    fn a_packed_operand_serves_products_with_its_last_rows_and_columns() {
+        let (rows, cols) = (KC + 9, 3 * panel_width() + 5);
+        let (b, a) = (noise(rows * cols, 15), noise(11 * rows, 16));
+        let mut scratch = AlignedVec::default();
+        for b in [Mat::new(&b, rows, cols), Mat::new(&b, cols, rows).t()] {
+            let packed = PackedMat::pack(b, &mut scratch);
+            for (row, column) in [(0, 0), (3, 10), (8, panel_width()), (rows - 1, cols - 1)] {
+                let column = PackedMat::panel_start(column);
+                let (k, n) = (rows - row, cols - column);
+                let rest = Mat { data: &b.data[row * b.row_stride + column * b.col_stride..], rows: k, cols: n, ..b };
+                let a = Mat::strided(&a, 11, k, rows);
+                let mut c = vec![f32::NAN; 11 * n];
+                gemm_packed(a, packed.part(row, column), n, &mut c, n);
+                for (got, want) in c.iter().zip(reference(a, rest)) {
+                    assert!((f64::from(*got) - want).abs() < 1e-6 * (k + 1) as f64, "{row} {column}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn row_sums_ride_along() {
         let pool = Pool::new(2);
         for (m, n, k) in [(1, 1, 1), (7, 5, 9), (300, 3, 20), (17, 50, 2 * KC + 1)] {

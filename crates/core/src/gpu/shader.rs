@@ -67,10 +67,10 @@ shaders! {
     MATVEC = "matvec";
     /// Layer norm, RMS norm, query and key norm, forward and backward.
     NORM = "norm";
-    /// Rotary position embedding, either way.
-    ROPE = "rope";
     /// The float16 copies, codes and scales that decoding reads.
     QUANTIZE = "quantize";
+    /// Rotary position embedding, either way.
+    ROPE = "rope";
     /// Drawing a token.
     SAMPLE = "sample";
     /// The gated unit, forward and backward.

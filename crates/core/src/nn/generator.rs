@@ -8,6 +8,7 @@ use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
 use crate::ops::kv_cache::{KvCache, TakeRow};
 use crate::ops::linear::Epilogue;
+use crate::ops::quantize::Format;
 use crate::ops::sample::Sample;
 use crate::program::{Pass, Precision, Program, Tensor, Training};
 
@@ -57,7 +58,7 @@ impl Generation {
                 let last = take_row(p, x, "prefill.last");
                 let mut head = |pass, name, x| {
                     let norm = prefill.ln_f.forward(p, pass, name, x);
-                    prefill.lm_head.decode(p, pass, LOGITS, norm.y, Epilogue::None, precision)
+                    prefill.lm_head.decode(p, pass, LOGITS, norm.y, Epilogue::None, precision.of_head())
                 };
                 head(Pass::Prefill, "prompt.ln_f", last);
                 head(Pass::Decode, "decode.ln_f", y)
@@ -67,6 +68,26 @@ impl Generation {
         p.push(Pass::Sample, Sample::new(logits, token, text));
         Ok((program, Self { prompt, token, logits, text }))
     }
+}
+
+/// Bytes of the matrices that decoding a token reads, as they are stored. Each is read once; the rest of a step is small beside them.
+pub fn decoded_bytes(config: &ModelConfig, precision: Precision) -> u64 {
+    if config.architecture == Architecture::Bigram {
+        return 0;
+    }
+    let head = if config.tie_word_embeddings { "wte.weight" } else { "lm_head.weight" };
+    let bytes = |precision, rows: usize, columns: usize| match precision {
+        Precision::Full => 4 * rows * columns,
+        Precision::Half => 2 * rows * columns,
+        Precision::Q8 => rows * Format::Q8.row_bytes(columns) + 4 * Format::Q8.scale_places(rows, columns),
+        Precision::Q4 => rows * Format::Q4.row_bytes(columns) + 4 * Format::Q4.scale_places(rows, columns),
+    };
+    let matrices = config.parameters().into_iter().filter_map(|spec| match (spec.name.as_str(), &spec.shape[..]) {
+        (name, &[rows, columns]) if name == head => Some(bytes(precision.of_head(), rows, columns)),
+        (name, &[rows, columns]) if name.starts_with("h.") => Some(bytes(precision, rows, columns)),
+        _ => None,
+    });
+    matrices.sum::<usize>() as u64
 }
 
 /// The tensor that both passes write.

@@ -15,5 +15,5 @@ pub mod norm;
 pub mod optimizer;
 pub mod projection;
 
-pub use generator::Generation;
+pub use generator::{Generation, decoded_bytes};
 pub use gpt::{Graph, Recording};

@@ -6,13 +6,13 @@
 //! dV = dropout(P)ᵀ dO      dP = dropout(dO Vᵀ)      dS = P ∘ (dP - rowsum(dO ∘ O))      dQ = dS K / √D      dK = dSᵀ Q / √D
 //! ```
 //!
-//! With fewer heads of keys and values than of queries (Ainslie et al. 2023) K and V are those that the query's group shares, and dK and dV
-//! the sums over the group. A query sees the keys up to its own, or with a sliding window (Mistral 7B, Jiang et al. 2023) the last `window`
-//! of them.
+//! With fewer heads of keys than of queries (grouped queries, Ainslie et al. 2023) the query heads of a group share one K and V, whose
+//! gradients are summed over the group. A query sees the keys up to its own, or with a sliding window (Mistral 7B, Jiang et al. 2023) the
+//! last `window` of them.
 //!
 //! Flash style (Dao et al. 2022): a block of queries at a time against the keys from the first to the last that any of them sees, so that
-//! most of what is hidden costs nothing and the scores stay in cache. Only the log-sum-exp of each row is kept; the backward pass computes P again from it.
-//! One task per sequence: its rows of every tensor are contiguous, and no sum crosses tasks.
+//! most of what is hidden costs nothing and the scores stay in cache. Only the log-sum-exp of each row is kept; the backward pass computes
+//! P again from it. One task per sequence: its rows of every tensor are contiguous, and no sum crosses tasks.
 
 mod heads;
 

@@ -151,7 +151,15 @@ impl Op for DecodeAttention {
 simd_dispatch! {
     /// One head: `out = softmax(q Kᵀ / √D) V`. Rows of keys and values are `stride` apart, the head's channels begin at `first`; `scores`
     /// has one element per key.
-    fn attend<'a>(q: &'a [f32], key: &'a [f32], value: &'a [f32], out: &'a mut [f32], scores: &'a mut [f32], stride: usize, first: usize) => attend_imp
+    fn attend<'a>(
+        q: &'a [f32],
+        key: &'a [f32],
+        value: &'a [f32],
+        out: &'a mut [f32],
+        scores: &'a mut [f32],
+        stride: usize,
+        first: usize,
+    ) => attend_imp
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use crate::cpu::gemm::Beta;
 use crate::cpu::simd::Simd;
 use crate::gpu::Kernels;
 use crate::memory::Memory;
-use crate::ops::norm::{self, Center, Groups, ROWS_PER_PARTIAL, add_partials, for_vectors, get, put};
+use crate::ops::norm::{self, Center, Groups, ROWS_PER_PARTIAL, add_partials, for_vectors, get, put, sums_per_block};
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
 use crate::step::Step;
@@ -149,18 +149,19 @@ impl Op for LayerNormBackward {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
+        let (stats, mut partials) = (mem.read(self.stats), mem.write(self.partials));
         backward(
             &mem.pool,
             &mem.read(self.dy),
             &mem.read(self.x),
-            &mem.read(self.stats),
+            &stats,
             &mem.read(self.weight),
             &mut mem.write(self.dx),
             self.beta,
-            self.dweight.map(|dweight| mem.write(dweight)).as_deref_mut(),
-            self.dbias.map(|dbias| mem.write(dbias)).as_deref_mut(),
-            &mut mem.write(self.partials),
+            [self.dweight.is_some(), self.dbias.is_some()],
+            &mut partials,
         );
+        add_partials(mem, &partials, stats.len() / 2, [(self.dweight, 0..1), (self.dbias, 1..2)]);
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
@@ -184,7 +185,7 @@ impl Op for LayerNormBackward {
     }
 }
 
-/// See the module.
+/// `dx`, and the partial sums of `dweight` and `dbias` as far as they are wanted. See the module.
 #[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
 pub fn backward(
     pool: &Pool,
@@ -194,13 +195,11 @@ pub fn backward(
     weight: &[f32],
     dx: &mut [f32],
     beta: Beta,
-    dweight: Option<&mut [f32]>,
-    dbias: Option<&mut [f32]>,
+    [wants_dweight, wants_dbias]: [bool; 2],
     partials: &mut [f32],
 ) {
     let c = weight.len();
-    let sums = partials.len() / (dx.len().div_ceil(ROWS_PER_PARTIAL * c) * c);
-    let (wants_dweight, wants_dbias) = (dweight.is_some(), dbias.is_some());
+    let sums = sums_per_block(partials.len(), dx.len() / c, c);
     pool.pieces([(dx, ROWS_PER_PARTIAL * c), (partials, sums * c)], |i, [dx, partial]| {
         let first = i * ROWS_PER_PARTIAL;
         let rows = dx.len() / c;
@@ -216,12 +215,6 @@ pub fn backward(
             wants_dbias.then_some(dbias),
         );
     });
-    if let Some(dweight) = dweight {
-        add_partials(partials, sums, 0..1, dweight);
-    }
-    if let Some(dbias) = dbias {
-        add_partials(partials, sums, 1..2, dbias);
-    }
 }
 
 simd_dispatch! {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::cpu::gemm::Beta;
 use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
+use crate::memory::Memory;
 use crate::ops::elementwise::add;
 use crate::program::Tensor;
 
@@ -12,12 +13,27 @@ use crate::program::Tensor;
 /// number of threads.
 pub const ROWS_PER_PARTIAL: usize = 64;
 
-/// Adds some of the `sums` sums of every block of rows, `partials [blocks, sums, C]`, to a gradient.
-pub(super) fn add_partials(partials: &[f32], sums: usize, which: Range<usize>, gradient: &mut [f32]) {
-    let c = gradient.len();
-    for block in partials.chunks_exact(sums * c) {
-        for sum in block[which.start * c..which.end * c].chunks_exact(c) {
-            add(gradient, sum);
+/// How many sums of `channels` a block of rows has, from the length of all: `[⌈M / 64⌉, sums, C]`.
+pub(super) fn sums_per_block(partials: usize, rows: usize, channels: usize) -> usize {
+    partials / (rows.div_ceil(ROWS_PER_PARTIAL) * channels)
+}
+
+/// Adds those sums of every block that are a gradient's to it, for each gradient that is wanted.
+pub(super) fn add_partials(
+    mem: &Memory,
+    partials: &[f32],
+    rows: usize,
+    gradients: impl IntoIterator<Item = (Option<Tensor>, Range<usize>)>,
+) {
+    for (gradient, which) in gradients {
+        let Some(gradient) = gradient else { continue };
+        // One at a time: they are parts of one arena.
+        let mut gradient = mem.write(gradient);
+        let c = gradient.len();
+        for block in partials.chunks_exact(sums_per_block(partials.len(), rows, c) * c) {
+            for sum in block[which.start * c..which.end * c].chunks_exact(c) {
+                add(&mut gradient, sum);
+            }
         }
     }
 }
@@ -156,7 +172,7 @@ impl Backward {
                 .constant("HAS_DWEIGHT", self.dweight.is_some())
                 .constant("HAS_DK_WEIGHT", self.dk_weight.is_some())
                 .constant("HAS_DBIAS", self.dbias.is_some())
-                .param("sums_per_block", kernels.len(self.partials) / (blocks * channels));
+                .param("sums_per_block", sums_per_block(kernels.len(self.partials), rows, channels));
             (dispatch, blocks, channels)
         };
         let (dispatch, blocks, channels) = entry(kernels, "backward");

@@ -139,18 +139,21 @@ impl Op for QkNormBackward {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
+        let (stats, mut partials) = (mem.read(self.stats), mem.write(self.partials));
         backward(
             &mem.pool,
             &mem.read(self.dy),
             &mem.read(self.x),
-            &mem.read(self.stats),
+            &stats,
             [&mem.read(self.q_weight), &mem.read(self.k_weight)],
             &mut mem.write(self.dx),
-            self.dq_weight.map(|dq_weight| mem.write(dq_weight)).as_deref_mut(),
-            self.dk_weight.map(|dk_weight| mem.write(dk_weight)).as_deref_mut(),
-            &mut mem.write(self.partials),
+            [self.dq_weight.is_some(), self.dk_weight.is_some()],
+            &mut partials,
             self.heads,
         );
+        let (queries, normed) = (self.heads.heads, groups(self.heads).normed());
+        let gradients = [(self.dq_weight, 0..queries), (self.dk_weight, queries..normed)];
+        add_partials(mem, &partials, stats.len() / normed, gradients);
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
@@ -174,7 +177,8 @@ impl Op for QkNormBackward {
     }
 }
 
-/// See the module; `weights` are the gains of queries and of keys.
+/// `dx`, and the partial sums of the gradients of gains as far as they are wanted. See the module; `weights` and `wanted` are of queries and
+/// of keys.
 #[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
 pub fn backward(
     pool: &Pool,
@@ -183,13 +187,11 @@ pub fn backward(
     stats: &[f32],
     weights: [&[f32]; 2],
     dx: &mut [f32],
-    dq_weight: Option<&mut [f32]>,
-    dk_weight: Option<&mut [f32]>,
+    wanted: [bool; 2],
     partials: &mut [f32],
     heads: Heads,
 ) {
     let (width, normed) = (heads.qkv_channels(), groups(heads).normed());
-    let wanted = [dq_weight.is_some(), dk_weight.is_some()];
     pool.pieces([(dx, ROWS_PER_PARTIAL * width), (partials, normed * heads.head_dim)], |i, [dx, partial]| {
         let first = i * ROWS_PER_PARTIAL;
         let rows = dx.len() / width;
@@ -204,12 +206,6 @@ pub fn backward(
             heads,
         );
     });
-    if let Some(dq_weight) = dq_weight {
-        add_partials(partials, normed, 0..heads.heads, dq_weight);
-    }
-    if let Some(dk_weight) = dk_weight {
-        add_partials(partials, normed, heads.heads..normed, dk_weight);
-    }
 }
 
 simd_dispatch! {

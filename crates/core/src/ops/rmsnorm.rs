@@ -120,17 +120,19 @@ impl Op for RmsNormBackward {
     }
 
     fn cpu(&self, mem: &Memory, _: &Step) {
+        let (stats, mut partials) = (mem.read(self.stats), mem.write(self.partials));
         backward(
             &mem.pool,
             &mem.read(self.dy),
             &mem.read(self.x),
-            &mem.read(self.stats),
+            &stats,
             &mem.read(self.weight),
             &mut mem.write(self.dx),
             self.beta,
-            self.dweight.map(|dweight| mem.write(dweight)).as_deref_mut(),
-            &mut mem.write(self.partials),
+            self.dweight.is_some(),
+            &mut partials,
         );
+        add_partials(mem, &partials, stats.len(), [(self.dweight, 0..1)]);
     }
 
     fn gpu(&self, kernels: &mut Kernels<'_>) {
@@ -154,7 +156,7 @@ impl Op for RmsNormBackward {
     }
 }
 
-/// See the module.
+/// `dx`, and the partial sums of `dweight` if they are wanted. See the module.
 #[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
 pub fn backward(
     pool: &Pool,
@@ -164,11 +166,10 @@ pub fn backward(
     weight: &[f32],
     dx: &mut [f32],
     beta: Beta,
-    dweight: Option<&mut [f32]>,
+    wants_dweight: bool,
     partials: &mut [f32],
 ) {
     let c = weight.len();
-    let wants_dweight = dweight.is_some();
     pool.pieces([(dx, ROWS_PER_PARTIAL * c), (partials, c)], |i, [dx, partial]| {
         let first = i * ROWS_PER_PARTIAL;
         let rows = dx.len() / c;
@@ -182,9 +183,6 @@ pub fn backward(
             wants_dweight.then_some(partial),
         );
     });
-    if let Some(dweight) = dweight {
-        add_partials(partials, 1, 0..1, dweight);
-    }
 }
 
 simd_dispatch! {
@@ -255,4 +253,42 @@ pub(super) fn backward_row<S: Simd>(
             }
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Qwen3RMSNorm(5, eps=1e-6)` of transformers gives in float32.
+    #[test]
+    fn rows_are_those_of_transformers() {
+        let row = [1.0, -2.0, 3.0, 0.5, -0.25];
+        let normed = [0.591_054, -2.364_216, -0.886_581_06, 0.443_290_53, -0.036_940_876];
+        let weight = [1.0, 2.0, -0.5, 1.5, 0.25];
+        let pool = Pool::new(1);
+        // The last row's mean of squares is infinite.
+        for (factor, want) in [(1.0, normed), (1e15, normed), (0.0, [0.0; 5]), (1e20, [0.0; 5])] {
+            let x = row.map(|x| factor * x);
+            let (mut y, mut stats) = ([f32::NAN; 5], [f32::NAN]);
+            forward(&pool, &x, &weight, &mut y, &mut stats, 1e-6);
+            for (y, want) in y.into_iter().zip(want) {
+                assert!((y - want).abs() <= 3e-7 * want.abs(), "{y} and not {want} at a factor of {factor}");
+            }
+        }
+
+        let dy = [1.0, -1.0, 0.5, 2.0, 3.0];
+        let (mut y, mut rstd) = ([0.0; 5], [0.0]);
+        forward(&pool, &row, &weight, &mut y, &mut rstd, 1e-6);
+        let (mut dx, mut dweight) = ([f32::NAN; 5], [f32::NAN; 5]);
+        backward(&pool, &dy, &row, &rstd, &weight, &mut dx, Beta::Assign, true, &mut dweight);
+        let want = [
+            (dx, [0.361_343_15, -0.722_686_3, -0.836_896_06, 1.658_306_7, 0.500_718_24]),
+            (dweight, [0.591_054, 1.182_108, 0.886_581_06, 0.591_054, -0.443_290_53]),
+        ];
+        for (gradient, want) in want {
+            for (d, want) in gradient.into_iter().zip(want) {
+                assert!((d - want).abs() <= 5e-7 * want.abs(), "{d} and not {want}");
+            }
+        }
+    }
 }

@@ -172,7 +172,7 @@ mod tests {
         }
         // Position 0 is no turn. The fastest pair turns by one radian per token, of four channels the other by a hundredth.
         assert_eq!(table(2, 4, 10_000.0), [1.0, 1.0, 0.0, 0.0, 0.540_302_3, 0.999_95, 0.841_470_96, 0.009_999_833]);
-        assert_eq!(table(100_001, 2, 10_000.0)[200_000..], [-0.999_360_8, 0.035_748_797]);
+        assert_eq!(table(100_001, 2, 10_000.0)[200_000..], [-0.999_360_8, 0.035_748_8]);
     }
 
     const HEADS: Heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 38, window: None };

@@ -11,7 +11,8 @@
 //! A row is what makes one output of a layer: its weights meet the same sum, so one scale serves the whole row. The extreme of a block is
 //! its weight of largest magnitude, with its sign: it becomes the code -8, and the scale is negative where it is positive. So no code is
 //! lost to symmetry and steps are an eighth smaller than those of ±7; what lies close to the extreme on the other side is cut off at 7
-//! (llama.cpp's `q4_0`).
+//! (llama.cpp's `q4_0`). Measured on the preset `tiny`, all its matrices but the positions in q4: the loss rises by 0.0124, with codes of ±7 by
+//! 0.0197; scales that minimise the squared error of their block make that a tenth smaller and the loss no better.
 //!
 //! Scales are bfloat16: they have float32's range, where float16 would lose rows of small weights and overflow on large ones, and
 //! `code · scale` has so few bits that float32 holds it exactly. Hence weights that were quantised are quantised to themselves.

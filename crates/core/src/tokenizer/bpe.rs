@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::byte_alphabet::spell;
+use super::byte_alphabet::{quote, spell};
 use super::merging::Merging;
 use super::words::words;
 
@@ -160,7 +160,7 @@ pub(super) fn ids_by_token(tokens: &[Vec<u8>]) -> Result<HashMap<&[u8], u32>, St
             return Err(format!("the token with the id {id} is empty"));
         }
         if let Some(first) = ids.insert(token, id) {
-            return Err(format!("the token {:?} has two ids, {first} and {id}", spell(token)));
+            return Err(format!("the token {} has two ids, {first} and {id}", quote(&spell(token))));
         }
     }
     Ok(ids)
@@ -213,7 +213,7 @@ impl Merges {
         let mut by_pair = HashMap::with_capacity(pairs.len());
         for (rank, &(left, right)) in (0..).zip(pairs) {
             let (a, b) = (&tokens[left as usize], &tokens[right as usize]);
-            let name = || format!("merge {rank} ({:?} and {:?})", spell(a), spell(b));
+            let name = || format!("merge {rank} ({} and {})", quote(&spell(a)), quote(&spell(b)));
             let Some(&result) = ids.get(&[&a[..], &b[..]].concat()[..]) else {
                 return Err(format!("{} makes a token that is not in the vocabulary", name()));
             };

@@ -33,6 +33,17 @@ pub(super) fn spell(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| byte_to_char(byte)).collect()
 }
 
+/// Characters of a token that an error message shows.
+const SHOWN: usize = 32;
+
+/// The beginning of a token's text for an error message, quoted.
+pub(super) fn quote(token: &str) -> String {
+    match token.char_indices().nth(SHOWN) {
+        None => format!("{token:?}"),
+        Some((end, _)) => format!("{:?}…", &token[..end]),
+    }
+}
+
 /// The bytes that a text in this alphabet stands for; the error is the first character that is not in it.
 pub(super) fn read(text: &str) -> Result<Vec<u8>, char> {
     text.chars().map(|c| char_to_byte(c).ok_or(c)).collect()

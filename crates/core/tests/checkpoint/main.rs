@@ -1,6 +1,7 @@
 //! Checkpoints through their public door: folders of named bytes.
 
 mod folder;
+mod formats;
 mod hostile;
 mod llama_files;
 mod round_trip;

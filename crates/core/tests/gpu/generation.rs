@@ -8,6 +8,7 @@ use inkling_core::program::{DType, Field, Precision, Training};
 use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
 
+use crate::variants::variants;
 use crate::{Tolerance, compare, device, wait};
 
 /// Logits after some layers of float32 sums in other orders.
@@ -42,6 +43,9 @@ fn weights(config: &ModelConfig) -> Weights {
     weights.values_mut().for_each(|t| t.data.iter_mut().for_each(|x| *x *= 4.0));
     weights
 }
+
+/// Variants that write on both engines.
+const TWINS: [&str; 4] = ["sinusoidal", "mqa", "mistral", "qwen 3"];
 
 /// A generator on the CPU and one on the GPU.
 fn twins(config: &ModelConfig, weights: &Weights, precision: Precision) -> Option<[Generator; 2]> {
@@ -87,6 +91,11 @@ fn texts_of_other_variants_are_the_cpus() {
     };
     check(&config, Precision::Full);
     check(&ModelConfig { architecture: Architecture::Bigram, tie_word_embeddings: false, ..gpt() }, Precision::Full);
+    let six_heads = ModelConfig { n_head: 6, n_kv_head: 6, ..gpt() };
+    // Every way to place tokens and to share keys is in these; the CPU's tests decode all of the variants.
+    for (_, config) in variants(&six_heads).iter().filter(|(name, _)| TWINS.contains(name)) {
+        check(config, Precision::Full);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //!
 //! Without an adapter these tests say that they were skipped; with `INKLING_REQUIRE_GPU` set they fail.
 
+mod constants;
 mod failures;
 mod generation;
 mod lowering;

@@ -1,6 +1,7 @@
 //! Whole models on the GPU against the CPU engine: one step in detail, then runs.
 
 use inkling_core::checkpoint::TrainingState;
+use inkling_core::config::Normalization;
 use inkling_core::cpu::Pool;
 use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
@@ -60,9 +61,11 @@ fn models() -> Vec<(&'static str, ModelConfig)> {
                 n_head: 2,
                 n_kv_head: 2,
                 n_inner: 100,
-                ..gpt
+                ..gpt.clone()
             },
         ),
+        ("rmsnorm", ModelConfig { normalization: Normalization::RmsNorm, qk_norm: true, bias: false, ..gpt.clone() }),
+        ("layer norm without bias", ModelConfig { bias: false, ..gpt }),
     ]
 }
 

@@ -93,12 +93,6 @@ fn tokens_lie_aligned_behind_a_readable_header() {
     }
 }
 
-#[test]
-fn the_header_keeps_its_length_when_the_hashes_become_known() {
-    let unknown = ShardHeader { data_sha256: "0".repeat(64), ..header(&[1], 2, 2) };
-    assert_eq!(unknown.to_bytes().len(), header(&[1], 2, 2).to_bytes().len());
-}
-
 proptest! {
     #[test]
     fn any_window_of_any_shards_is_that_of_the_text(

@@ -97,6 +97,21 @@ fn damaged_merges_are_refused() {
     check_refused(&merges(json!({"a": "b"})), &["not a tokenizer.json"]);
 }
 
+/// A message is a sentence, whatever the file.
+#[test]
+fn long_tokens_are_shown_by_their_beginning() {
+    let long = "a".repeat(100_000);
+    for file in [
+        file(|file| file["model"]["vocab"][&long] = json!(0)),
+        file(|file| file["model"]["vocab"][&(long.clone() + "日")] = json!(260)),
+        file(|file| file["model"]["merges"] = json!([["a", long]])),
+        file(|file| file["added_tokens"][0]["content"] = json!(long)),
+    ] {
+        let message = Tokenizer::from_json(&file).unwrap_err().to_string();
+        assert!(message.contains("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"…") && message.len() < 400, "{}", message.len());
+    }
+}
+
 #[test]
 fn other_pipelines_are_refused_by_name() {
     let byte_level = |key: &str, value: Value| {

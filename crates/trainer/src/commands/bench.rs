@@ -17,6 +17,7 @@ mod repetitions;
 use std::time::Instant;
 
 use clap::Args;
+use inkling_core::nn::decoded_bytes;
 use inkling_core::presets::Preset;
 use inkling_core::program::Pass;
 use inkling_core::rng::{Site, Stream};
@@ -41,6 +42,7 @@ Examples:
   trainer bench --preset medium --batch-size 8 --set dropout=0 --ops
   trainer bench --seconds 3 --threads 1 --json
   trainer bench --device gpu --ops
+  trainer bench --weights f32 f16 q8 q4
 
 Measured on random tokens, so that no corpus is needed: training steps, one sample from one token to the full context, \
 and for comparison the product of two large matrices (2048 x 2048, on a graphics card 4096 x 4096) and copying memory. Medians. \
@@ -72,9 +74,9 @@ pub struct Arguments {
     /// Also print where a training step's time goes, and how far each operation is from its floor
     #[arg(long)]
     ops: bool,
-    /// How sampling stores the weights
-    #[arg(long, value_enum, default_value_t)]
-    weights: Weights,
+    /// How sampling stores the weights; of several, each is measured
+    #[arg(long, value_enum, num_args = 1.., default_values_t = [Weights::default()])]
+    weights: Vec<Weights>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -105,9 +107,14 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let mut trainer = Trainer::new(model.clone(), train.clone(), data, processor.device(), memory).await?;
     let training = Training::measure(&mut trainer, &processor, arguments.seconds, effort).await?;
     let weights = trainer.weights().await?;
-    let precision = arguments.weights.precision();
-    let mut generator = Generator::new(&model, &weights, precision, processor.device(), memory).await?;
-    let sample_seconds = sample_seconds(&mut generator, model.n_positions, arguments.seconds, effort).await?;
+    let mut sampling = Vec::new();
+    for &stored in &arguments.weights {
+        let precision = stored.precision();
+        let mut generator = Generator::new(&model, &weights, precision, processor.device(), memory).await?;
+        let seconds = sample_seconds(&mut generator, model.n_positions, arguments.seconds, effort).await?;
+        let tokens_per_s = model.n_positions as f64 / seconds;
+        sampling.push(Sampling { weights: stored, tokens_per_s, weight_bytes: decoded_bytes(&model, precision) });
+    }
     let gpu_memory = processor.gpu().map(|_| trainer.engine().program().gpu_memory_bytes());
     // Before the large matrices and copies of the peaks, which are no part of the model's work.
     let peak_memory = memory::peak();
@@ -121,7 +128,6 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
 
     let train_tokens_per_s = trainer.tokens_per_step() as f64 / training.seconds;
     let train_gflops = training.flops as f64 / training.seconds / 1e9;
-    let sample_tokens_per_s = model.n_positions as f64 / sample_seconds;
     let share_of_peak = train_gflops / peaks.gflops;
     let mut object = json!({
         "preset": preset.name,
@@ -140,9 +146,10 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "peak_gemm_size": peaks.gemm_size,
         "peak_copy_gb_per_s": peaks.copy_gb_per_s,
         "share_of_peak": share_of_peak,
-        "sample_weights": arguments.weights.name(),
-        "sample_tokens_per_s": sample_tokens_per_s,
-        "sample_ms_per_token": 1e3 / sample_tokens_per_s,
+        "sample_weights": sampling[0].weights.name(),
+        "sample_tokens_per_s": sampling[0].tokens_per_s,
+        "sample_ms_per_token": 1e3 / sampling[0].tokens_per_s,
+        "sampling": sampling.iter().map(Sampling::to_json).collect::<Vec<_>>(),
         "peak_memory_bytes": peak_memory,
         "gpu_memory_bytes": gpu_memory,
     });
@@ -162,16 +169,10 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     if let Some(Queue { dispatches, submits }) = training.queue {
         rows.push(("", format!("{} dispatches and {submits:.2} submits per step", format::count(dispatches))));
     }
+    for (i, sampling) in sampling.iter().enumerate() {
+        rows.push((if i == 0 { "sampling" } else { "" }, sampling.to_string()));
+    }
     rows.extend([
-        (
-            "sampling",
-            format!(
-                "{} tokens/s ({:.3} ms per token, weights {})",
-                format::count(sample_tokens_per_s as u64),
-                1e3 / sample_tokens_per_s,
-                arguments.weights.name(),
-            ),
-        ),
         ("peak", format!("{:.1} GFLOP/s ({1} x {1} matrices)", peaks.gflops, peaks.gemm_size)),
         ("", format!("{:.1} GB/s copying, read and written", peaks.copy_gb_per_s)),
         ("peak memory", peak_memory.map_or("unknown".into(), format::bytes)),
@@ -185,6 +186,44 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         text += &format!("\n{}", ops.table());
     }
     terminal.result(&object, &text)
+}
+
+/// How fast a device samples.
+struct Sampling {
+    weights: Weights,
+    tokens_per_s: f64,
+    /// Of the matrices that each token reads.
+    weight_bytes: u64,
+}
+
+impl Sampling {
+    fn gb_per_s(&self) -> f64 {
+        self.weight_bytes as f64 * self.tokens_per_s / 1e9
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "weights": self.weights.name(),
+            "tokens_per_s": self.tokens_per_s,
+            "ms_per_token": 1e3 / self.tokens_per_s,
+            "weight_bytes_per_token": self.weight_bytes,
+            "weight_gb_per_s": self.gb_per_s(),
+        })
+    }
+}
+
+impl std::fmt::Display for Sampling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} tokens/s ({:.3} ms per token, {} of weights in {}, {:.1} GB/s)",
+            format::count(self.tokens_per_s as u64),
+            1e3 / self.tokens_per_s,
+            format::bytes(self.weight_bytes),
+            self.weights.name(),
+            self.gb_per_s(),
+        )
+    }
 }
 
 /// How fast a device trains.

@@ -56,7 +56,7 @@ pub struct Arguments {
     /// How many texts
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     num_samples: u32,
-    /// How the weights are stored
+    /// How decoding stores the weights, whatever the file does
     #[arg(long, value_enum, default_value_t)]
     weights: Weights,
     #[command(flatten)]

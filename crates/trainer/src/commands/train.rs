@@ -4,15 +4,14 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use inkling_core::Error as Core;
 use inkling_core::checkpoint::AdapterConfig;
 use inkling_core::presets::Preset;
 use inkling_core::tokenizer::Tokenizer;
-use inkling_core::train::{Dataset, RunState, Split, TrainConfig, TrainingPrecision};
+use inkling_core::train::{RunState, TrainConfig, TrainingPrecision};
 use inkling_core::{ModelConfig, Weights};
 
 use crate::adapters::LoraArguments;
-use crate::corpus::{self, Corpus};
+use crate::corpus;
 use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
 use crate::fine_tuning::{Base, Prepared};
@@ -71,8 +70,9 @@ pub struct Arguments {
     /// Go on from a trained model: a run or checkpoint folder, or a model of the Hugging Face hub (gpt2, distilgpt2, ORG/NAME)
     #[arg(long, value_name = "PATH|NAME", conflicts_with = "preset")]
     from: Option<String>,
-    /// The text: tinyshakespeare, an https URL or a path [default: tinyshakespeare; with --resume the run's own]
-    #[arg(long, value_name = "NAME|URL|PATH")]
+    /// The text: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare` [default: tinyshakespeare; with
+    /// --resume the run's own]
+    #[arg(long, value_name = "NAME|URL|PATH|FOLDER")]
     data: Option<String>,
     /// The run folder [default: runs/PRESET, or runs/NAME-tuned]
     #[arg(long, value_name = "PATH")]
@@ -245,28 +245,23 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.
     RunFolder::check(&out, existing)?;
 
-    let data = arguments.data.as_deref().unwrap_or(corpus::DEFAULT);
-    let corpus = text::load(data, terminal)?;
+    let data = text::load(arguments.data.as_deref().unwrap_or(corpus::DEFAULT), terminal)?;
     let tokenizer = match tokenizer {
-        Vocabulary::OfText(source) => source.of_text(&corpus.text, terminal)?,
+        Vocabulary::OfText(source) => data.tokenizer(&source, terminal)?,
         Vocabulary::OfBase(tokenizer) => tokenizer,
     };
-    let dataset = text::dataset(&corpus, &tokenizer).map_err(|problem| match (problem, &arguments.from) {
-        (problem @ Core::Tokenizer(_), Some(from)) => {
-            Error::ForeignText { model: from.into(), origin: data.into(), problem: Box::new(problem) }
-        }
-        (other, _) => other.into(),
-    })?;
-    let described = describe(&corpus, &dataset);
+    let dataset = data.dataset(&tokenizer, arguments.from.as_ref().map_or(out.as_path(), Path::new))?;
+    let described = data.describe(&dataset);
     let model = ModelConfig { vocab_size: tokenizer.vocab_size(), ..model };
     let run = NewRun {
         model,
         weights,
         adapter: adapter.clone(),
         settings,
-        data: corpus.address(data),
-        data_sha256: corpus.sha256,
+        data: data.address(),
+        data_sha256: data.sha256().into(),
     };
+    drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = run.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -298,20 +293,21 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         return Ok(Summary::new(&folder, state, &state.settings, None, compute));
     }
 
-    let data = arguments.data.as_deref().unwrap_or(&state.data);
-    let corpus = text::load(data, terminal)?;
-    if corpus.sha256 != state.data_sha256 {
+    let origin = arguments.data.as_deref().unwrap_or(&state.data);
+    let data = text::load(origin, terminal)?;
+    if data.sha256() != state.data_sha256 {
         return Err(Error::OtherData {
             run: folder.path().into(),
             name: state.data.clone(),
             expected: state.data_sha256.clone(),
-            origin: data.into(),
-            found: corpus.sha256,
+            origin: origin.into(),
+            found: data.sha256().into(),
         });
     }
     let tokenizer = last.checkpoint.tokenizer.clone();
-    let dataset = text::dataset(&corpus, &tokenizer)?;
-    let described = describe(&corpus, &dataset);
+    let dataset = data.dataset(&tokenizer, folder.path())?;
+    let described = data.describe(&dataset);
+    drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = last.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
@@ -352,15 +348,4 @@ fn finished(folder: &RunFolder, state: &RunState, compute: &Compute) -> Option<S
     };
     let longer = command_line(&longer(folder, state, settings, compute));
     Some(format!("the run is finished: {what}; train longer with {longer}"))
-}
-
-fn describe(corpus: &Corpus, dataset: &Dataset) -> String {
-    let tokens = |split| format::count(dataset.split(split).len());
-    format!(
-        "{}: {} tokens to learn from, {} to validate on, {} different",
-        corpus.name,
-        tokens(Split::Train),
-        tokens(Split::Val),
-        dataset.vocab_size()
-    )
 }

@@ -76,6 +76,15 @@ pub fn undisturbed<T>(path: &Path, mut work: impl FnMut(&Path) -> Result<T>) -> 
     })
 }
 
+/// Those of `names` that the checkpoint has, all from the same save.
+pub fn files(path: &Path, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    undisturbed(path, |folder| {
+        let found =
+            names.iter().filter_map(|&name| Some(file(folder, name).transpose()?.map(|bytes| (name.into(), bytes))));
+        found.collect()
+    })
+}
+
 /// A file's content; `None` if there is no such file. Whether it is needed is for core to say.
 pub fn file(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let path = folder.join(name);

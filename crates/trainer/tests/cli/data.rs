@@ -7,9 +7,18 @@ use crate::{check_failure, object, run, stderr, stdout, trainer};
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    for command in
-        [&[][..], &["train"], &["sample"], &["eval"], &["inspect"], &["bench"], &["data", "fetch"], &["devices"]]
-    {
+    for command in [
+        &[][..],
+        &["train"],
+        &["sample"],
+        &["eval"],
+        &["inspect"],
+        &["bench"],
+        &["data", "fetch"],
+        &["data", "prepare"],
+        &["model", "fetch"],
+        &["devices"],
+    ] {
         let output = run(&[command, &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Examples:\n") && stdout(&output).contains("Usage: "), "{output:?}");

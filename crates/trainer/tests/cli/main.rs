@@ -4,12 +4,16 @@ mod bad_input;
 mod compare;
 mod data;
 mod devices;
+mod export;
 mod gpu;
+mod hub;
 mod interruption;
 mod models;
+mod prepared;
 #[path = "../../src/http/test_server.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod test_server;
+mod tokenizer;
 mod train;
 mod variants;
 

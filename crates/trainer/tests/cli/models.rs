@@ -183,7 +183,16 @@ fn inspect_finds_neighbours_and_analogies_beside_what_chance_finds() {
 #[test]
 fn bench_reports_every_figure_and_where_the_time_goes() {
     let arguments = ["bench", "--preset", "micro", "--batch-size", "2", "--seconds", "0"];
-    let found = object(&run(&[&arguments[..], &["--ops", "--json"]].concat()));
+    let found = object(&run(&[&arguments[..], &["--ops", "--json", "--weights", "f32", "f16", "q8", "q4"]].concat()));
+    let sampling = found["sampling"].as_array().unwrap();
+    let weights: Vec<_> = sampling.iter().map(|sampling| sampling["weights"].as_str().unwrap()).collect();
+    assert_eq!(weights, ["f32", "f16", "q8", "q4"]);
+    // 4 blocks of 12 · 64² weights, and a head of 65 · 64.
+    let bytes: Vec<_> = sampling.iter().map(|sampling| sampling["weight_bytes_per_token"].as_u64().unwrap()).collect();
+    let (layers, head) = (4 * 12 * 64 * 64, 65 * 64);
+    assert_eq!(bytes[..2], [4 * (layers + head), 2 * (layers + head)]);
+    assert!(bytes[1] > bytes[2] && bytes[2] > bytes[3] && bytes[3] > layers / 2, "{bytes:?}");
+    assert!(sampling.iter().all(|sampling| sampling["weight_gb_per_s"].as_f64().unwrap() > 0.0), "{sampling:?}");
     for key in [
         "train_tokens_per_s",
         "sample_tokens_per_s",

@@ -57,7 +57,7 @@ impl Heads {
         (query + 1).saturating_sub(self.window.unwrap_or(usize::MAX))..query + 1
     }
 
-    /// The window as shaders take it: among `context` keys there is always one, because one of all keys hides none.
+    /// The window over `context` keys as shaders take it: one as long as the context hides nothing, so that they need not know of `None`.
     pub(in crate::ops) fn window_of(self, context: usize) -> usize {
         self.window.map_or(context, |window| window.min(context))
     }

@@ -5,7 +5,7 @@
 use super::file::{AddedToken, File, Part};
 use super::{by_id, refuse};
 use crate::tokenizer::bpe::{END_OF_TEXT, ids_by_token};
-use crate::tokenizer::byte_alphabet::{self, spell};
+use crate::tokenizer::byte_alphabet::{self, quote, spell};
 use crate::tokenizer::{BpeTokenizer, ByteTokenizer, Tokenizer};
 
 /// The tokenizer of a file that is byte-level.
@@ -16,9 +16,9 @@ pub(super) fn read(file: File) -> Result<Tokenizer, String> {
     let bytes = vocab.into_iter().map(|(token, id)| match byte_alphabet::read(&token) {
         Ok(bytes) => Ok((Token(bytes), id)),
         Err(c) => {
-            let start: String = token.chars().take(32).collect();
+            let start = quote(&token);
             Err(format!(
-                "the token {start:?} (id {id}) has {c:?} (U+{:04X}), which is not of GPT-2's byte alphabet",
+                "the token {start} (id {id}) has {c:?} (U+{:04X}), which is not of GPT-2's byte alphabet",
                 u32::from(c)
             ))
         }
@@ -34,7 +34,8 @@ pub(super) fn read(file: File) -> Result<Tokenizer, String> {
             let bytes = byte_alphabet::read(token).ok();
             let id = bytes.and_then(|bytes| ids.get(&bytes[..]).copied());
             id.ok_or_else(|| {
-                format!("merge {rank} ({left:?} and {right:?}) is of {token:?}, which is not in the vocabulary")
+                let [left, right, token] = [left, right, token].map(quote);
+                format!("merge {rank} ({left} and {right}) is of {token}, which is not in the vocabulary")
             })
         };
         merges.push((find(left)?, find(right)?));
@@ -50,7 +51,7 @@ struct Token(Vec<u8>);
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", spell(&self.0))
+        f.write_str(&quote(&spell(&self.0)))
     }
 }
 
@@ -62,7 +63,10 @@ fn is_byte_tokenizer(tokens: &[Vec<u8>]) -> bool {
 fn added(tokens: &[AddedToken], vocab: &mut Vec<(String, u64)>) -> Result<Option<u32>, String> {
     let Some(token) = tokens.first() else { return Ok(None) };
     if let Some(other) = tokens.iter().find(|token| token.content != END_OF_TEXT) {
-        return refuse(format!("a tokenizer with the added token {:?} (only {END_OF_TEXT} is known)", other.content));
+        return refuse(format!(
+            "a tokenizer with the added token {} (only {END_OF_TEXT} is known)",
+            quote(&other.content)
+        ));
     }
     if tokens.len() > 1 {
         return Err(format!("the added token {END_OF_TEXT} is there {} times", tokens.len()));

@@ -3,6 +3,7 @@
 use super::file::File;
 use super::{by_id, refuse};
 use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::byte_alphabet::quote;
 
 /// The vocabulary of a file that is not byte-level.
 pub(super) fn read(file: File) -> Result<CharTokenizer, String> {
@@ -10,9 +11,9 @@ pub(super) fn read(file: File) -> Result<CharTokenizer, String> {
     let chars = file.model.vocab.entries()?.into_iter().map(|(token, id)| match one_char(&token) {
         Some(c) => Ok((c, id)),
         None => {
-            let (start, count) = (token.chars().take(32).collect::<String>(), token.chars().count());
+            let (start, count) = (quote(&token), token.chars().count());
             Err(format!(
-                "the token {start:?} (id {id}) has {count} characters; each token of a character tokenizer is one"
+                "the token {start} (id {id}) has {count} characters; each token of a character tokenizer is one"
             ))
         }
     });
@@ -34,8 +35,8 @@ fn check(file: &File) -> Result<(), String> {
         return refuse(format!("a tokenizer that splits the text first (pre-tokenizer {})", part.r#type));
     }
     if let Some(token) = file.added_tokens.first() {
-        let (count, first) = (file.added_tokens.len(), &token.content);
-        return refuse(format!("a character tokenizer with {count} added tokens (the first is {first:?})"));
+        let (count, first) = (file.added_tokens.len(), quote(&token.content));
+        return refuse(format!("a character tokenizer with {count} added tokens (the first is {first})"));
     }
     if let Some(part) = file.post_processor.as_ref().filter(|part| !part.is_empty_template()) {
         return refuse(format!("a tokenizer that adds tokens to the text (post-processor {})", part.r#type));

@@ -105,8 +105,7 @@ pub struct ShardHeader {
 }
 
 impl ShardHeader {
-    /// Everything in front of the tokens. Its length does not depend on what the SHA-256 values are, so that it can be written again when
-    /// they are known.
+    /// Everything in front of the tokens.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec(self).expect("a header is plain data");
         json.resize((PREFIX + json.len()).next_multiple_of(ALIGNMENT) - PREFIX, b' ');

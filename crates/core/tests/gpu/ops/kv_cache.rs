@@ -13,7 +13,11 @@ fn cache(p: &mut Program, dtype: DType, context: usize, channels: usize) -> KvCa
 
 /// As many heads of keys as of queries.
 fn heads(heads: usize, head_dim: usize) -> Heads {
-    Heads { batch: 1, context: 1, heads, kv_heads: heads, head_dim, window: None }
+    shared((heads, heads), head_dim, None)
+}
+
+fn shared((heads, kv_heads): (usize, usize), head_dim: usize, window: Option<usize>) -> Heads {
+    Heads { batch: 1, context: 1, heads, kv_heads, head_dim, window }
 }
 
 fn at(position: usize) -> Step {
@@ -25,16 +29,24 @@ const TYPES: [(DType, Tolerance); 2] = [(DType::F32, F32), (DType::F16, F16)];
 #[test]
 fn a_prompt_fills_the_cache_as_far_as_it_goes() {
     for (dtype, tolerance) in TYPES {
-        for (context, channels, position) in [(1, 1, 0), (5, 3, 2), (9, 130, 8), (300, 64, 254)] {
+        for (context, heads, position) in [
+            (1, heads(1, 1), 0),
+            (5, heads(1, 3), 2),
+            (9, heads(2, 65), 8),
+            (300, heads(1, 64), 254),
+            (9, shared((4, 2), 3, None), 5),
+            (40, shared((6, 1), 9, Some(2)), 30),
+        ] {
             let mut p = Program::new(vec![], Training::No);
-            let qkv = p.tensor_of(dtype, "qkv", &[context, 3 * channels]);
-            let cache = cache(&mut p, dtype, context, channels);
-            p.push(Pass::Forward, FillCache { qkv, cache, heads: heads(1, channels) });
+            let qkv = p.tensor_of(dtype, "qkv", &[context, heads.qkv_channels()]);
+            let cache = cache(&mut p, dtype, context, heads.kv_channels());
+            p.push(Pass::Forward, FillCache { qkv, cache, heads });
             // The rest keeps what it holds.
-            Case::new(format!("fill {context} x {channels}, {dtype:?}"), p)
+            let before = vec![7.0; context * heads.kv_channels()];
+            Case::new(format!("fill {context} of {heads:?}, {dtype:?}"), p)
                 .noise(qkv)
-                .input(cache.key, vec![7.0; context * channels])
-                .input(cache.value, vec![7.0; context * channels])
+                .input(cache.key, before.clone())
+                .input(cache.value, before)
                 .output(cache.key)
                 .output(cache.value)
                 .step(at(position))
@@ -58,12 +70,14 @@ fn the_last_row_of_a_prompt_is_taken() {
     }
 }
 
-/// Rows up to `position`; what comes after must never count.
-fn poisoned(context: usize, channels: usize, position: usize, dtype: DType, seed: u32) -> Vec<f32> {
+/// The rows before `position` that are seen from it; the others must never count.
+fn poisoned(context: usize, heads: Heads, position: usize, dtype: DType, seed: u32) -> Vec<f32> {
+    let channels = heads.kv_channels();
     let mut values = noise(context * channels, seed);
     if dtype == DType::F16 {
         values.iter_mut().for_each(|x| *x = half::f16::from_f32(*x).to_f32());
     }
+    values[..heads.visible(position).start * channels].fill(f32::NAN);
     values[position * channels..].fill(f32::NAN);
     values
 }
@@ -71,32 +85,38 @@ fn poisoned(context: usize, channels: usize, position: usize, dtype: DType, seed
 #[test]
 fn decoding_attends_to_the_past_and_to_itself() {
     for (dtype, tolerance) in TYPES {
-        for (heads, d, context, positions) in [
-            (1, 1, 1, &[0][..]),
-            (2, 3, 40, &[0, 1, 39]),
-            (3, 8, 300, &[14, 15, 16, 299]),
-            (2, 16, 130, &[126, 127, 128]),
-            (4, 32, 600, &[254, 255, 256, 512]),
-            (1, 33, 50, &[20]),
-            (2, 64, 1100, &[1, 1023, 1024, 1099]),
-            (2, 80, 65, &[64]),
-            (3, 128, 70, &[69]),
-            (1, 257, 20, &[17]),
+        for (heads, context, positions) in [
+            (heads(1, 1), 1, &[0][..]),
+            (heads(2, 3), 40, &[0, 1, 39]),
+            (heads(3, 8), 300, &[14, 15, 16, 299]),
+            (heads(2, 16), 130, &[126, 127, 128]),
+            (heads(4, 32), 600, &[254, 255, 256, 512]),
+            (heads(1, 33), 50, &[20]),
+            (heads(2, 64), 1100, &[1, 1023, 1024, 1099]),
+            (heads(2, 80), 65, &[64]),
+            (heads(3, 128), 70, &[69]),
+            (heads(1, 257), 20, &[17]),
+            (shared((1, 1), 8, Some(1)), 40, &[0, 20]),
+            (shared((2, 1), 8, Some(2)), 40, &[0, 1, 2, 39]),
+            (shared((4, 2), 16, Some(63)), 150, &[62, 63, 149]),
+            (shared((6, 3), 5, Some(64)), 150, &[63, 64, 65, 130]),
+            (shared((3, 3), 80, Some(65)), 100, &[64, 65, 99]),
+            (shared((4, 1), 8, Some(128)), 300, &[127, 128, 129, 299]),
+            (shared((6, 3), 8, Some(1000)), 140, &[0, 139]),
+            (shared((8, 2), 33, None), 140, &[130]),
         ] {
             for &position in positions {
-                let channels = heads * d;
                 let mut p = Program::new(vec![], Training::No);
-                let qkv = p.tensor_of(dtype, "qkv", &[1, 3 * channels]);
-                let out = p.tensor_of(dtype, "out", &[1, channels]);
-                let cache = cache(&mut p, dtype, context, channels);
-                let scores = p.tensor("scores", &[heads, context]);
-                p.push(Pass::Forward, DecodeAttention { qkv, cache, out, scores, heads: self::heads(heads, d) });
-                let name = format!("decode NH {heads}, D {d}, T {context}, position {position}, {dtype:?}");
-                Case::new(name, p)
+                let qkv = p.tensor_of(dtype, "qkv", &[1, heads.qkv_channels()]);
+                let out = p.tensor_of(dtype, "out", &[1, heads.channels()]);
+                let cache = cache(&mut p, dtype, context, heads.kv_channels());
+                let scores = p.tensor("scores", &[heads.heads, context]);
+                p.push(Pass::Forward, DecodeAttention { qkv, cache, out, scores, heads });
+                Case::new(format!("decode {heads:?}, T {context}, position {position}, {dtype:?}"), p)
                     .noise(qkv)
-                    .input(cache.key, poisoned(context, channels, position, dtype, 10))
-                    .input(cache.value, poisoned(context, channels, position, dtype, 11))
-                    .input(scores, vec![f32::NAN; heads * context])
+                    .input(cache.key, poisoned(context, heads, position, dtype, 10))
+                    .input(cache.value, poisoned(context, heads, position, dtype, 11))
+                    .input(scores, vec![f32::NAN; heads.heads * context])
                     .output(out)
                     .step(at(position))
                     .tolerance(tolerance)
@@ -108,27 +128,26 @@ fn decoding_attends_to_the_past_and_to_itself() {
 
 #[test]
 fn decoding_appends_its_key_and_value() {
+    let context = 6;
     for (dtype, tolerance) in TYPES {
-        let (heads, channels, context) = (3, 15, 6);
-        for position in [0, 3, 5] {
-            let mut p = Program::new(vec![], Training::No);
-            let qkv = p.tensor_of(dtype, "qkv", &[1, 3 * channels]);
-            let out = p.tensor_of(dtype, "out", &[1, channels]);
-            let cache = cache(&mut p, dtype, context, channels);
-            let scores = p.tensor("scores", &[heads, context]);
-            p.push(
-                Pass::Forward,
-                DecodeAttention { qkv, cache, out, scores, heads: self::heads(heads, channels / heads) },
-            );
-            Case::new(format!("append at {position}, {dtype:?}"), p)
-                .noise(qkv)
-                .noise(cache.key)
-                .noise(cache.value)
-                .output(cache.key)
-                .output(cache.value)
-                .step(at(position))
-                .tolerance(tolerance)
-                .check();
+        for heads in [heads(3, 5), shared((6, 2), 5, Some(2))] {
+            for position in [0, 3, 5] {
+                let mut p = Program::new(vec![], Training::No);
+                let qkv = p.tensor_of(dtype, "qkv", &[1, heads.qkv_channels()]);
+                let out = p.tensor_of(dtype, "out", &[1, heads.channels()]);
+                let cache = cache(&mut p, dtype, context, heads.kv_channels());
+                let scores = p.tensor("scores", &[heads.heads, context]);
+                p.push(Pass::Forward, DecodeAttention { qkv, cache, out, scores, heads });
+                Case::new(format!("append at {position} of {heads:?}, {dtype:?}"), p)
+                    .noise(qkv)
+                    .noise(cache.key)
+                    .noise(cache.value)
+                    .output(cache.key)
+                    .output(cache.value)
+                    .step(at(position))
+                    .tolerance(tolerance)
+                    .check();
+            }
         }
     }
 }

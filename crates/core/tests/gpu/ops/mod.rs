@@ -14,6 +14,8 @@ mod layernorm;
 mod linear;
 mod lora;
 mod matvec;
+mod qk_norm;
+mod rmsnorm;
 mod rope;
 mod sample;
 mod swiglu;

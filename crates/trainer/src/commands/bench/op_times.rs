@@ -24,17 +24,20 @@ use crate::format::{self, Align};
 /// What the floors are made of.
 pub const FLOORS: &str = "\
 --ops holds every op of a training step against its floor, max(FLOPs / peak, bytes / copy bandwidth). With M = B T rows, K inputs \
-and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B C T (T + 1) / 2:
+and N outputs of a layer, C channels, E of the keys, F hidden channels, V tokens, H heads, P parameters, W = T or a shorter sliding \
+window, and L = B C W (2 T + 1 - W) / 2:
 
   op                               FLOPs    elements that the GPU's kernels are given
   embedding                        0        ids M, tables (V + T) C, output M C
   layernorm                        0        input, output M C, gain, bias C, statistics 2 M
+  rmsnorm                          0        input, output M C, gain C, statistics M
+  query and key norm               0        q, k, v, input and output 6 M C, 2 gains, statistics 2 M H
   linear                           2 M N K  input M K, weight N K, bias N, output M N
   linear + activation              2 M N K  as linear, and the slope M N
   linear + residual                2 M N K  as linear, and the residual M N
   rope                             0        q, k, v 3 M C, the table T C / H
   swiglu                           0        gate, up 2 M F, output M F
-  attention                        4 L      q, k, v 3 M C, output M C, log-sum-exp M H
+  attention                        4 L      queries M C, keys, values 2 M E, output M C, log-sum-exp M H
   head                             2 M V C  as linear (N = V), targets, losses M, gradient M V
   cross-entropy                    0        logits M V, targets, losses, log-sum-exp M
   mean loss                        0        losses M
@@ -44,11 +47,13 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   linear backward dX               2 M N K  gradients M N, M K, weight N K
   linear backward dX + activation  2 M N K  the same, and the slope M K
   linear backward dW               2 M N K  gradient M N, input M K, dW N K, dbias N
-  attention backward               10 L     as attention, gradients 4 M C
+  attention backward               10 L     as attention, gradients 2 M C, 2 M E
   rope backward                    0        as rope, of gradients
   swiglu backward                  0        gate, up 2 M F, gradients 3 M F
   dropout backward                 0        gradients 2 M C
   layernorm backward               0        gradients 2 M C, input M C, statistics 2 M, 2 C
+  rmsnorm backward                 0        gradients 2 M C, input M C, statistics M, C
+  query and key norm backward      0        gradients 6 M C, input 3 M C, statistics 2 M H, 2 gains
   embedding backward               0        ids M, gradients M C, (V + T) C
   gradient norm                    0        gradients P
   loss scale                       0        a few
@@ -56,7 +61,7 @@ and N outputs of a layer, C channels, V tokens, H heads, P parameters and L = B 
   moving average                   0        weights, average 2 P
   record step                      0        a few
 
-An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel adds to it; \
+An element is 4 bytes, in float16 2. It counts once for each kernel that reads or assigns it, twice where the kernel changes it; \
 partial sums between the kernels of an op count too. On the CPU, where most of them stay in a cache, bytes do not count.";
 
 /// All ops of one name in one pass.
@@ -207,7 +212,8 @@ impl OpTimes {
 
 #[cfg(test)]
 mod tests {
-    use inkling_core::train::TrainingPrecision;
+    use inkling_core::config::{Activation, ModelConfig, Normalization, PositionEmbedding};
+    use inkling_core::train::{TrainConfig, TrainingPrecision};
 
     use super::*;
     use crate::settings;
@@ -215,11 +221,18 @@ mod tests {
     #[test]
     fn every_op_of_every_training_step_is_in_the_table_of_floors_and_no_other() {
         let mut ops = std::collections::BTreeSet::new();
-        for preset in ["tiny", "bigram", "minigpt-strong"] {
+        let presets = ["tiny", "bigram", "minigpt-strong"].map(settings::named_preset).map(|p| (p.model, p.train));
+        let variants = [ModelConfig {
+            position_embedding_type: PositionEmbedding::Rope,
+            normalization: Normalization::RmsNorm,
+            activation_function: Activation::Swiglu,
+            qk_norm: true,
+            ..ModelConfig::default()
+        }];
+        let variants = variants.map(|model| (model, TrainConfig::default()));
+        for (mut model, mut train) in presets.into_iter().chain(variants) {
             for vocab_size in [65, 5000] {
                 for precision in [TrainingPrecision::F32, TrainingPrecision::F16] {
-                    let preset = settings::named_preset(preset);
-                    let (mut model, mut train) = (preset.model, preset.train);
                     (model.vocab_size, model.dropout) = (vocab_size, 0.1);
                     (train.precision, train.ema_decay) = (precision, 0.9);
                     let (program, ..) = inkling_core::train::record(&model, &train).unwrap();

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use inkling_core::tokenizer::TokenizerKind;
+use inkling_core::train::dataset::VAL_SHARE;
 use serde_json::json;
 
 use crate::atomic_file;
-use crate::corpus;
+use crate::corpus::{self, Library};
 use crate::error::Result;
 use crate::format;
 use crate::terminal::Terminal;
-use crate::text;
 use crate::tokenizer_source::{DEFAULT_MIN_FREQUENCY, DEFAULT_VOCAB, TokenizerSource};
 
 const EXAMPLES: &str = "\
@@ -24,7 +24,7 @@ Examples:
 
 Byte pairs are learnt from the first 90 % of the text, which is what a model is trained on, so that this gives the tokenizer of `trainer \
 train --tokenizer bpe`. Where the text has <|endoftext|>, it becomes a token. The merges are those of Hugging Face's BpeTrainer, and \
-the file loads in `tokenizers` and `transformers`. Memory grows with the number of different words.";
+the file loads in `tokenizers` and `transformers`. The text may be of any size: memory grows with the number of its different words.";
 
 /// `trainer tokenizer train`
 #[derive(Debug, Args)]
@@ -70,10 +70,10 @@ impl Arguments {
 
 /// Runs `trainer tokenizer train`.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
-    let source = TokenizerSource::Learn { kind: arguments.kind(), min_frequency: arguments.min_frequency };
-    let corpus = text::load(&arguments.data, terminal)?;
+    let source = TokenizerSource::learn(arguments.kind(), arguments.min_frequency)?;
+    let text = Library::from_environment(terminal)?.locate(&arguments.data)?;
     let started = Instant::now();
-    let tokenizer = source.of_text(&corpus.text, terminal)?;
+    let tokenizer = source.of_file(&text, VAL_SHARE, || Ok(()), terminal)?;
     let elapsed = started.elapsed();
     atomic_file::write(&arguments.out, &tokenizer.to_json())?;
     let name = tokenizer.kind().name();
@@ -81,13 +81,12 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "out": arguments.out,
         "kind": name,
         "vocab_size": tokenizer.vocab_size(),
-        "data": corpus.name,
-        "text_bytes": corpus.text.len(),
+        "data": text.name,
         "seconds": elapsed.as_secs_f64(),
     });
     let rows = [
         ("tokenizer", format!("{name}, {} tokens", format::count(tokenizer.vocab_size() as u64))),
-        ("text", format!("{}, {}", corpus.name, format::bytes(corpus.text.len() as u64))),
+        ("text", text.name.clone()),
         ("time", format::duration(elapsed)),
         ("file", arguments.out.display().to_string()),
     ];

@@ -1,0 +1,169 @@
+//! `trainer export`: a model to hand on, its weights in another format, and what that costs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use inkling_core::checkpoint::{Checkpoint, MODEL_FILE, WeightFormat};
+use inkling_core::train::config::Protocol;
+use inkling_core::train::{Evaluation, Split};
+use serde_json::json;
+
+use crate::device::Compute;
+use crate::error::{Error, Result};
+use crate::evaluation::{BATCH_SIZE, Measurement};
+use crate::format::{self, Align};
+use crate::model_folder::ModelFolder;
+use crate::model_source::ModelArgument;
+use crate::terminal::Terminal;
+use crate::text;
+
+const EXAMPLES: &str = "\
+Examples:
+  trainer export --dtype q8 --out models/tiny-q8               from the only run in runs/
+  trainer export --model runs/tiny --dtype q4 --out models/tiny-q4 --data tinyshakespeare
+  trainer export --model gpt2 --dtype bf16 --out models/gpt2-bf16 --json
+
+The folder has config.json, model.safetensors, tokenizer.json and tokenizer_config.json, and not the state of a training run. Every \
+command that takes --model reads it. Folders of f32, f16 and bf16 open in `transformers` too, where the architecture is one of its own; \
+q8 and q4 are Inkling's, and `transformers` refuses them.
+
+With --data the loss is measured before and after, as `trainer eval` does on the validation split.";
+
+/// `trainer export`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArgument,
+    /// How to store the weights
+    #[arg(long, value_enum)]
+    dtype: DtypeName,
+    /// The folder to write
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Replace the model that is in the folder
+    #[arg(long)]
+    overwrite: bool,
+    /// A text to measure the loss on: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare`
+    #[arg(long, value_name = "NAME|URL|PATH|FOLDER")]
+    data: Option<String>,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// `--dtype`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeName {
+    /// Float32, as they were trained
+    F32,
+    /// Float16: half the size, 11 bits of precision, up to 65,504
+    F16,
+    /// Bfloat16: half the size, 8 bits of precision, any size of number
+    Bf16,
+    /// 8 bits a weight: a quarter of the size
+    Q8,
+    /// 4 bits a weight: about a seventh of the size
+    Q4,
+}
+
+impl From<DtypeName> for WeightFormat {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::F32 => Self::F32,
+            DtypeName::F16 => Self::F16,
+            DtypeName::Bf16 => Self::Bf16,
+            DtypeName::Q8 => Self::Q8,
+            DtypeName::Q4 => Self::Q4,
+        }
+    }
+}
+
+/// A model before or after.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    /// Of its weights' files.
+    bytes: u64,
+    evaluation: Option<Evaluation>,
+}
+
+/// Runs `trainer export`.
+pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
+    let target = ModelFolder::open(&arguments.out, arguments.overwrite)?;
+    let loaded = arguments.model.load(terminal)?;
+    let (source, model) = (loaded.folder, loaded.checkpoint);
+    let format = WeightFormat::from(arguments.dtype);
+    let files = model.to_files_as(format)?;
+    let size_of = |name: &str| files.iter().find(|(file, _)| file == name).map_or(0, |(_, bytes)| bytes.len() as u64);
+    let mut before = Side { bytes: weight_bytes(&source)?, evaluation: None };
+    let mut after = Side { bytes: size_of(MODEL_FILE), evaluation: None };
+    if let Some(origin) = &arguments.data {
+        let processor = arguments.compute.find(terminal).await?;
+        let dataset = text::load(origin, terminal)?.dataset(&model.tokenizer, &source)?;
+        let measurement = Measurement { split: Split::Val, protocol: Protocol::Full, batch_size: BATCH_SIZE };
+        measurement.check(&dataset, &model.config, origin)?;
+        // What a reader will make of the files, not what they were made of.
+        let read = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));
+        let stored = Checkpoint::model_from_files(read)?;
+        for (side, model, name) in
+            [(&mut before, &model, source.display().to_string()), (&mut after, &stored, format.name().into())]
+        {
+            side.evaluation = Some(measurement.run(model, &dataset, &processor, terminal, &name).await?);
+        }
+    }
+    target.write(&files)?;
+
+    let side = |side: &Side| {
+        let found = side.evaluation;
+        json!({
+            "weight_bytes": side.bytes,
+            "loss": found.map(|found| found.loss),
+            "bits_per_char": found.map(|found| found.bits_per_char),
+        })
+    };
+    let object = json!({
+        "model": source,
+        "out": target.path(),
+        "dtype": format.name(),
+        "parameters": model.config.num_parameters(),
+        "files": files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes.len() })).collect::<Vec<_>>(),
+        "data": arguments.data,
+        "before": side(&before),
+        "after": side(&after),
+    });
+    let text = format!("{}: {}\n\n{}", target.path().display(), format.name(), comparison(&before, &after));
+    terminal.result(&object, &text)
+}
+
+/// Sizes and losses side by side.
+fn comparison(before: &Side, after: &Side) -> String {
+    let columns = [("", Align::Left), ("before", Align::Right), ("after", Align::Right), ("change", Align::Right)];
+    let change = 100.0 * (after.bytes as f64 / before.bytes.max(1) as f64 - 1.0);
+    let mut rows = vec![vec![
+        "weights".into(),
+        format::bytes(before.bytes),
+        format::bytes(after.bytes),
+        format!("{change:+.1} %"),
+    ]];
+    if let (Some(before), Some(after)) = (before.evaluation, after.evaluation) {
+        let row = |name: &str, before: f64, after: f64| {
+            vec![name.into(), format!("{before:.4}"), format!("{after:.4}"), format!("{:+.4}", after - before)]
+        };
+        rows.push(row("loss, nats per token", before.loss, after.loss));
+        rows.push(row("bits per char", before.bits_per_char, after.bits_per_char));
+    }
+    format::table(&columns, &rows)
+}
+
+/// Bytes of the files that a folder's weights are in: one, or as many as an index lists.
+fn weight_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("model") && name.ends_with(".safetensors") {
+            // A link of the cache's counts as what it leads to.
+            bytes += std::fs::metadata(entry.path()).map_err(Error::io("read", &entry.path()))?.len();
+        }
+    }
+    Ok(bytes)
+}
