@@ -139,8 +139,13 @@ impl Checkpoint {
     }
 }
 
-/// Reads `config.json` alone.
+/// Reads `config.json` alone; where there is none, what `adapter_config.json` says of the model that adapters were trained on.
 pub fn read_config(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<ModelConfig> {
+    if let (None, Some(adapter)) = (read(CONFIG_FILE)?, read(ADAPTER_CONFIG_FILE)?)
+        && let Some(origin) = AdapterConfig::parse(&adapter)?.origin
+    {
+        return Ok(origin.model);
+    }
     Ok(config_json::read(&required(&mut read, CONFIG_FILE)?)?.0)
 }
 
