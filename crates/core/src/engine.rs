@@ -6,8 +6,9 @@ use crate::cpu::Pool;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuDevice, Pending};
 use crate::memory::Memory;
-use crate::parameters::Init;
-use crate::program::{Arena, Field, Op, Pass, Program, Tensor, no_such_tensor};
+use crate::ops::lora::Words;
+use crate::parameters::{Init, ParameterSpec};
+use crate::program::{Arena, Field, Frozen, Kept, Op, PackedMatrix, Pass, Program, Stored, Tensor, no_such_tensor};
 use crate::rng::{Site, Stream};
 use crate::step::Step;
 use crate::weights::{HostTensor, Weights};
@@ -242,6 +243,10 @@ impl Engine {
                     let stream = Stream::new(seed, 0, Site::parameter(&spec.name));
                     (0..n as u32).map(|i| std * stream.normal(i)).collect()
                 }
+                Init::Uniform(bound) => {
+                    let stream = Stream::new(seed, 0, Site::parameter(&spec.name));
+                    (0..n as u32).map(|i| bound * (2.0 * stream.uniform(i) - 1.0)).collect()
+                }
             };
             let tensor = self.program().parameter(&spec.name).value;
             self.write(tensor, &values);
@@ -270,19 +275,58 @@ impl Engine {
     pub fn load(&mut self, field: Field, weights: &Weights) -> Result<()> {
         let specs: Vec<_> = self.program().parameters().cloned().collect();
         for spec in specs {
-            let Some(tensor) = weights.get(&spec.name) else {
-                return Err(Error::Config(format!("the weights have no tensor `{}`", spec.name)));
-            };
-            if tensor.shape != spec.shape {
-                return Err(Error::Config(format!(
-                    "`{}` has shape {:?}, the model's is {:?}",
-                    spec.name, tensor.shape, spec.shape
-                )));
-            }
+            let tensor = of_spec(weights, &spec)?;
             let target = self.field(&spec.name, field);
             self.write(target, &tensor.data);
         }
         Ok(())
+    }
+
+    /// Sets every frozen parameter; matrices are rounded as they are stored.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_frozen(&mut self, weights: &Weights) -> Result<()> {
+        for Frozen { spec, kept } in self.program().frozen().to_vec() {
+            let tensor = of_spec(weights, &spec)?;
+            match kept {
+                Kept::Full(target) => self.write(target, &tensor.data),
+                Kept::Packed(PackedMatrix { stored, inputs, .. }) => {
+                    let words = Words::pack(stored.format(), inputs, &tensor.data);
+                    match stored {
+                        Stored::Half(halves) => self.write_ids(halves, &words.codes),
+                        Stored::Q4 { codes, scales } => {
+                            self.write_ids(codes, &words.codes);
+                            self.write_ids(scales, &words.scales);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every frozen parameter, matrices as they were rounded.
+    ///
+    /// # Errors
+    /// What went wrong on a GPU since the last read.
+    pub async fn save_frozen(&self) -> Result<Weights> {
+        let mut weights = Weights::new();
+        for Frozen { spec, kept } in self.program().frozen() {
+            let shape = spec.shape.clone();
+            let tensor = match *kept {
+                Kept::Full(tensor) => HostTensor { shape, data: self.read(tensor).await? },
+                Kept::Packed(PackedMatrix { stored, .. }) => {
+                    let (codes, scales) = match stored {
+                        Stored::Half(halves) => (self.read_ids(halves).await?, vec![]),
+                        Stored::Q4 { codes, scales } => (self.read_ids(codes).await?, self.read_ids(scales).await?),
+                    };
+                    Words { format: stored.format(), codes, scales }.unpack(shape)
+                }
+            };
+            weights.insert(spec.name.clone(), tensor);
+        }
+        Ok(weights)
     }
 
     /// A field of every parameter.
@@ -310,4 +354,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// The tensor of a parameter.
+fn of_spec<'a>(weights: &'a Weights, spec: &ParameterSpec) -> Result<&'a HostTensor> {
+    let name = &spec.name;
+    let tensor = weights.get(name).ok_or_else(|| Error::Config(format!("the weights have no tensor `{name}`")))?;
+    if tensor.shape != spec.shape {
+        return Err(Error::Config(format!("`{name}` has shape {:?}, the model's is {:?}", tensor.shape, spec.shape)));
+    }
+    Ok(tensor)
 }

@@ -13,6 +13,9 @@ pub enum Error {
     /// Training settings that cannot be run.
     #[error("invalid training settings: {0}")]
     Training(String),
+    /// Adapters that the model cannot have.
+    #[error("LoRA: {0}")]
+    Lora(String),
     /// Text or tokens that cannot be used as data.
     #[error("unusable data: {0}")]
     Data(String),

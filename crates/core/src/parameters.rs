@@ -11,6 +11,8 @@ pub enum Init {
     Ones,
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
+    /// Uniform between plus and minus this.
+    Uniform(f32),
 }
 
 /// One parameter tensor of a model.

@@ -15,13 +15,18 @@ use crate::step::Step;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor(pub(crate) u32);
 
+mod frozen;
+
+pub(crate) use frozen::{Frozen, Kept};
+pub use frozen::{LowRank, PackedMatrix, Stored};
+
 /// A parameter: its value and its gradient (which accumulates).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// The value.
     pub value: Tensor,
-    /// `∂loss/∂value`, summed over the micro-batches since it was last zeroed.
-    pub grad: Tensor,
+    /// `∂loss/∂value`, summed over the micro-batches since it was last zeroed; `None` where it is frozen or nothing trains.
+    pub grad: Option<Tensor>,
     /// What matrix products read: the value, or its float16 copy in a program of mixed precision.
     pub operand: Tensor,
 }
@@ -225,6 +230,9 @@ pub struct Program {
     /// Length in elements and element type of each buffer.
     pub(crate) buffers: Vec<(usize, DType)>,
     pub(crate) parameters: Vec<RecordedParameter>,
+    frozen: Vec<Frozen>,
+    /// Buffer of the matrices that frozen ones are unpacked to, one at a time.
+    unpacked: Option<usize>,
     pub(crate) constants: Vec<Constant>,
     passes: [Vec<Box<dyn Op>>; PASSES],
     training: Training,
@@ -249,6 +257,8 @@ impl Program {
             by_name: HashMap::new(),
             buffers: Vec::new(),
             parameters: Vec::new(),
+            frozen: Vec::new(),
+            unpacked: None,
             constants: Vec::new(),
             passes: Default::default(),
             training,
@@ -409,15 +419,14 @@ impl Program {
         self.find(&name).unwrap_or_else(|| self.add(TensorInfo { name, shape, buffer, offset }))
     }
 
-    /// The parameter of that name (its gradient is the value itself where the program does not train, and never used).
+    /// The parameter of that name.
     ///
     /// # Panics
-    /// When the configuration has no such parameter.
+    /// When the configuration has no such parameter, or it is a [`PackedMatrix`].
     pub fn parameter(&self, name: &str) -> Parameter {
-        let value = self.find(name).unwrap_or_else(|| panic!("no parameter named {name}"));
-        let grad = if self.training == Training::No { value } else { Tensor(value.0 + 1) };
-        let half = self.find(&format!("{name}{}", Field::Half.suffix()));
-        Parameter { value, grad, operand: half.unwrap_or(value) }
+        let field = |field: Field| self.find(&format!("{name}{}", field.suffix()));
+        let value = field(Field::Value).unwrap_or_else(|| panic!("no parameter named {name}"));
+        Parameter { value, grad: field(Field::Grad), operand: field(Field::Half).unwrap_or(value) }
     }
 
     /// Looks a tensor up by name.
@@ -489,7 +498,7 @@ impl Program {
         crate::error::check_memory(self.memory_bytes(), available)
     }
 
-    /// The parameters in file order.
+    /// The parameters in file order, without frozen ones.
     pub fn parameters(&self) -> impl Iterator<Item = &ParameterSpec> {
         self.parameters.iter().map(|p| &p.spec)
     }

@@ -2,6 +2,9 @@
 //! hands back.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
 
 /// A dense row-major float32 tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,3 +19,18 @@ pub struct HostTensor {
 /// `transformer.` prefix. Every linear weight is `[out, in]` (PyTorch's `nn.Linear`); the transposition to GPT-2's Conv1D
 /// `[in, out]` happens only at the checkpoint's border. Ordered, so that iteration is reproducible.
 pub type Weights = BTreeMap<String, HostTensor>;
+
+/// What identifies weights, whatever files they are in: the SHA-256 of names, shapes and little-endian values, in the order of the names.
+pub fn sha256(weights: &Weights) -> String {
+    let mut hasher = Sha256::new();
+    for (name, HostTensor { shape, data }) in weights {
+        hasher.update(format!("{name} {shape:?}\n"));
+        for chunk in data.chunks(1 << 14) {
+            hasher.update(chunk.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        }
+    }
+    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

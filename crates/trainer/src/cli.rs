@@ -54,6 +54,8 @@ pub enum Command {
     Export(commands::export::Arguments),
     /// Show a model's parameters, memory and operations
     Inspect(Box<commands::inspect::Arguments>),
+    /// Make one plain model of adapters and their base
+    Merge(commands::merge::Arguments),
     /// Compare runs: their settings, their losses and their curves
     Compare(commands::compare::Arguments),
     /// List the presets with what each costs and why it is there

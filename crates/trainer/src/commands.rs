@@ -7,6 +7,7 @@ pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod inspect;
+pub mod merge;
 pub mod model;
 pub mod presets;
 pub mod sample;

@@ -236,6 +236,46 @@ pub enum Error {
         found: String,
     },
 
+    /// Adapters whose base cannot be read.
+    #[error("cannot read {base}, the base of the adapters in {}: {problem}", adapters.display())]
+    Base {
+        /// Their folder.
+        adapters: PathBuf,
+        /// Path or name of the base.
+        base: String,
+        /// Why not.
+        problem: Box<Error>,
+    },
+
+    /// Adapters with another base than theirs.
+    #[error(
+        "the adapters in {} are of another base: of weights with SHA-256 {expected}, and {base} has {found}", adapters.display()
+    )]
+    OtherBase {
+        /// Their folder.
+        adapters: PathBuf,
+        /// Path or name of what was found.
+        base: String,
+        /// SHA-256 of the weights that they are of.
+        expected: String,
+        /// SHA-256 of those found.
+        found: String,
+    },
+
+    /// Adapters as the base of others.
+    #[error("{} holds adapters, and adapters need a whole model as their base", base.display())]
+    AdaptedBase {
+        /// The folder.
+        base: PathBuf,
+    },
+
+    /// Something lies where a new folder is to be written.
+    #[error("{} exists already", path.display())]
+    OutExists {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// A checkpoint whose files are damaged or at odds.
     #[error("cannot use the checkpoint {}: {problem}", folder.display())]
     Checkpoint {
@@ -397,6 +437,10 @@ impl Error {
             | Error::BaseTokenizer { .. }
             | Error::ResumePrecision { .. }
             | Error::OtherData { .. }
+            | Error::Base { .. }
+            | Error::OtherBase { .. }
+            | Error::AdaptedBase { .. }
+            | Error::OutExists { .. }
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::TokenizerFile { .. }
@@ -408,6 +452,7 @@ impl Error {
             | Error::Core(
                 Core::Config(_)
                 | Core::Training(_)
+                | Core::Lora(_)
                 | Core::Data(_)
                 | Core::Shard { .. }
                 | Core::Tokenizer(_)
@@ -450,6 +495,11 @@ impl Error {
             Error::BaseTokenizer { .. } => "base_tokenizer",
             Error::ResumePrecision { .. } => "resume_precision",
             Error::OtherData { .. } => "other_data",
+            Error::Base { .. } => "base",
+            Error::OtherBase { .. } => "other_base",
+            Error::AdaptedBase { .. } => "adapted_base",
+            Error::OutExists { .. } => "out_exists",
+            Error::Core(Core::Lora(_)) => "lora",
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
             Error::Core(Core::Diverged { .. }) => "diverged",
@@ -521,6 +571,14 @@ impl Error {
                 let command = command_line(&format!("train --resume --out {} --precision f32", format::argument(run)));
                 Some(format!("go on in float32 with `{command}`, or in float16 on a GPU that has f16 in `trainer devices`"))
             }
+            Error::Base { .. } | Error::OtherBase { .. } => {
+                Some("name the base that they were trained on: `trainer merge --model … --base PATH|NAME --out PATH`".into())
+            }
+            Error::AdaptedBase { base } => Some(format!(
+                "make a plain model of it first: `{}`",
+                command_line(&format!("merge --model {} --out PATH", format::argument(base)))
+            )),
+            Error::OutExists { .. } => Some("name another folder with --out".into()),
             Error::OtherData { .. } => {
                 Some("pass the run's own text with --data PATH, or start another run with --out PATH".into())
             }

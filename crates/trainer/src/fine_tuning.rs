@@ -4,15 +4,17 @@
 //! every 50, and a peak learning rate of a tenth of `tiny`'s at its width, falling with the width (`3e-4 · 128 / n_embd`; Yang et al. 2021): 3e-4 for
 //! `tiny`, 5e-5 for GPT-2, which is what `transformers.TrainingArguments` starts with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use inkling_core::checkpoint::Checkpoint;
+use inkling_core::checkpoint::{AdapterConfig, Checkpoint, Origin};
+use inkling_core::lora::LoraConfig;
 use inkling_core::presets::Preset;
 use inkling_core::tokenizer::{Tokenizer, TokenizerKind};
 use inkling_core::train::{TrainConfig, fine_tuning};
-use inkling_core::{ModelConfig, Weights};
+use inkling_core::{ModelConfig, Weights, weights};
 
-use crate::error::Result;
+use crate::adapters;
+use crate::error::{Error, Result};
 use crate::model_source::{self, LoadedModel};
 use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
@@ -28,13 +30,16 @@ const LEARNING_RATE: (f64, usize) = (3e-4, 128);
 pub struct Base {
     /// What its run is called.
     pub name: String,
+    from: String,
+    folder: PathBuf,
     checkpoint: Checkpoint,
+    adapted: bool,
 }
 
 impl Base {
     /// Reads what `--from` names.
     pub fn load(from: &str, terminal: &Terminal) -> Result<Self> {
-        let LoadedModel { checkpoint, .. } = model_source::load_named(from, terminal)?;
+        let LoadedModel { folder, checkpoint, adapted } = model_source::load_named(from, terminal)?;
         let (repository, _) = from.split_once('@').unwrap_or((from, ""));
         let path = Path::new(repository);
         // `runs/tiny/best` is the run tiny.
@@ -43,14 +48,18 @@ impl Base {
             _ => path.file_name(),
         };
         let name = named.map_or("model".into(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { name: format!("{name}-tuned"), checkpoint })
+        Ok(Self { name: format!("{name}-tuned"), from: from.into(), folder, checkpoint, adapted })
     }
 
     /// The model to train, with its weights, and its settings.
     ///
     /// # Errors
-    /// As [`settings::apply`]; core's names a field that the weights do not leave open.
-    pub fn prepare(self, assignments: &[Assignment]) -> Result<Prepared> {
+    /// As [`settings::apply`]; [`Error::AdaptedBase`] for adapters of adapters; core's names a field that the weights do not leave open.
+    pub fn prepare(self, assignments: &[Assignment], lora: Option<LoraConfig>) -> Result<Prepared> {
+        if lora.is_some() && self.adapted {
+            return Err(Error::AdaptedBase { base: self.folder });
+        }
+        let sha256 = lora.is_some().then(|| weights::sha256(&self.checkpoint.weights));
         let Checkpoint { config, mut weights, tokenizer, .. } = self.checkpoint;
         let context = settings::find(assignments, "n_positions").and_then(|value| value.parse().ok());
         let preset = Preset {
@@ -62,7 +71,12 @@ impl Base {
         };
         let (model, settings) = settings::apply(&preset, assignments)?;
         fine_tuning::adapt(&preset.model, &mut weights, &model)?;
-        Ok(Prepared { model, settings, weights, tokenizer })
+        let adapter = lora.zip(sha256).map(|(lora, base_sha256)| {
+            let (base_format, target_modules) = (lora.base, lora.target_modules.clone());
+            let origin = Origin { base_sha256, base_format, target_modules, model: model.clone() };
+            AdapterConfig { lora, base: adapters::reference(&self.from), origin: Some(origin) }
+        });
+        Ok(Prepared { model, settings, weights, tokenizer, adapter })
     }
 }
 
@@ -76,6 +90,8 @@ pub struct Prepared {
     pub weights: Weights,
     /// The base's.
     pub tokenizer: Tokenizer,
+    /// What is trained instead of the weights.
+    pub adapter: Option<AdapterConfig>,
 }
 
 /// Settings to start from, see the module's documentation.

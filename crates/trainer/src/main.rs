@@ -2,6 +2,7 @@
 //!
 //! This crate owns paths, the network and the terminal; everything about models is in `inkling-core`.
 
+mod adapters;
 mod atomic_file;
 mod cache_folder;
 mod cli;
@@ -65,6 +66,7 @@ async fn run(command: Option<Command>, terminal: &Terminal) -> error::Result<()>
         Command::Bench(arguments) => commands::bench::run(&arguments, terminal).await,
         Command::Data(command) => commands::data::run(&command, terminal),
         Command::Tokenizer(command) => commands::tokenizer::run(&command, terminal),
+        Command::Merge(arguments) => commands::merge::run(&arguments, terminal),
         Command::Model(command) => commands::model::run(&command, terminal),
         Command::Devices(arguments) => commands::devices::run(&arguments, terminal).await,
     }

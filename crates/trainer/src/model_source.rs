@@ -6,6 +6,7 @@ use clap::Args;
 use inkling_core::Error as Core;
 use inkling_core::checkpoint::Checkpoint;
 
+use crate::adapters::{Adapted, is_adapter};
 use crate::corpus::Freshness;
 use crate::error::{Error, Result};
 use crate::format::{self, command_line};
@@ -33,6 +34,8 @@ pub struct LoadedModel {
     pub folder: PathBuf,
     /// The model, without the state of its training.
     pub checkpoint: Checkpoint,
+    /// Whether it was put together of adapters and their base.
+    pub adapted: bool,
 }
 
 impl ModelArgument {
@@ -44,7 +47,7 @@ impl ModelArgument {
     pub fn load(&self, terminal: &Terminal) -> Result<LoadedModel> {
         match &self.model {
             Some(model) => load_named(model, terminal),
-            None => load(&only_run(Path::new(RUNS))?),
+            None => load(&only_run(Path::new(RUNS))?, terminal),
         }
     }
 }
@@ -52,8 +55,10 @@ impl ModelArgument {
 /// Reads the model of a path or name for inference.
 pub fn load_named(model: &str, terminal: &Terminal) -> Result<LoadedModel> {
     match hub_name(model) {
-        None => load(Path::new(model)),
-        Some(name) => load(&Hub::from_environment(terminal)?.fetch(&name, Freshness::CachedWillDo)?.snapshot.folder),
+        None => load(Path::new(model), terminal),
+        Some(name) => {
+            load(&Hub::from_environment(terminal)?.fetch(&name, Freshness::CachedWillDo)?.snapshot.folder, terminal)
+        }
     }
 }
 
@@ -66,38 +71,57 @@ fn hub_name(model: &str) -> Option<ModelName> {
     if is_path || path.starts_with(RUNS) { None } else { ModelName::parse(model) }
 }
 
-/// Reads a model for inference.
-pub fn load(path: &Path) -> Result<LoadedModel> {
-    load_with(path, |read| Checkpoint::model_from_files(read))
+/// Reads a model for inference; adapters are merged with their base.
+pub fn load(path: &Path, terminal: &Terminal) -> Result<LoadedModel> {
+    read::undisturbed(path, |folder| {
+        if is_adapter(folder) {
+            let checkpoint = Adapted::load(folder, None, terminal)?.merged();
+            return Ok(LoadedModel { folder: folder.into(), checkpoint, adapted: true });
+        }
+        load_with(folder, |read| Checkpoint::model_from_files(read))
+    })
 }
 
-/// Reads a run's checkpoint with the state of its training.
-pub fn load_for_training(path: &Path) -> Result<LoadedModel> {
-    load_with(path, |read| Checkpoint::from_files(read))
+/// A run's checkpoint with the state of its training.
+pub enum RunCheckpoint {
+    /// Of a run that trains all weights.
+    Model(Checkpoint),
+    /// Of one that trains adapters.
+    Adapters(Box<Adapted>),
+}
+
+/// Reads a run's checkpoint, and says in which folder it was.
+pub fn load_for_training(path: &Path, terminal: &Terminal) -> Result<(PathBuf, RunCheckpoint)> {
+    read::undisturbed(path, |folder| {
+        let checkpoint = if is_adapter(folder) {
+            RunCheckpoint::Adapters(Box::new(Adapted::load(folder, None, terminal)?))
+        } else {
+            RunCheckpoint::Model(load_with(folder, |read| Checkpoint::from_files(read))?.checkpoint)
+        };
+        Ok((folder.into(), checkpoint))
+    })
 }
 
 type Read<'a> = dyn FnMut(&str) -> inkling_core::Result<Option<Vec<u8>>> + 'a;
 
 /// File by file, when it is asked for: of a model in several files one at a time is in memory.
-fn load_with(path: &Path, parse: impl Fn(&mut Read<'_>) -> inkling_core::Result<Checkpoint>) -> Result<LoadedModel> {
-    read::undisturbed(path, |folder| {
-        let mut failure = None;
-        let outcome = parse(&mut |name| {
-            read::file(folder, name).map_err(|error| {
-                let problem = Core::Checkpoint { file: name.into(), problem: error.to_string() };
-                failure = Some(error);
-                problem
-            })
-        });
-        match (outcome, failure) {
-            (Ok(checkpoint), _) => Ok(LoadedModel { folder: folder.into(), checkpoint }),
-            (Err(_), Some(failure)) => Err(failure),
-            (Err(problem), None) => {
-                let hint = "take a copy of it that is whole, or another checkpoint: a run has best/ and last/".into();
-                Err(Error::Checkpoint { folder: folder.into(), problem: Box::new(problem), hint })
-            }
+fn load_with(folder: &Path, parse: impl Fn(&mut Read<'_>) -> inkling_core::Result<Checkpoint>) -> Result<LoadedModel> {
+    let mut failure = None;
+    let outcome = parse(&mut |name| {
+        read::file(folder, name).map_err(|error| {
+            let problem = Core::Checkpoint { file: name.into(), problem: error.to_string() };
+            failure = Some(error);
+            problem
+        })
+    });
+    match (outcome, failure) {
+        (Ok(checkpoint), _) => Ok(LoadedModel { folder: folder.into(), checkpoint, adapted: false }),
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(problem), None) => {
+            let hint = "take a copy of it that is whole, or another checkpoint: a run has best/ and last/".into();
+            Err(Error::Checkpoint { folder: folder.into(), problem: Box::new(problem), hint })
         }
-    })
+    }
 }
 
 /// The run in `runs`, if there is no doubt which.

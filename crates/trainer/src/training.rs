@@ -14,17 +14,17 @@
 mod group;
 pub mod history;
 pub mod report;
+mod saved;
 pub mod session;
 
 use std::time::{Duration, Instant};
 
-use inkling_core::checkpoint::Checkpoint;
+use inkling_core::Weights;
 use inkling_core::error::check_memory;
 use inkling_core::nn::Generation;
 use inkling_core::program::Precision;
 use inkling_core::sample::SamplerConfig;
 use inkling_core::train::{Split, StepReport, Trainer};
-use inkling_core::{ModelConfig, Weights};
 
 use crate::continuation::{Continuation, default_prompt};
 use crate::device::Processor;
@@ -39,6 +39,7 @@ use crate::terminal::TrainingBar;
 use group::Group;
 use history::{EvaluationRecord, History, StepRecord};
 use report::Summary;
+use saved::Saved;
 use session::{LossDrill, Session};
 
 /// Longest time of work that a kill can cost, short of a single step or evaluation.
@@ -66,7 +67,10 @@ impl RunMemory {
         const COPIES: u64 = 2 * 3;
         let (generation, _) = Generation::record(trainer.model(), Precision::Half)?;
         let training = trainer.engine().program();
-        let beside = COPIES * 4 * trainer.model().num_parameters() + trainer.order_bytes();
+        let trained: u64 = training.parameters().map(|spec| spec.numel() as u64).sum();
+        // To sample, adapters are merged with a copy of their base, which is kept too.
+        let merging = if trainer.lora().is_some() { 2 * 4 * trainer.model().num_parameters() } else { 0 };
+        let beside = COPIES * 4 * trained + merging + trainer.order_bytes();
         Ok(match processor {
             Processor::Cpu { .. } => {
                 Self { host: training.memory_bytes() + generation.memory_bytes() + beside, gpu: 0 }
@@ -242,11 +246,15 @@ impl<'a> Run<'a> {
         bar.println(self.session.terminal, &row);
         bar.println(self.session.terminal, &self.session.terminal.faint(&report::indented(&record.sample)));
 
-        let mut checkpoint = self.model(weights);
+        let trained = match self.session.adapter {
+            None => weights,
+            Some(_) => self.trainer.trained().await?,
+        };
+        let mut checkpoint = self.checkpoint(trained);
         if is_best {
             self.save(Slot::Best, &checkpoint)?;
         }
-        checkpoint.training = Some(self.trainer.training_state().await?);
+        checkpoint.set_training(self.trainer.training_state().await?);
         self.save(Slot::Last, &checkpoint)?;
         self.plot()
     }
@@ -265,17 +273,16 @@ impl<'a> Run<'a> {
 
     async fn save_last(&mut self) -> Result<()> {
         self.count_time();
-        let mut checkpoint = self.model(self.trainer.weights().await?);
-        checkpoint.training = Some(self.trainer.training_state().await?);
+        let mut checkpoint = self.checkpoint(self.trainer.trained().await?);
+        checkpoint.set_training(self.trainer.training_state().await?);
         self.save(Slot::Last, &checkpoint)
     }
 
-    fn model(&self, weights: Weights) -> Checkpoint {
-        let config: ModelConfig = self.trainer.model().clone();
-        Checkpoint { config, weights, tokenizer: self.session.tokenizer.clone(), training: None }
+    fn checkpoint(&self, trained: Weights) -> Saved {
+        Saved::new(&self.trainer, self.session.adapter.as_ref(), &self.session.tokenizer, trained)
     }
 
-    fn save(&mut self, slot: Slot, checkpoint: &Checkpoint) -> Result<()> {
+    fn save(&mut self, slot: Slot, checkpoint: &Saved) -> Result<()> {
         let files = checkpoint.to_files().map_err(|problem| Error::Save {
             folder: self.session.folder.path().join(slot.name()),
             failure: Box::new(problem.into()),
@@ -316,7 +323,7 @@ impl<'a> Run<'a> {
         );
         summary.tokens_per_s = Some(self.speed.overall());
         summary.train_loss = self.history.recent_train();
-        let best = model_source::load(self.session.folder.path())?;
+        let best = model_source::load(self.session.folder.path(), self.session.terminal)?;
         self.writer.load(&best.checkpoint.weights)?;
         summary.sample = self.sample(LONG_SAMPLE, None).await?;
         Ok(summary)

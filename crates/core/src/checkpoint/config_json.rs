@@ -191,7 +191,7 @@ struct InklingPart {
 }
 
 /// Deserializes with the key in every error.
-fn typed<T: DeserializeOwned>(json: &[u8]) -> Checked<T> {
+pub(super) fn typed<T: DeserializeOwned>(json: &[u8]) -> Checked<T> {
     // First as JSON alone, so that a syntax error is not blamed on the key before it.
     serde_json::from_slice::<IgnoredAny>(json).map_err(|e| format!("this is not JSON: {e}"))?;
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(json)).map_err(|e| {

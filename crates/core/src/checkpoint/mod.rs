@@ -9,12 +9,16 @@
 //! optimizer.safetensors   of a run only: the optimizer's moments
 //! ```
 //!
+//! Adapters of a model have a folder of their own, see [`AdapterCheckpoint`].
+//!
 //! A folder of GPT-2's or Llama's shape opens in `transformers` unchanged, and one of theirs opens here. Who owns the paths (the
 //! trainer) or the URLs (the page) passes a function from file name to bytes, or `None` where there is no such file.
 //!
 //! Readers trust nothing: every size is checked against the bytes present before anything is allocated for it, the files
 //! must agree with each other, and an error names the file, the tensor or key, and what to do.
 
+mod adapter;
+mod adapter_config;
 mod config_json;
 mod fit;
 mod gpt2_config;
@@ -30,6 +34,8 @@ mod weight_names;
 
 use std::collections::BTreeMap;
 
+pub use adapter::{AdapterCheckpoint, read_adapters};
+pub use adapter_config::{AdapterConfig, Origin};
 pub use training_state::TrainingState;
 pub use weight_format::WeightFormat;
 
@@ -50,6 +56,10 @@ pub const INDEX_FILE: &str = "model.safetensors.index.json";
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// File name of what `transformers` wants to know about the tokenizer.
 pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+/// File name of what adapters are of.
+pub const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
+/// File name of adapters.
+pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
 /// File name of a run's state.
 pub const STATE_FILE: &str = "trainer_state.json";
 /// File name of the optimizer's tensors.
@@ -97,7 +107,7 @@ impl Checkpoint {
             (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(&self.config)),
         ];
         if let Some(training) = &self.training {
-            files.extend(training.to_files(&self.config)?);
+            files.extend(training.to_files(&self.config.parameters())?);
         }
         Ok(files)
     }
@@ -115,7 +125,7 @@ impl Checkpoint {
         let training = match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
             (None, None) => None,
             (Some(json), Some(optimizer)) => {
-                Some(TrainingState::from_files(&config, step.as_deref(), &json, &optimizer)?)
+                Some(TrainingState::from_files(&config.parameters(), MODEL_FILE, step.as_deref(), &json, &optimizer)?)
             }
             (Some(_), None) => return Err(missing(OPTIMIZER_FILE, "its companion trainer_state.json is there")),
             (None, Some(_)) => return Err(missing(STATE_FILE, "its companion optimizer.safetensors is there")),
@@ -129,8 +139,13 @@ impl Checkpoint {
     }
 }
 
-/// Reads `config.json` alone.
+/// Reads `config.json` alone; where there is none, what `adapter_config.json` says of the model that adapters were trained on.
 pub fn read_config(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<ModelConfig> {
+    if let (None, Some(adapter)) = (read(CONFIG_FILE)?, read(ADAPTER_CONFIG_FILE)?)
+        && let Some(origin) = AdapterConfig::parse(&adapter)?.origin
+    {
+        return Ok(origin.model);
+    }
     Ok(config_json::read(&required(&mut read, CONFIG_FILE)?)?.0)
 }
 

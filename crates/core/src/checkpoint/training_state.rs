@@ -17,9 +17,9 @@ use super::fit::Fit;
 use super::tensor_file::TensorFile;
 use super::tensor_writer::{self, Tensors};
 use super::weight_format::WeightFormat;
-use super::{MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, damaged};
-use crate::config::ModelConfig;
+use super::{OPTIMIZER_FILE, STATE_FILE, damaged};
 use crate::error::Result;
+use crate::parameters::ParameterSpec;
 use crate::weights::HostTensor;
 
 /// Largest `trainer_state.json` read.
@@ -41,7 +41,7 @@ pub struct TrainingState {
 
 impl TrainingState {
     /// `trainer_state.json` and `optimizer.safetensors`.
-    pub(super) fn to_files(&self, config: &ModelConfig) -> Result<[(String, Vec<u8>); 2]> {
+    pub(super) fn to_files(&self, trained: &[ParameterSpec]) -> Result<[(String, Vec<u8>); 2]> {
         let Value::Object(mut state) = self.state.clone() else {
             return Err(damaged(STATE_FILE, "the state is not a JSON object"));
         };
@@ -53,16 +53,17 @@ impl TrainingState {
         let mut json = serde_json::to_vec_pretty(&state).map_err(|e| damaged(STATE_FILE, e.to_string()))?;
         json.push(b'\n');
 
-        check_slots(config, self.optimizer.iter().map(|(name, tensor)| (name.as_str(), &tensor.shape[..])))?;
+        check_slots(trained, self.optimizer.iter().map(|(name, tensor)| (name.as_str(), &tensor.shape[..])))?;
         let tensors: Tensors = self.optimizer.iter().map(|(name, t)| (name.clone(), Cow::Borrowed(t))).collect();
         let metadata = BTreeMap::from([("format", "pt".into()), (STEP, self.step.to_string())]);
         let optimizer = tensor_writer::write(OPTIMIZER_FILE, &tensors, &metadata, WeightFormat::F32)?;
         Ok([(STATE_FILE.into(), json), (OPTIMIZER_FILE.into(), optimizer)])
     }
 
-    /// Reads both files; `model_step` is what `model.safetensors` says.
+    /// Reads both files, of a run that trains these parameters; `model_step` is what their own file says.
     pub(super) fn from_files(
-        config: &ModelConfig,
+        trained: &[ParameterSpec],
+        model_file: &str,
         model_step: Option<&str>,
         json: &[u8],
         optimizer: &[u8],
@@ -77,9 +78,9 @@ impl TrainingState {
             return Err(damaged(STATE_FILE, format!("`{STEP}`, a count of optimizer steps, is missing")));
         };
         let optimizer = TensorFile::parse(OPTIMIZER_FILE, optimizer)?;
-        check_step(step, MODEL_FILE, model_step)?;
+        check_step(step, model_file, model_step)?;
         check_step(step, OPTIMIZER_FILE, optimizer.metadata(STEP))?;
-        check_slots(config, optimizer.shapes())?;
+        check_slots(trained, optimizer.shapes())?;
         let read = |(name, _): (&str, _)| Ok((name.to_string(), optimizer.read(name)?));
         let optimizer = optimizer.shapes().map(read).collect::<Result<_>>()?;
         Ok(Self { step, state, optimizer })
@@ -98,8 +99,8 @@ fn check_step(step: u64, file: &str, found: Option<&str>) -> Result<()> {
     Err(damaged(file, problem))
 }
 
-/// Every slot that occurs has exactly the parameters of `config`.
-fn check_slots<'a>(config: &ModelConfig, shapes: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<()> {
+/// Every slot that occurs has exactly the parameters that are trained.
+fn check_slots<'a>(trained: &[ParameterSpec], shapes: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<()> {
     let mut fit = Fit::default();
     let mut slots: BTreeMap<&str, BTreeMap<&str, &[usize]>> = BTreeMap::new();
     for (name, shape) in shapes {
@@ -110,9 +111,8 @@ fn check_slots<'a>(config: &ModelConfig, shapes: impl Iterator<Item = (&'a str, 
             None => fit.extra.push(name.into()),
         }
     }
-    let parameters = config.parameters();
     for (slot, mut tensors) in slots {
-        for spec in &parameters {
+        for spec in trained {
             let name = format!("{slot}.{}", spec.name);
             match tensors.remove(spec.name.as_str()) {
                 Some(shape) => fit.check_shape(&name, shape, &spec.shape),

@@ -61,6 +61,8 @@ shaders! {
     KV_CACHE = "kv_cache";
     /// The matrix product in its three layouts.
     LINEAR = "linear";
+    /// Frozen matrices with their adapters.
+    LORA = "lora";
     /// The matrix-vector product of decoding.
     MATVEC = "matvec";
     /// Layer norm, RMS norm, query and key norm, forward and backward.

@@ -167,7 +167,7 @@ impl SelfAttention {
             let draw = p.shared_activation("d.attn.qkv_raw", &[rows, channels]);
             let blocks = rows.div_ceil(ROWS_PER_PARTIAL);
             let partials = p.shared("qk_norm.partials", &[blocks, heads.heads + heads.kv_heads, heads.head_dim]);
-            let (q_weight, k_weight, dq_weight, dk_weight) = (query.value, key.value, Some(query.grad), Some(key.grad));
+            let (q_weight, k_weight, dq_weight, dk_weight) = (query.value, key.value, query.grad, key.grad);
             p.push(
                 pass,
                 QkNormBackward {

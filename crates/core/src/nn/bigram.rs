@@ -40,7 +40,8 @@ impl Bigram {
 
     /// Adds `dlogits` to the rows of the table's gradient.
     pub fn backward(&self, p: &mut Program, tokens: Tensor, dlogits: Tensor) {
-        let dtables = Tables { wte: self.table.grad, wpe: None };
+        let Some(wte) = self.table.grad else { return };
+        let dtables = Tables { wte, wpe: None };
         p.push(
             Pass::Backward,
             EmbeddingBackward {

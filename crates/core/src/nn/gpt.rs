@@ -8,7 +8,8 @@ use super::norm::{Norm, NormSaved};
 use super::projection::Projection;
 use crate::config::{Architecture, ModelConfig, PositionEmbedding};
 use crate::cpu::gemm::Beta;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::lora::{LoraConfig, is_block_matrix};
 use crate::ops::adamw::RoundMatrices;
 use crate::ops::dropout::DropoutSite;
 use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
@@ -68,7 +69,34 @@ impl Recording {
         config.validate()?;
         // A bigram has no matrix product that could gain from float16.
         let activations = if config.architecture == Architecture::Bigram { DType::F32 } else { self.activations };
-        let mut program = Program::with_activations(config.parameters(), self.training, activations);
+        let program = Program::with_activations(config.parameters(), self.training, activations);
+        Ok(self.record_on(program, config, max_logits_bytes))
+    }
+
+    /// [`Self::record`] of a frozen model with adapters, the program's parameters.
+    ///
+    /// # Errors
+    /// When the configuration is invalid, the adapters are not for it, or activations are not float32.
+    pub fn record_adapted(&self, config: &ModelConfig, lora: &LoraConfig) -> Result<(Program, Graph)> {
+        config.validate()?;
+        lora.check(config)?;
+        if self.activations != DType::F32 {
+            return Err(Error::Training(
+                "LoRA is trained in precision f32; mixed precision is for full training".into(),
+            ));
+        }
+        let mut program = Program::new(lora.parameters(config), self.training);
+        for spec in config.parameters() {
+            if is_block_matrix(&spec.name) {
+                program.freeze_packed(spec, lora.base, lora.scale());
+            } else {
+                program.freeze(spec);
+            }
+        }
+        Ok(self.record_on(program, config, MAX_LOGITS_BYTES))
+    }
+
+    fn record_on(&self, mut program: Program, config: &ModelConfig, max_logits_bytes: usize) -> (Program, Graph) {
         let p = &mut program;
         if let Some(half) = p.half() {
             p.push(Pass::Load, RoundMatrices { value: p.arena(Arena::Matrices, Field::Value), half });
@@ -102,7 +130,7 @@ impl Recording {
         };
         let Loss { losses, loss, .. } = loss;
         let graph = Graph { tokens, targets, logits, losses, loss, batch: self.batch, context: self.context };
-        Ok((program, graph))
+        (program, graph)
     }
 }
 
@@ -110,7 +138,8 @@ impl Recording {
 #[derive(Clone, Debug)]
 pub(crate) struct Gpt {
     tables: Tables,
-    dtables: Tables,
+    /// `None` where the tables are frozen.
+    dtables: Option<Tables>,
     pub blocks: Vec<Block>,
     pub ln_f: Norm,
     pub lm_head: Projection,
@@ -138,7 +167,7 @@ impl Gpt {
         let (wpe, dwpe, scale) = match config.position_embedding_type {
             PositionEmbedding::Learned => {
                 let wpe = p.parameter("wpe.weight");
-                (Some(wpe.value), Some(wpe.grad), 1.0)
+                (Some(wpe.value), wpe.grad, 1.0)
             }
             PositionEmbedding::Sinusoidal => {
                 let table = p.constant("wpe", &[positions, channels], move || sinusoids(positions, channels));
@@ -150,7 +179,7 @@ impl Gpt {
         let head_bias = config.lm_head_bias.then(|| p.parameter("lm_head.bias"));
         Self {
             tables: Tables { wte: wte.value, wpe },
-            dtables: Tables { wte: wte.grad, wpe: dwpe },
+            dtables: wte.grad.map(|wte| Tables { wte, wpe: dwpe }),
             blocks: (0..config.n_layer).map(|layer| Block::new(p, config, layer, batch, context)).collect(),
             ln_f: Norm::new(p, config, "ln_f"),
             lm_head: Projection::with(head, head_bias),
@@ -197,6 +226,8 @@ impl Gpt {
             block.backward(p, saved, dx);
         }
         let Self { dtables, channels, scale, context, dropout, .. } = *self;
-        p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, scale, context, dropout });
+        if let Some(dtables) = dtables {
+            p.push(Pass::Backward, EmbeddingBackward { tokens, dx, dtables, channels, scale, context, dropout });
+        }
     }
 }

@@ -142,7 +142,7 @@ impl LossHead {
         let head = Self { projection, x, loss, logits };
         match logits {
             Logits::Fused(logits, backward) => {
-                let linear = projection.op(p, x, logits, Epilogue::None);
+                let linear = projection.op(p, Pass::Forward, x, logits, Epilogue::None);
                 let cross_entropy = loss.cross_entropy(p, logits);
                 p.push(Pass::Forward, Head { linear, cross_entropy, backward });
             }
@@ -190,7 +190,7 @@ impl LossHead {
     }
 
     fn push_logits(&self, p: &mut Program, pass: Pass, chunk: &Chunk) {
-        let linear = self.projection.op(p, chunk.x, chunk.logits, Epilogue::None);
+        let linear = self.projection.op(p, pass, chunk.x, chunk.logits, Epilogue::None);
         p.push(pass, linear);
     }
 

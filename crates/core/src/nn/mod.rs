@@ -8,6 +8,7 @@ pub mod block;
 pub mod generator;
 pub mod gpt;
 pub mod history;
+mod lora;
 pub mod loss;
 pub mod mlp;
 pub mod norm;

@@ -66,8 +66,8 @@ impl Norm {
         p.expect("norm backward", dy, &[rows, channels]);
         p.expect("norm backward", dx, &[rows, channels]);
         let NormSaved { x, stats, .. } = *saved;
-        let (weight, dweight) = (self.weight.value, Some(self.weight.grad));
-        let dbias = self.bias.map(|bias| bias.grad);
+        let (weight, dweight) = (self.weight.value, self.weight.grad);
+        let dbias = self.bias.and_then(|bias| bias.grad);
         let sums = if self.bias.is_some() { 2 } else { 1 };
         let partials = p.shared("norm.partials", &[rows.div_ceil(ROWS_PER_PARTIAL), sums, channels]);
         match self.kind {

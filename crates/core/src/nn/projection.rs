@@ -3,34 +3,68 @@
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
 use crate::ops::matvec::{Matvec, StoredWeight};
 use crate::ops::quantize::{Format, Quantize, ToHalf};
-use crate::program::{DType, Parameter, Pass, Precision, Program, Tensor};
+use crate::program::{DType, PackedMatrix, Parameter, Pass, Precision, Program, Tensor};
 
 /// `y = x Wᵀ + b`, `W` `[N, K]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Projection {
-    weight: Parameter,
+    weight: Weight,
     bias: Option<Parameter>,
+}
+
+/// `W`.
+#[derive(Clone, Copy, Debug)]
+enum Weight {
+    Parameter(Parameter),
+    /// Frozen, with what is learnt in its place.
+    Packed(PackedMatrix),
 }
 
 impl Projection {
     /// The layer whose parameters are `{name}.weight` and, if it has one, `{name}.bias`.
     pub fn new(p: &Program, name: &str, has_bias: bool) -> Self {
         let bias = has_bias.then(|| p.parameter(&format!("{name}.bias")));
-        Self { weight: p.parameter(&format!("{name}.weight")), bias }
+        let name = format!("{name}.weight");
+        let weight = p.packed(&name).map_or_else(|| Weight::Parameter(p.parameter(&name)), Weight::Packed);
+        Self { weight, bias }
     }
 
     /// A layer on given parameters: a tied head shares the token table.
     pub fn with(weight: Parameter, bias: Option<Parameter>) -> Self {
-        Self { weight, bias }
+        Self { weight: Weight::Parameter(weight), bias }
+    }
+
+    /// `[N, K]`.
+    fn shape(&self, p: &Program) -> (usize, usize) {
+        match self.weight {
+            Weight::Parameter(weight) => p.matrix(weight.value),
+            Weight::Packed(matrix) => (matrix.rows, matrix.inputs),
+        }
     }
 
     /// `N`.
     pub fn outputs(&self, p: &Program) -> usize {
-        p.matrix(self.weight.value).0
+        self.shape(p).0
+    }
+
+    /// What the next product reads.
+    fn operand(&self, p: &mut Program, pass: Pass) -> Tensor {
+        match self.weight {
+            Weight::Parameter(weight) => weight.operand,
+            Weight::Packed(matrix) => matrix.unpack(p, pass),
+        }
+    }
+
+    /// The weight of decoding, whose programs have no frozen parameters.
+    fn value(&self) -> Tensor {
+        match self.weight {
+            Weight::Parameter(weight) => weight.value,
+            Weight::Packed(_) => panic!("decoding: adapters are merged before"),
+        }
     }
 
     fn sizes(&self, p: &Program, op: &str, x: Tensor, y: Tensor) -> Sizes {
-        let (outputs, inputs) = p.matrix(self.weight.value);
+        let (outputs, inputs) = self.shape(p);
         let (rows, _) = p.matrix(x);
         p.expect(op, x, &[rows, inputs]);
         p.expect(op, y, &[rows, outputs]);
@@ -46,15 +80,15 @@ impl Projection {
         };
         let (rows, _) = p.matrix(x);
         let y = p.shared_of(dtype, name, &[rows, self.outputs(p)]);
-        let op = self.op(p, x, y, epilogue);
+        let op = self.op(p, pass, x, y, epilogue);
         p.push(pass, op);
         y
     }
 
-    /// The op of [`Self::forward`] into a given tensor.
-    pub fn op(&self, p: &Program, x: Tensor, y: Tensor, epilogue: Epilogue) -> Linear {
+    /// The op of [`Self::forward`] into a given tensor, to be pushed next.
+    pub fn op(&self, p: &mut Program, pass: Pass, x: Tensor, y: Tensor, epilogue: Epilogue) -> Linear {
         let sizes = self.sizes(p, "linear", x, y);
-        Linear { x, weight: self.weight.operand, bias: self.bias.map(|b| b.value), y, epilogue, sizes }
+        Linear { x, weight: self.operand(p, pass), bias: self.bias.map(|b| b.value), y, epilogue, sizes }
     }
 
     /// [`Self::forward`] on one token, for generation; `name` may be a tensor that there is, for passes that write the same one.
@@ -70,7 +104,7 @@ impl Projection {
         let y = p.shared(name, &[1, self.outputs(p)]);
         let Sizes { outputs, inputs, .. } = self.sizes(p, "matrix-vector", x, y);
         let weight = match precision {
-            Precision::Full => StoredWeight::Full(self.weight.value),
+            Precision::Full => StoredWeight::Full(self.value()),
             Precision::Half => StoredWeight::Half(self.half(p)),
             Precision::Q8 => self.quantized(p, Format::Q8),
             Precision::Q4 => self.quantized(p, Format::Q4),
@@ -82,7 +116,7 @@ impl Projection {
 
     /// The weight as float16, made once however often it is used.
     fn half(&self, p: &mut Program) -> Tensor {
-        let weight = self.weight.value;
+        let weight = self.value();
         let name = format!("{}.f16", p.name(weight));
         p.find(&name).unwrap_or_else(|| {
             let half = p.tensor(&name, &[p.shape(weight).iter().product::<usize>().div_ceil(2)]);
@@ -93,7 +127,7 @@ impl Projection {
 
     /// The weight as codes and scales, made once however often it is used.
     fn quantized(&self, p: &mut Program, format: Format) -> StoredWeight {
-        let weight = self.weight.value;
+        let weight = self.value();
         let (rows, inputs) = p.matrix(weight);
         let [codes_name, scales_name] =
             ["codes", "scales"].map(|of| format!("{}.{}.{of}", p.name(weight), format.name()));
@@ -110,10 +144,15 @@ impl Projection {
     pub fn backward(&self, p: &mut Program, dy: Tensor, x: Tensor, dx: Tensor, slope: Option<Tensor>) {
         let sizes = self.sizes(p, "linear backward", x, dy);
         p.expect("linear backward", dx, &[sizes.rows, sizes.inputs]);
-        p.push(
-            Pass::Backward,
-            LinearBackwardWeight { dy, x, dweight: self.weight.grad, dbias: self.bias.map(|b| b.grad), sizes },
-        );
-        p.push(Pass::Backward, LinearBackwardInput { dy, weight: self.weight.operand, dx, slope, sizes });
+        match self.weight {
+            Weight::Parameter(Parameter { grad: Some(dweight), .. }) => {
+                let dbias = self.bias.and_then(|bias| bias.grad);
+                p.push(Pass::Backward, LinearBackwardWeight { dy, x, dweight, dbias, sizes });
+            }
+            Weight::Parameter(_) => {}
+            Weight::Packed(matrix) => matrix.backward(p, dy, x),
+        }
+        let weight = self.operand(p, Pass::Backward);
+        p.push(Pass::Backward, LinearBackwardInput { dy, weight, dx, slope, sizes });
     }
 }

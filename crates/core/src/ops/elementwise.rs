@@ -35,6 +35,21 @@ fn scaled_imp<S: Simd>(s: S, y: &mut [f32], a: f32, x: &[f32]) {
 }
 
 simd_dispatch! {
+    /// `x = a x`.
+    pub fn scale<'a>(x: &'a mut [f32], a: f32) => scale_imp
+}
+
+#[inline(always)]
+fn scale_imp<S: Simd>(s: S, x: &mut [f32], a: f32) {
+    let a = s.splat(a);
+    s.update_each(
+        x,
+        #[inline(always)]
+        |x| s.mul(a, x),
+    );
+}
+
+simd_dispatch! {
     /// `y += a x`.
     pub fn add_scaled<'a>(y: &'a mut [f32], a: f32, x: &'a [f32]) => add_scaled_imp
 }

@@ -16,6 +16,7 @@ pub mod history;
 pub mod kv_cache;
 pub mod layernorm;
 pub mod linear;
+pub mod lora;
 pub mod loss_scaler;
 pub mod matvec;
 pub mod norm;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod dataset;
 pub mod evaluation;
 pub mod fine_tuning;
+mod lora;
 mod reports;
 pub mod shards;
 pub mod state;
@@ -15,12 +16,14 @@ pub mod state;
 pub use config::{TrainConfig, TrainingPrecision};
 pub use dataset::{Dataset, Split};
 pub use evaluation::{Evaluation, Evaluator};
+pub use lora::Adaptation;
 pub use state::{Best, LossScale, RunState};
 
 use crate::checkpoint::TrainingState;
 use crate::config::ModelConfig;
 use crate::engine::{Device, Engine};
 use crate::error::{Error, GpuError, Result, check_memory};
+use crate::lora::LoraConfig;
 use crate::nn::attention::Probs;
 use crate::nn::history::History;
 use crate::nn::{Graph, Recording};
@@ -51,6 +54,7 @@ pub struct Trainer {
     graph: Graph,
     reports: Reports,
     model: ModelConfig,
+    lora: Option<LoraConfig>,
     settings: TrainConfig,
     data: Dataset,
     batches: Batches,
@@ -69,19 +73,36 @@ impl std::fmt::Debug for Trainer {
 /// # Errors
 /// When the configuration is invalid.
 pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, History)> {
-    let training = if settings.ema_decay > 0.0 { Training::WithEma } else { Training::Yes };
-    let recording = Recording {
+    Ok(with_update(recording(model, settings).record(model)?, settings))
+}
+
+/// [`record`] of adapters of a frozen model.
+///
+/// # Errors
+/// When the configuration is invalid, or the model cannot be adapted so.
+pub fn record_adapted(
+    model: &ModelConfig,
+    lora: &LoraConfig,
+    settings: &TrainConfig,
+) -> Result<(Program, Graph, History)> {
+    Ok(with_update(recording(model, settings).record_adapted(model, lora)?, settings))
+}
+
+fn recording(model: &ModelConfig, settings: &TrainConfig) -> Recording {
+    Recording {
         batch: settings.batch_size,
         context: model.n_positions,
-        training,
+        training: if settings.ema_decay > 0.0 { Training::WithEma } else { Training::Yes },
         probs: Probs::Skip,
         activations: settings.precision.activations(),
         recompute: settings.recompute,
-    };
-    let (mut program, graph) = recording.record(model)?;
+    }
+}
+
+fn with_update((mut program, graph): (Program, Graph), settings: &TrainConfig) -> (Program, Graph, History) {
     let stats = settings.optimizer().record(&mut program);
     let history = History::record(&mut program, graph.loss, stats);
-    Ok((program, graph, history))
+    (program, graph, history)
 }
 
 /// Fails when a device cannot compute in the precision that was asked for.
@@ -101,10 +122,13 @@ fn check_precision(precision: TrainingPrecision, device: &Device) -> Result<()> 
 }
 
 /// A lower bound of the bytes that training takes, from the sizes alone: absurd configurations are refused before they are recorded.
-fn least_memory(model: &ModelConfig, settings: &TrainConfig) -> u64 {
+fn least_memory(model: &ModelConfig, lora: Option<&LoraConfig>, settings: &TrainConfig) -> u64 {
     let rows = settings.batch_size as u64 * model.n_positions as u64;
     let stream = rows.saturating_mul(model.n_embd as u64).saturating_mul(model.n_layer as u64);
-    model.num_parameters().saturating_add(stream).saturating_mul(16)
+    let parameters = model.num_parameters();
+    // Trained: value, gradient and moments, 16 bytes; frozen: half a byte at least.
+    let parameters = if lora.is_some() { parameters / 2 } else { parameters.saturating_mul(16) };
+    parameters.saturating_add(stream.saturating_mul(16))
 }
 
 impl Trainer {
@@ -120,7 +144,7 @@ impl Trainer {
         device: Device,
         memory: u64,
     ) -> Result<Self> {
-        let mut trainer = Self::load(model, settings, data, device, memory).await?;
+        let mut trainer = Self::load(model, None, settings, data, device, memory).await?;
         trainer.engine.initialize(trainer.settings.seed);
         trainer.begin();
         Ok(trainer)
@@ -138,7 +162,7 @@ impl Trainer {
         device: Device,
         memory: u64,
     ) -> Result<Self> {
-        let mut trainer = Self::load(model, settings, data, device, memory).await?;
+        let mut trainer = Self::load(model, None, settings, data, device, memory).await?;
         trainer.engine.load(Field::Value, weights)?;
         trainer.begin();
         Ok(trainer)
@@ -154,6 +178,7 @@ impl Trainer {
 
     async fn load(
         model: ModelConfig,
+        lora: Option<LoraConfig>,
         settings: TrainConfig,
         data: Dataset,
         device: Device,
@@ -173,14 +198,18 @@ impl Trainer {
         let batches = Batches::new(settings.seed, settings.order, settings.batch_size, model.n_positions);
         let train_tokens = data.split(Split::Train).len();
         batches.check(train_tokens)?;
-        check_memory(least_memory(&model, &settings), memory)?;
-        let (program, graph, history) = record(&model, &settings)?;
+        check_memory(least_memory(&model, lora.as_ref(), &settings), memory)?;
+        let (program, graph, history) = match &lora {
+            None => record(&model, &settings)?,
+            Some(lora) => record_adapted(&model, lora, &settings)?,
+        };
         program.check_memory(memory)?;
         Ok(Self {
             engine: device.load(program).await?,
             graph,
             reports: Reports::new(history),
             model,
+            lora,
             settings,
             data,
             batches,
@@ -201,23 +230,29 @@ impl Trainer {
         device: Device,
         memory: u64,
     ) -> Result<Self> {
-        let state = RunState::from_json(&training.state)?;
-        let settings = state.settings.clone();
-        let mut trainer = Self::load(model, settings, data, device, memory).await?;
-        state.check_train_tokens(trainer.state.train_tokens)?;
-        let slot = |name: &str| state::slot(&training.optimizer, name);
-        trainer.engine.load(Field::M, &slot("m"))?;
-        trainer.engine.load(Field::V, &slot("v"))?;
-        if trainer.settings.ema_decay > 0.0 {
-            // The model is the average; what trains on is kept beside the moments.
-            trainer.engine.load(Field::Ema, weights)?;
-            trainer.engine.load(Field::Value, &slot("value"))?;
-        } else {
-            trainer.engine.load(Field::Value, weights)?;
-        }
-        trainer.state = RunState { train_tokens: trainer.state.train_tokens, ..state };
-        trainer.prepare();
+        let settings = RunState::from_json(&training.state)?.settings;
+        let mut trainer = Self::load(model, None, settings, data, device, memory).await?;
+        trainer.restore(weights, training)?;
         Ok(trainer)
+    }
+
+    /// Takes over a checkpoint's state: what is trained, its moments, and where the run stands.
+    fn restore(&mut self, trained: &Weights, training: &TrainingState) -> Result<()> {
+        let state = RunState::from_json(&training.state)?;
+        state.check_train_tokens(self.state.train_tokens)?;
+        let slot = |name: &str| state::slot(&training.optimizer, name);
+        self.engine.load(Field::M, &slot("m"))?;
+        self.engine.load(Field::V, &slot("v"))?;
+        if self.settings.ema_decay > 0.0 {
+            // The model is the average; what trains on is kept beside the moments.
+            self.engine.load(Field::Ema, trained)?;
+            self.engine.load(Field::Value, &slot("value"))?;
+        } else {
+            self.engine.load(Field::Value, trained)?;
+        }
+        self.state = RunState { train_tokens: self.state.train_tokens, ..state };
+        self.prepare();
+        Ok(())
     }
 
     /// Brings to the device what follows from weights and state.
@@ -324,15 +359,7 @@ impl Trainer {
         self.settings.patience > 0 && self.state.evaluations_since_best >= self.settings.patience
     }
 
-    /// The weights to sample with: the moving average, if there is one.
-    ///
-    /// # Errors
-    /// What went wrong on a GPU.
-    pub async fn weights(&self) -> Result<Weights> {
-        self.engine.save(if self.settings.ema_decay > 0.0 { Field::Ema } else { Field::Value }).await
-    }
-
-    /// What a checkpoint needs beyond [`Self::weights`] for the run to go on.
+    /// What a checkpoint needs beyond [`Self::trained`] for the run to go on.
     ///
     /// # Errors
     /// As [`Self::reports`], which keeps what is ready for its next call; when the state cannot be written as JSON.

@@ -5,6 +5,7 @@ use inkling_core::config::Normalization;
 use inkling_core::cpu::Pool;
 use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
+use inkling_core::lora::{BaseFormat, LoraConfig};
 use inkling_core::nn::attention::Probs;
 use inkling_core::nn::{Graph, Recording};
 use inkling_core::presets;
@@ -15,7 +16,7 @@ use inkling_core::train::{Dataset, Split, StepReport, TrainConfig, Trainer, Trai
 use inkling_core::{Activation, Architecture, Device, Engine, Error, ModelConfig, Weights};
 
 use crate::variants::variants;
-use crate::{Tolerance, compare, device, ids, wait};
+use crate::{Tolerance, compare, device, ids, noise, wait};
 
 const PLENTY: u64 = 1 << 30;
 const BATCH: usize = 3;
@@ -110,6 +111,52 @@ fn logits_losses_and_every_gradient_are_the_cpus() {
         for ((what, expected), (_, found)) in cpu.iter().zip(&gpu) {
             compare(&format!("{name}: {what}"), expected, found, MODEL);
         }
+    }
+}
+
+#[test]
+fn adapters_of_frozen_models_have_the_cpus_gradients() {
+    let Some(device) = device() else { return };
+    let base = ModelConfig { n_head: 6, n_kv_head: 6, dropout: 0.1, ..model("tiny") };
+    let (_, llama) = variants(&base).into_iter().find(|(name, _)| *name == "llama").expect("one of the variants");
+    for (name, config, format, recompute) in
+        [("tiny", &base, BaseFormat::F16, true), ("llama", &llama, BaseFormat::Q4, false)]
+    {
+        let target_modules = ["c_attn", "c_proj", "c_fc"].map(str::to_owned).to_vec();
+        let lora = LoraConfig { r: 3, lora_alpha: 6.0, target_modules, base: format };
+        let (context, training) = (config.n_positions, Training::Yes);
+        let (probs, activations) = (Probs::Skip, DType::F32);
+        let recording = Recording { batch: BATCH, context, training, probs, activations, recompute };
+        let weights = {
+            let (program, _) = recording.record(config).unwrap();
+            let mut engine = Engine::cpu(program, Pool::new(1));
+            engine.initialize(8);
+            wait(engine.save(Field::Value)).unwrap()
+        };
+        let run = |device: Device| {
+            let (program, graph) = recording.record_adapted(config, &lora).unwrap();
+            let mut engine = wait(device.load(program)).unwrap();
+            engine.load_frozen(&weights).unwrap();
+            let step = start(&mut engine, &graph, config);
+            // Updates of the size of weights.
+            let mut adapters = wait(engine.save(Field::Value)).unwrap();
+            for (i, adapter) in adapters.values_mut().enumerate() {
+                adapter.data = noise(adapter.data.len(), i as u32).into_iter().map(|x| 0.1 * x).collect();
+            }
+            engine.load(Field::Value, &adapters).unwrap();
+            engine.replay(Pass::Forward, &step);
+            // Twice: gradients of parameters add up.
+            engine.replay(Pass::Backward, &step);
+            engine.replay(Pass::Backward, &step);
+            let gradients = wait(engine.save(Field::Grad)).unwrap();
+            (wait(engine.read(graph.losses)).unwrap(), gradients, wait(engine.save_frozen()).unwrap())
+        };
+        let (cpu, gpu) = (run(Device::Cpu(Pool::new(2))), run(Device::Gpu(device.clone())));
+        compare(&format!("{name}: losses"), &cpu.0, &gpu.0, MODEL);
+        for (parameter, gradient) in &cpu.1 {
+            compare(&format!("{name}: gradient of {parameter}"), &gradient.data, &gpu.1[parameter].data, MODEL);
+        }
+        assert!(cpu.2 == gpu.2, "{name}: the base");
     }
 }
 

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use inkling_core::checkpoint::AdapterConfig;
 use inkling_core::presets::Preset;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::{RunState, TrainConfig, TrainingPrecision};
 use inkling_core::{ModelConfig, Weights};
 
+use crate::adapters::LoraArguments;
 use crate::corpus;
 use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
@@ -37,6 +39,8 @@ Examples:
   trainer train --tokenizer bpe --vocab 512      tokens of several characters
   trainer train --from gpt2 --data poems.txt --set n_positions=256
                                                  fine-tune a model of the Hugging Face hub (or of a folder)
+  trainer train --from gpt2 --lora-rank 8 --lora-base q4 --data poems.txt
+                                                 train small adapters of it instead (LoRA)
   trainer train --resume                         go on after Ctrl-C as if nothing had happened
   trainer train --resume --steps 4000            train a finished run for longer
   trainer train --device gpu --precision f16     on a graphics card, in float16
@@ -49,6 +53,9 @@ set: n_inner (4 n_embd), min_learning_rate (its share of --lr), warmup_steps (at
 --from takes architecture, weights and tokenizer of a trained model; --set may shorten n_positions and change dropout, and the \
 training's own settings: 500 steps of about 4,096 tokens at a peak learning rate of 3e-4 x 128 / n_embd (5e-5 for gpt2) unless set. \
 Its own loss is measured first.
+
+--lora-rank freezes the base and trains an update of that rank beside each chosen matrix: the run's checkpoints are adapters in the form of \
+PEFT, a few per cent of the model, and `trainer merge` makes a plain model of them and their base.
 
 Ctrl-C finishes the step, saves last/ and exits with 130. A run whose GPU is lost (driver reset, sleep) gets it anew and goes \
 on from last/ by itself.";
@@ -103,6 +110,8 @@ pub struct Arguments {
     /// Any field of the model or its training
     #[arg(long, value_name = "KEY=VALUE", num_args = 1.., help_heading = "Settings")]
     set: Vec<Assignment>,
+    #[command(flatten)]
+    lora: LoraArguments,
     #[command(flatten)]
     tokenizer: TokenizerArgument,
     #[command(flatten)]
@@ -169,7 +178,7 @@ impl Arguments {
         let (model, settings) = settings::apply(&preset, &assignments)?;
         let tokenizer = Vocabulary::OfText(self.tokenizer.source(preset.tokenizer)?);
         let (name, out) = (preset.name.into(), self.out(processor));
-        Ok(Beginning { name, out, model, weights: None, settings, tokenizer })
+        Ok(Beginning { name, out, model, weights: None, adapter: None, settings, tokenizer })
     }
 
     fn base_beginning(&self, base: Base) -> Result<Beginning> {
@@ -177,15 +186,17 @@ impl Arguments {
             return Err(Error::BaseTokenizer { argument });
         }
         let (name, out) = (base.name.clone(), self.out_of(&base));
-        let Prepared { model, settings, weights, tokenizer } = base.prepare(&self.assignments())?;
+        let Prepared { model, settings, weights, tokenizer, adapter } =
+            base.prepare(&self.assignments(), self.lora.config())?;
         let tokenizer = Vocabulary::OfBase(tokenizer);
-        Ok(Beginning { name, out, model, weights: Some(weights), settings, tokenizer })
+        Ok(Beginning { name, out, model, weights: Some(weights), adapter, settings, tokenizer })
     }
 
     /// What must not be given with `--resume`. A preset may only say which folder is meant.
     fn resume_conflict(&self) -> Option<&'static str> {
         let given = [
             ("--from", self.from.is_some()),
+            ("--lora-rank", self.lora.given()),
             ("--preset beside --out", self.preset.is_some() && self.out.is_some()),
             ("--batch-size", self.batch_size.is_some()),
             ("--lr", self.lr.is_some()),
@@ -212,6 +223,7 @@ struct Beginning {
     out: PathBuf,
     model: ModelConfig,
     weights: Option<Weights>,
+    adapter: Option<AdapterConfig>,
     settings: TrainConfig,
     tokenizer: Vocabulary,
 }
@@ -225,7 +237,7 @@ enum Vocabulary {
 async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let compute = &arguments.compute;
     let processor = compute.find(terminal).await?;
-    let Beginning { name, out, model, weights, settings, tokenizer } = match &arguments.from {
+    let Beginning { name, out, model, weights, adapter, settings, tokenizer } = match &arguments.from {
         None => arguments.preset_beginning(&processor)?,
         Some(from) => arguments.base_beginning(Base::load(from, terminal)?)?,
     };
@@ -241,7 +253,14 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let dataset = data.dataset(&tokenizer, arguments.from.as_ref().map_or(out.as_path(), Path::new))?;
     let described = data.describe(&dataset);
     let model = ModelConfig { vocab_size: tokenizer.vocab_size(), ..model };
-    let run = NewRun { model, weights, settings, data: data.address(), data_sha256: data.sha256().into() };
+    let run = NewRun {
+        model,
+        weights,
+        adapter: adapter.clone(),
+        settings,
+        data: data.address(),
+        data_sha256: data.sha256().into(),
+    };
     drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = run.trainer(dataset.clone(), &processor).await?;
@@ -253,7 +272,8 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let log = MetricsLog::create(&folder.metrics())?;
     terminal.note(&introduction(&name, &described, &processor.describe(), memory, &trainer));
     let origin = Origin::New(Box::new(run));
-    let session = Session { folder, tokenizer, dataset, origin, saved_step: Cell::new(None), compute, terminal };
+    let session =
+        Session { folder, tokenizer, dataset, origin, adapter, saved_step: Cell::new(None), compute, terminal };
     let start = Start { trainer, processor, log, history: History::default() };
     session.train(start, &Interrupt::install()?).await
 }
@@ -266,7 +286,7 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let processor = compute.find(terminal).await?;
     let folder = RunFolder::open(&arguments.out(&processor), Existing::Resume)?;
     let overrides = Overrides { steps: arguments.steps, precision: arguments.precision.map(Precision::of_training) };
-    let last = LastCheckpoint::load(&folder, overrides)?;
+    let last = LastCheckpoint::load(&folder, overrides, terminal)?;
     let state = &last.state;
     if let Some(why) = finished(&folder, state, compute) {
         terminal.note(&format!("{}: {why}", folder.path().display()));
@@ -292,7 +312,8 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let trainer = last.trainer(dataset.clone(), &processor).await?;
     let memory = RunMemory::of(&trainer, &processor)?;
     memory.check(available)?;
-    let LastCheckpoint { state, rate_before, precision_before, .. } = last;
+    let LastCheckpoint { state, rate_before, precision_before, adapters, .. } = last;
+    let adapter = adapters.map(|(adapter, _)| adapter);
 
     let (log, records) = MetricsLog::resume(&folder.metrics(), state.step)?;
     terminal.note(&introduction(&folder.name(), &described, &processor.describe(), memory, &trainer));
@@ -309,7 +330,8 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         );
     }
     let origin = Origin::Resumed(overrides);
-    let session = Session { folder, tokenizer, dataset, origin, saved_step: Cell::new(None), compute, terminal };
+    let session =
+        Session { folder, tokenizer, dataset, origin, adapter, saved_step: Cell::new(None), compute, terminal };
     let start = Start { trainer, processor, log, history: History::from_records(&records) };
     session.train(start, &Interrupt::install()?).await
 }

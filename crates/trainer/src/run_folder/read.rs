@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use inkling_core::checkpoint::ADAPTER_CONFIG_FILE;
+
 use super::Slot;
 use super::replace::current;
 use crate::error::{Error, Result};
@@ -33,10 +35,15 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     Err(Error::NoCheckpoint { path: path.into(), problem, hint })
 }
 
+/// Of a model, or of adapters.
+fn is_checkpoint(folder: &Path) -> bool {
+    [CONFIG, ADAPTER_CONFIG_FILE].iter().any(|file| folder.join(file).is_file())
+}
+
 /// `path` itself may be `runs/a/last` at the moment when a trainer is replacing it.
 fn look(path: &Path) -> Option<PathBuf> {
     let candidates = [path.to_owned(), path.join(Slot::Best.name()), path.join(Slot::Last.name())];
-    candidates.iter().filter_map(|folder| current(folder)).find(|folder| folder.join(CONFIG).is_file())
+    candidates.iter().filter_map(|folder| current(folder)).find(|folder| is_checkpoint(folder))
 }
 
 /// The run folders in `runs` that have a checkpoint, the newest first.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use inkling_core::Engine;
+use inkling_core::lora::{BaseFormat, LoraConfig};
 use inkling_core::program::Program;
 use inkling_core::train::{self, RunState, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding};
@@ -74,10 +75,36 @@ pub fn introduction(name: &str, text: &str, device: &str, memory: RunMemory, tra
         TrainingPrecision::F32 => "",
         TrainingPrecision::F16 => ", float16",
     };
+    let adapters = trainer.lora().map(|lora| format!("\n{}", adapted(trainer, lora))).unwrap_or_default();
     format!(
-        "{name}: {}\n{text}\n{device}{precision}; {memory}{recompute}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
+        "{name}: {}{adapters}\n{text}\n{device}{precision}; {memory}{recompute}\n{goal}; an untrained model's loss is ln {} = {guessing:.4}\n",
         describe_model(trainer.model()),
         trainer.model().vocab_size,
+    )
+}
+
+/// What is frozen and what is trained, and the memory of both.
+fn adapted(trainer: &Trainer, lora: &LoraConfig) -> String {
+    const BYTES: u64 = 4;
+    let program = trainer.engine().program();
+    let trained: u64 = program.parameters().map(|spec| spec.numel() as u64).sum();
+    let all = trainer.model().num_parameters();
+    let format = match lora.base {
+        BaseFormat::F16 => "float16",
+        BaseFormat::Q4 => "q4",
+    };
+    format!(
+        "LoRA of rank {} on {}: {} parameters train, {:.2} % of the model's\n\
+         base {} ({format}), adapters {}, their gradients and moments {}; full training: weights {}, gradients and moments {}",
+        lora.r,
+        lora.target_modules.join(", "),
+        format::count(trained),
+        100.0 * trained as f64 / all as f64,
+        format::bytes(program.frozen_bytes()),
+        format::bytes(BYTES * trained),
+        format::bytes(3 * BYTES * trained),
+        format::bytes(BYTES * all),
+        format::bytes(3 * BYTES * all),
     )
 }
 
@@ -88,7 +115,10 @@ fn spared(trainer: &Trainer) -> Option<u64> {
         return None;
     }
     let everything = TrainConfig { recompute: false, ..settings.clone() };
-    let (program, ..) = train::record(trainer.model(), &everything).ok()?;
+    let (program, ..) = match trainer.lora() {
+        None => train::record(trainer.model(), &everything).ok()?,
+        Some(lora) => train::record_adapted(trainer.model(), lora, &everything).ok()?,
+    };
     let engine = trainer.engine();
     let bytes = |program: &Program| match engine {
         Engine::Cpu(_) => program.memory_bytes(),

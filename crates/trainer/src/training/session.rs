@@ -11,21 +11,22 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use inkling_core::Error as Core;
-use inkling_core::checkpoint::{Checkpoint, TrainingState};
+use inkling_core::checkpoint::{AdapterConfig, Checkpoint, TrainingState};
 use inkling_core::error::GpuError;
 use inkling_core::tokenizer::Tokenizer;
-use inkling_core::train::{Dataset, RunState, TrainConfig, Trainer, TrainingPrecision};
+use inkling_core::train::{Adaptation, Dataset, RunState, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{ModelConfig, Weights};
 
 use super::history::History;
 use super::report::Summary;
 use super::{Run, RunMemory, Start};
+use crate::adapters::Adapted;
 use crate::device::{Compute, Processor};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::interrupt::Interrupt;
 use crate::memory;
-use crate::model_source::{self, LoadedModel};
+use crate::model_source::{self, RunCheckpoint};
 use crate::run_folder::metrics::MetricsLog;
 use crate::run_folder::{RunFolder, Slot};
 use crate::terminal::Terminal;
@@ -43,6 +44,8 @@ pub struct Session<'a> {
     pub dataset: Dataset,
     /// Where the run began in this process.
     pub origin: Origin,
+    /// What is trained instead of the weights.
+    pub adapter: Option<AdapterConfig>,
     /// Step of the latest save of `last/` by this process.
     pub saved_step: Cell<Option<u64>>,
     /// Finds a device again.
@@ -74,6 +77,8 @@ pub struct NewRun {
     pub model: ModelConfig,
     /// Where its weights begin: those of a trained model, or `None` for random ones.
     pub weights: Option<Weights>,
+    /// What is trained instead of these weights.
+    pub adapter: Option<AdapterConfig>,
     /// How it is trained.
     pub settings: TrainConfig,
     /// The text's name.
@@ -94,9 +99,13 @@ impl NewRun {
     pub async fn trainer(&self, dataset: Dataset, processor: &Processor) -> Result<Trainer> {
         let (model, settings, memory) = (self.model.clone(), self.settings.clone(), processor.tensor_memory());
         let device = processor.device();
-        let mut trainer = match &self.weights {
-            None => Trainer::new(model, settings, dataset, device, memory).await?,
-            Some(weights) => Trainer::from_weights(model, weights, settings, dataset, device, memory).await?,
+        let mut trainer = match (&self.weights, &self.adapter) {
+            (None, _) => Trainer::new(model, settings, dataset, device, memory).await?,
+            (Some(base), Some(AdapterConfig { lora, .. })) => {
+                let adaptation = Adaptation { lora, model: &model, base };
+                Trainer::adapt(adaptation, settings, dataset, device, memory).await?
+            }
+            (Some(weights), None) => Trainer::from_weights(model, weights, settings, dataset, device, memory).await?,
         };
         trainer.set_data(self.data.clone(), self.data_sha256.clone());
         Ok(trainer)
@@ -106,8 +115,10 @@ impl NewRun {
 /// A run's `last/`, with what `--resume` changes.
 pub struct LastCheckpoint {
     run: PathBuf,
-    /// The model.
+    /// The model; of a run that trains adapters, the base.
     pub checkpoint: Checkpoint,
+    /// What is trained instead of the base's weights.
+    pub adapters: Option<(AdapterConfig, Weights)>,
     /// What core goes on from.
     pub training: TrainingState,
     /// The same, read.
@@ -120,15 +131,25 @@ pub struct LastCheckpoint {
 
 impl LastCheckpoint {
     /// Reads `last/` and changes its settings.
-    pub fn load(folder: &RunFolder, overrides: Overrides) -> Result<Self> {
+    pub fn load(folder: &RunFolder, overrides: Overrides, terminal: &Terminal) -> Result<Self> {
         let last = folder.path().join(Slot::Last.name());
-        let LoadedModel { folder: checkpoint_folder, mut checkpoint } = model_source::load_for_training(&last)?;
+        let (checkpoint_folder, checkpoint) = model_source::load_for_training(&last, terminal)?;
+        let (checkpoint, training, adapters) = match checkpoint {
+            RunCheckpoint::Model(mut checkpoint) => {
+                let training = checkpoint.training.take();
+                (checkpoint, training, None)
+            }
+            RunCheckpoint::Adapters(adapted) => {
+                let Adapted { config, base, adapters, training } = *adapted;
+                (base, training, Some((config, adapters)))
+            }
+        };
         let damaged = |problem| Error::Checkpoint {
             folder: checkpoint_folder.clone(),
             problem: Box::new(problem),
             hint: "best/ may still be whole; train again with --overwrite or --out PATH".into(),
         };
-        let Some(mut training) = checkpoint.training.take() else {
+        let Some(mut training) = training else {
             return Err(Error::NoCheckpoint {
                 path: last,
                 problem: "it is a model without the state of its training".into(),
@@ -147,7 +168,7 @@ impl LastCheckpoint {
         }
         state.settings.precision = overrides.precision.unwrap_or(precision_before);
         training.state = state.to_json().map_err(damaged)?;
-        Ok(Self { run: folder.path().into(), checkpoint, training, state, rate_before, precision_before })
+        Ok(Self { run: folder.path().into(), checkpoint, adapters, training, state, rate_before, precision_before })
     }
 
     /// A trainer that goes on from here.
@@ -158,7 +179,14 @@ impl LastCheckpoint {
         let Checkpoint { config, weights, .. } = &self.checkpoint;
         let memory = processor.tensor_memory();
         let device = processor.device();
-        let resumed = Trainer::resume(config.clone(), weights, &self.training, dataset, device, memory).await;
+        let training = &self.training;
+        let resumed = match &self.adapters {
+            None => Trainer::resume(config.clone(), weights, training, dataset, device, memory).await,
+            Some((AdapterConfig { lora, .. }, adapters)) => {
+                let adaptation = Adaptation { lora, model: config, base: weights };
+                Trainer::resume_adapted(adaptation, adapters, training, dataset, device, memory).await
+            }
+        };
         resumed.map_err(|problem| match problem {
             // The settings themselves were checked when they were read.
             Core::Training(_) | Core::Gpu(GpuError::Feature { .. }) => {
@@ -233,7 +261,7 @@ impl Session<'_> {
             Origin::Resumed(overrides) if self.saved_step.get().is_none() => *overrides,
             _ => Overrides::default(),
         };
-        let last = LastCheckpoint::load(&self.folder, overrides)?;
+        let last = LastCheckpoint::load(&self.folder, overrides, self.terminal)?;
         let trainer = last.trainer(self.dataset.clone(), &processor).await?;
         RunMemory::of(&trainer, &processor)?.check(memory::available().unwrap_or(u64::MAX))?;
         let (log, records) = MetricsLog::resume(&self.folder.metrics(), last.state.step)?;

@@ -8,6 +8,7 @@ mod export;
 mod gpu;
 mod hub;
 mod interruption;
+mod lora;
 mod models;
 mod prepared;
 #[path = "../../src/http/test_server.rs"]

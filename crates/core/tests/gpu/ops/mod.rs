@@ -12,6 +12,7 @@ mod history;
 mod kv_cache;
 mod layernorm;
 mod linear;
+mod lora;
 mod matvec;
 mod qk_norm;
 mod rmsnorm;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use inkling_core::checkpoint::{self, CONFIG_FILE, STATE_FILE, TOKENIZER_FILE};
+use inkling_core::checkpoint::{self, ADAPTER_CONFIG_FILE, CONFIG_FILE, STATE_FILE, TOKENIZER_FILE};
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::RunState;
 use inkling_core::train::config::Protocol;
@@ -80,7 +80,7 @@ impl Run {
         if read::resolve(&last).is_err() {
             return refuse("it has saved nothing yet", not_yet.into());
         }
-        let files = read::files(&last, &[CONFIG_FILE, TOKENIZER_FILE, STATE_FILE])?;
+        let files = read::files(&last, &[CONFIG_FILE, ADAPTER_CONFIG_FILE, TOKENIZER_FILE, STATE_FILE])?;
         let take = |name: &str| Ok(files.iter().find(|file| file.0 == name).map(|file| file.1.clone()));
         let damaged = |problem| Error::Checkpoint {
             folder: last.clone(),
