@@ -82,7 +82,15 @@ fn with_json_the_summary_is_the_only_output() {
 fn every_preset_takes_a_step() {
     let place = Workplace::new();
     // The real architectures at a size that fits a test.
-    let small = ["n_layer=1", "n_head=1", "n_embd=8", "n_positions=8", "eval_protocol=sampled", "eval_batches=1"];
+    let small = [
+        "n_layer=1",
+        "n_head=1",
+        "n_kv_head=1",
+        "n_embd=8",
+        "n_positions=8",
+        "eval_protocol=sampled",
+        "eval_batches=1",
+    ];
     for preset in presets::all() {
         let arguments = ["train", "--data", "poem.txt", "--quiet", "--preset", preset.name, "--steps", "1", "--set"];
         let output = place.succeed(&[&arguments[..], &small].concat());
