@@ -32,8 +32,6 @@ pub use writing::{Division, Staging};
 
 /// How shards' names end.
 const EXTENSION: &str = "tokens";
-/// Longest tokenizer.json read.
-const MAX_TOKENIZER: u64 = 64 << 20;
 
 /// A prepared text, opened.
 #[derive(Debug)]
@@ -127,7 +125,7 @@ fn read_tokenizer(folder: &Path, expected: &TokenizerIdentity) -> Result<Tokeniz
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
     let mut json = Vec::new();
-    file.take(MAX_TOKENIZER + 1).read_to_end(&mut json).map_err(Error::io("read", &path))?;
+    file.take(Tokenizer::MAX_JSON as u64 + 1).read_to_end(&mut json).map_err(Error::io("read", &path))?;
     let tokenizer = Tokenizer::from_json(&json)
         .map_err(|problem| refuse(folder, format!("{TOKENIZER_FILE}: {}", told(&problem))))?;
     let found = identity(&tokenizer);

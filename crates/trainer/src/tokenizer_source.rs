@@ -9,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -251,7 +252,9 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
         true => read::resolve(path)?.join(TOKENIZER_FILE),
         false => path.to_owned(),
     };
-    let json = std::fs::read(&file).map_err(Error::io("read the tokenizer", &file))?;
+    let mut json = Vec::new();
+    let bytes = File::open(&file).and_then(|open| open.take(Tokenizer::MAX_JSON as u64 + 1).read_to_end(&mut json));
+    bytes.map_err(Error::io("read the tokenizer", &file))?;
     Tokenizer::from_json(&json).map_err(|error| match error {
         Core::Tokenizer(problem) => Error::TokenizerFile { path: file, problem },
         other => other.into(),

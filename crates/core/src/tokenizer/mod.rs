@@ -50,6 +50,9 @@ pub enum Tokenizer {
 }
 
 impl Tokenizer {
+    /// Bytes of the largest `tokenizer.json` read. GPT-2's has 2 MB, and the largest in use under 40 MB.
+    pub const MAX_JSON: usize = 64 << 20;
+
     /// Text to ids. The error names the first character that the vocabulary lacks and where it stands.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         match self {

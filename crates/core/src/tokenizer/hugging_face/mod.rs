@@ -22,13 +22,10 @@ use file::File;
 
 pub(super) use write::write;
 
-/// Largest file read. GPT-2's tokenizer takes 2 MB, and the largest in use under 40 MB.
-const MAX_BYTES: usize = 64 << 20;
-
 /// Reads a tokenizer; the error is a sentence about this file.
 pub(super) fn read(json: &[u8]) -> Result<Tokenizer, String> {
-    if json.len() > MAX_BYTES {
-        return Err(format!("the file has {} bytes; the largest accepted is {MAX_BYTES}", json.len()));
+    if json.len() > Tokenizer::MAX_JSON {
+        return Err(format!("the file has {} bytes; the largest accepted is {}", json.len(), Tokenizer::MAX_JSON));
     }
     let file: File = serde_json::from_slice(json).map_err(|e| format!("this is not a tokenizer.json: {e}"))?;
     file.check_common()?;
