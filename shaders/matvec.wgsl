@@ -3,7 +3,7 @@
 // x         [K]
 // weight    [N, K]; or halves, the same as float16, two to a word, the first in the low bits (no feature of the device is needed);
 // codes     or 8 or 4 bits of each weight, as quantize.wgsl leaves them
-// scales    with codes: of each row, or two of blocks of 32 to a word
+// scales    with codes: of each row, or of each block of 32
 // bias      [N]
 // residual  [N]
 // y         [N], written in quads: the last may reach into the padding that every tensor has
@@ -25,7 +25,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weight: array<W4>;
 @group(0) @binding(4) var<storage, read> halves: array<vec2<u32>>;
 @group(0) @binding(5) var<storage, read> codes: array<u32>;
-@group(0) @binding(6) var<storage, read> scales: array<u32>;
+@group(0) @binding(6) var<storage, read> scales: array<f32>;
 @group(0) @binding(7) var<storage, read> bias: array<Bias4>;
 @group(0) @binding(8) var<storage, read> residual: array<Residual4>;
 @group(0) @binding(9) var<storage, read_write> y: array<Y4>;
@@ -118,8 +118,7 @@ fn partial_sums_q8(rows: vec4<u32>, lane: u32) -> vec4<f32> {
             dot(vec4<f32>(unpack4xI8(codes[starts.w + word])), x),
         );
     }
-    let scale = vec4<u32>(scales[rows.x], scales[rows.y], scales[rows.z], scales[rows.w]);
-    return sum * bitcast<vec4<f32>>(scale);
+    return sum * vec4<f32>(scales[rows.x], scales[rows.y], scales[rows.z], scales[rows.w]);
 }
 
 // Eight weights: x and z as they meet the low and the high halves of the bytes.
@@ -127,9 +126,7 @@ fn dot_q4(block: u32, word: u32, x: vec4<f32>, z: vec4<f32>) -> f32 {
     let packed = codes[4u * block + word];
     let low = vec4<f32>(unpack4xU8(packed & 0x0f0f0f0fu)) - 8.0;
     let high = vec4<f32>(unpack4xU8((packed >> 4u) & 0x0f0f0f0fu)) - 8.0;
-    // A bfloat16 is the high half of a float32.
-    let scale = bitcast<f32>((scales[block / 2u] << (16u * (1u - block % 2u))) & 0xffff0000u);
-    return scale * (dot(low, x) + dot(high, z));
+    return scales[block] * (dot(low, x) + dot(high, z));
 }
 
 fn partial_sums_q4(rows: vec4<u32>, lane: u32) -> vec4<f32> {

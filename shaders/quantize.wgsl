@@ -3,12 +3,12 @@
 // weight  [N, K], the bits of float32; q8 and q4 round it to what the codes stand for
 // codes   to_half: two float16 to a word.  q8: a row's codes, four to a word, the last filled up with 0.
 //         q4: four words of each block of 32; byte j has code j in its low half and code 16 + j in its high half, each plus 8
-// scales  q8: [N] float32.  q4: bfloat16, two to a word
+// scales  of each row or block, the bits of float32
 //
 // All by integers: WGSL leaves it to the device how a division, a conversion or even a sum is rounded, and the codes are to be the CPU's.
 // Only the last product, code · scale, is one of floats: it is exact.
 //
-// grid    to_half: a thread per word;  q8: a workgroup per row;  q4: a thread per pair of blocks, which share a word of scales;  all folded
+// grid    to_half: a thread per word;  q8: a workgroup per row;  q4: a thread per block;  all folded
 
 struct Params {
     // to_half: 1 row of all weights.
@@ -131,9 +131,17 @@ fn q8(
     }
 }
 
-// Codes of a block and the weights they stand for; returns its scale.
-fn q4_block(block: u32) -> u32 {
+@compute @workgroup_size(WORKGROUP)
+fn q4(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let block = linear_workgroup(workgroup, count) * WORKGROUP + thread;
     let blocks = (params.inputs + BLOCK - 1u) / BLOCK;
+    if block >= params.rows * blocks {
+        return;
+    }
     let column = BLOCK * (block % blocks);
     let first = block / blocks * params.inputs + column;
     let inside = min(BLOCK, params.inputs - column);
@@ -170,26 +178,7 @@ fn q4_block(block: u32) -> u32 {
         }
         codes[4u * block + word] = packed;
     }
-    return scale;
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn q4(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let pair = linear_workgroup(workgroup, count) * WORKGROUP + thread;
-    let blocks = params.rows * ((params.inputs + BLOCK - 1u) / BLOCK);
-    if 2u * pair >= blocks {
-        return;
-    }
-    let low = q4_block(2u * pair) >> 16u;
-    var high = 0u;
-    if 2u * pair + 1u < blocks {
-        high = q4_block(2u * pair + 1u) & 0xffff0000u;
-    }
-    scales[pair] = low | high;
+    scales[block] = scale;
 }
 
 // Rounds to the nearest float16, ties to even, as the crate `half` does; what is finite but too large becomes the largest.

@@ -151,14 +151,15 @@ fn half_weights_round_and_change_nothing_else() {
     }
 }
 
-/// The weights as a format stores them: matrices that are multiplied with, a tied token table among them.
+/// The weights as a format stores them: matrices that are multiplied with, a tied token table among them; the head always in 8 bits.
 fn rounded(config: &ModelConfig, weights: &Weights, precision: Precision) -> Weights {
     let mut weights = weights.clone();
     let tables = if config.tie_word_embeddings { &["wpe.weight"][..] } else { &["wpe.weight", "wte.weight"] };
-    for (_, tensor) in weights.iter_mut().filter(|(name, _)| !tables.contains(&name.as_str())) {
+    let head = if config.tie_word_embeddings { "wte.weight" } else { "lm_head.weight" };
+    for (name, tensor) in weights.iter_mut().filter(|(name, _)| !tables.contains(&name.as_str())) {
         let [_, k] = tensor.shape[..] else { continue };
         for w in tensor.data.chunks_mut(k) {
-            if precision == Precision::Q8 {
+            if precision == Precision::Q8 || name == head {
                 let mut codes = vec![0; k];
                 let scale = q8::quantize_row(w, &mut codes);
                 q8::dequantize_row(&codes, scale, w);

@@ -44,13 +44,13 @@ pub fn matvec_q8(pool: &Pool, codes: &[i8], scales: &[f32], x: &[f32], y: &mut [
     });
 }
 
-/// [`matvec`] with [`q4`](crate::quantize::q4): `y[n] = Σ scales[n, block] · (codes[n, block] · x[block])`; scales are the bits of bfloat16.
+/// [`matvec`] with [`q4`](crate::quantize::q4): `y[n] = Σ scales[n, block] · (codes[n, block] · x[block])`.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub fn matvec_q4(pool: &Pool, codes: &[u8], scales: &[u16], x: &[f32], y: &mut [f32]) {
+pub fn matvec_q4(pool: &Pool, codes: &[u8], scales: &[f32], x: &[f32], y: &mut [f32]) {
     let blocks = q4::blocks(x.len());
-    let fits = codes.len() == q4::BLOCK_BYTES * blocks * y.len() && scales.len() >= blocks * y.len();
+    let fits = codes.len() == q4::BLOCK_BYTES * blocks * y.len() && scales.len() == blocks * y.len();
     assert!(fits, "matvec: {} codes and {} scales for {} x {}", codes.len(), scales.len(), y.len(), x.len());
     let (codes, _) = codes.as_chunks();
     let (whole, rest) = x.as_chunks();
@@ -140,7 +140,7 @@ type Inputs = [f32; q4::BLOCK];
 simd_dispatch! {
     fn rows_q4<'a>(
         codes: &'a [Codes],
-        scales: &'a [u16],
+        scales: &'a [f32],
         whole: &'a [Inputs],
         last: &'a [Inputs],
         y: &'a mut [f32],
@@ -148,7 +148,7 @@ simd_dispatch! {
 }
 
 #[inline(always)]
-fn rows_q4_imp<S: Simd>(s: S, codes: &[Codes], scales: &[u16], whole: &[Inputs], last: &[Inputs], y: &mut [f32]) {
+fn rows_q4_imp<S: Simd>(s: S, codes: &[Codes], scales: &[f32], whole: &[Inputs], last: &[Inputs], y: &mut [f32]) {
     let blocks = whole.len() + last.len();
     let (mut codes, mut scales) = (codes.chunks_exact(ROWS * blocks), scales.chunks_exact(ROWS * blocks));
     let mut groups = y.chunks_exact_mut(ROWS);
@@ -173,7 +173,7 @@ fn rows_q4_imp<S: Simd>(s: S, codes: &[Codes], scales: &[u16], whole: &[Inputs],
 fn add_blocks<S: Simd, const R: usize>(
     s: S,
     codes: &[Codes],
-    scales: &[u16],
+    scales: &[f32],
     blocks: usize,
     first: usize,
     x: &[Inputs],
@@ -183,7 +183,7 @@ fn add_blocks<S: Simd, const R: usize>(
         #[inline(always)]
         |r| &codes[r * blocks + first..][..x.len()],
     );
-    let scales: [&[u16]; R] = std::array::from_fn(
+    let scales: [&[f32]; R] = std::array::from_fn(
         #[inline(always)]
         |r| &scales[r * blocks + first..][..x.len()],
     );
@@ -195,9 +195,7 @@ fn add_blocks<S: Simd, const R: usize>(
                 sum = s.mul_add(low, s.load(&x[at..]), sum);
                 sum = s.mul_add(high, s.load(&x[q4::BLOCK_BYTES + at..]), sum);
             }
-            // A bfloat16 is the high half of a float32.
-            let scale = f32::from_bits(u32::from(scales[r][block]) << 16);
-            acc[r] = s.mul_add(sum, s.splat(scale), acc[r]);
+            acc[r] = s.mul_add(sum, s.splat(scales[r][block]), acc[r]);
         }
     }
     acc
@@ -280,14 +278,14 @@ mod tests {
         (codes, scales, back)
     }
 
-    /// As [`quantize_q8`], the scales as bits of bfloat16.
-    fn quantize_q4(w: &[f32], k: usize) -> (Vec<u8>, Vec<u16>, Vec<f32>) {
+    /// As [`quantize_q8`].
+    fn quantize_q4(w: &[f32], k: usize) -> (Vec<u8>, Vec<f32>, Vec<f32>) {
         let mut row = vec![bf16::ZERO; q4::blocks(k)];
         let (mut codes, mut scales, mut back) = (vec![0; w.len() / k * q4::row_bytes(k)], Vec::new(), w.to_vec());
         for ((w, codes), back) in w.chunks(k).zip(codes.chunks_mut(q4::row_bytes(k))).zip(back.chunks_mut(k)) {
             q4::quantize_row(w, codes, &mut row);
             q4::dequantize_row(codes, &row, back);
-            scales.extend(row.iter().map(|scale| scale.to_bits()));
+            scales.extend(row.iter().map(|scale| scale.to_f32()));
         }
         (codes, scales, back)
     }

@@ -79,8 +79,8 @@ pub fn decoded_bytes(config: &ModelConfig, precision: Precision) -> u64 {
     let bytes = |precision, rows: usize, columns: usize| match precision {
         Precision::Full => 4 * rows * columns,
         Precision::Half => 2 * rows * columns,
-        Precision::Q8 => rows * Format::Q8.row_bytes(columns) + 4 * Format::Q8.scale_places(rows, columns),
-        Precision::Q4 => rows * Format::Q4.row_bytes(columns) + 4 * Format::Q4.scale_places(rows, columns),
+        Precision::Q8 => rows * (Format::Q8.row_bytes(columns) + 4 * Format::Q8.row_scales(columns)),
+        Precision::Q4 => rows * (Format::Q4.row_bytes(columns) + 4 * Format::Q4.row_scales(columns)),
     };
     let matrices = config.parameters().into_iter().filter_map(|spec| match (spec.name.as_str(), &spec.shape[..]) {
         (name, &[rows, columns]) if name == head => Some(bytes(precision.of_head(), rows, columns)),

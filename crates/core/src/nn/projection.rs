@@ -135,7 +135,7 @@ impl Projection {
             return StoredWeight::Quantized { format, codes, scales };
         }
         let codes = p.tensor(&codes_name, &[rows, format.row_bytes(inputs) / 4]);
-        let scales = p.tensor(&scales_name, &[format.scale_places(rows, inputs)]);
+        let scales = p.tensor(&scales_name, &[rows, format.row_scales(inputs)]);
         p.push(Pass::Load, Quantize { format, weight, codes, scales, rows, inputs });
         StoredWeight::Quantized { format, codes, scales }
     }

@@ -25,7 +25,7 @@ pub enum StoredWeight {
         format: Format,
         /// [`Format::row_bytes`] for each row.
         codes: Tensor,
-        /// [`Format::scale_places`].
+        /// [`Format::row_scales`] for each row.
         scales: Tensor,
     },
 }
@@ -71,7 +71,7 @@ impl Op for Matvec {
                 let codes: &[u8] = bytemuck::cast_slice(&codes);
                 match format {
                     Format::Q8 => matvec_q8(&mem.pool, bytemuck::cast_slice(codes), &scales, &x, &mut y),
-                    Format::Q4 => matvec_q4(&mem.pool, codes, bytemuck::cast_slice(&scales), &x, &mut y),
+                    Format::Q4 => matvec_q4(&mem.pool, codes, &scales, &x, &mut y),
                 }
             }
         }

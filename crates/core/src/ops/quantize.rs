@@ -38,12 +38,12 @@ impl Op for ToHalf {
     }
 }
 
-/// The two formats of codes and scales.
+/// The two formats of codes and scales. Scales are widened to float32: a processor spreads such a one over a vector as it loads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// [`crate::quantize::q8`]: rows of codes filled up to whole words of four; a scale of each row, in float32.
+    /// [`crate::quantize::q8`]: rows of codes filled up to whole words of four.
     Q8,
-    /// [`crate::quantize::q4`]: as there; scales are two to a float's place.
+    /// [`crate::quantize::q4`]: codes as there.
     Q4,
 }
 
@@ -64,11 +64,11 @@ impl Format {
         }
     }
 
-    /// Floats' places that hold the scales of `[n, k]`.
-    pub fn scale_places(self, n: usize, k: usize) -> usize {
+    /// Scales of a row of `k` weights.
+    pub fn row_scales(self, k: usize) -> usize {
         match self {
-            Self::Q8 => n,
-            Self::Q4 => (n * q4::blocks(k)).div_ceil(2),
+            Self::Q8 => 1,
+            Self::Q4 => q4::blocks(k),
         }
     }
 }
@@ -83,7 +83,7 @@ pub struct Quantize {
     pub weight: Tensor,
     /// [`Format::row_bytes`] for each row, assigned.
     pub codes: Tensor,
-    /// [`Format::scale_places`], assigned.
+    /// [`Format::row_scales`] for each row, assigned.
     pub scales: Tensor,
     /// `N`.
     pub rows: usize,
@@ -102,30 +102,24 @@ impl Op for Quantize {
     fn cpu(&self, mem: &Memory, _: &Step) {
         let (mut weight, mut codes, mut scales) =
             (mem.write(self.weight), mem.write(self.codes), mem.write(self.scales));
-        let rows = weight.chunks_exact_mut(self.inputs);
         let codes: &mut [u8] = bytemuck::cast_slice_mut(&mut codes);
-        let rows = rows.zip(codes.chunks_exact_mut(self.format.row_bytes(self.inputs)));
-        match self.format {
-            Format::Q8 => {
-                for ((w, codes), scale) in rows.zip(scales.iter_mut()) {
+        let codes = codes.chunks_exact_mut(self.format.row_bytes(self.inputs));
+        let scales = scales.chunks_exact_mut(self.format.row_scales(self.inputs));
+        let mut found = vec![bf16::ZERO; self.format.row_scales(self.inputs)];
+        for ((w, codes), scales) in weight.chunks_exact_mut(self.inputs).zip(codes).zip(scales) {
+            match self.format {
+                Format::Q8 => {
                     let (codes, filling) = bytemuck::cast_slice_mut(codes).split_at_mut(w.len());
-                    let found = q8::quantize_row(w, codes);
+                    found[0] = q8::quantize_row(w, codes);
                     filling.fill(0);
-                    q8::dequantize_row(codes, found, w);
-                    *scale = found.to_f32();
+                    q8::dequantize_row(codes, found[0], w);
+                }
+                Format::Q4 => {
+                    q4::quantize_row(w, codes, &mut found);
+                    q4::dequantize_row(codes, &found, w);
                 }
             }
-            Format::Q4 => {
-                let mut scales_of_row = vec![bf16::ZERO; q4::blocks(self.inputs)];
-                let scales: &mut [u16] = bytemuck::cast_slice_mut(&mut scales);
-                for ((w, codes), scales) in rows.zip(scales.chunks_exact_mut(scales_of_row.len())) {
-                    q4::quantize_row(w, codes, &mut scales_of_row);
-                    q4::dequantize_row(codes, &scales_of_row, w);
-                    for (scale, found) in scales.iter_mut().zip(&scales_of_row) {
-                        *scale = found.to_bits();
-                    }
-                }
-            }
+            scales.iter_mut().zip(&found).for_each(|(scale, found)| *scale = found.to_f32());
         }
     }
 
@@ -134,7 +128,7 @@ impl Op for Quantize {
         let workgroup = shader::QUANTIZE.constant("WORKGROUP");
         let (entry, workgroups) = match format {
             Format::Q8 => ("q8", rows),
-            Format::Q4 => ("q4", format.scale_places(rows, inputs).div_ceil(workgroup)),
+            Format::Q4 => ("q4", (rows * q4::blocks(inputs)).div_ceil(workgroup)),
         };
         let dispatch = Dispatch::new(shader::QUANTIZE, entry).bind("weight", weight).assign("codes", codes);
         let dispatch = dispatch.assign("scales", scales).param("rows", rows).param("inputs", inputs);

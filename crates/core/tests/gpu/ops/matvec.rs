@@ -20,7 +20,7 @@ fn sums_of(depth: usize) -> Tolerance {
 fn quantized(p: &mut Program, format: Format, weight: Tensor) -> StoredWeight {
     let (rows, inputs) = p.matrix(weight);
     let codes = p.tensor("codes", &[rows, format.row_bytes(inputs) / 4]);
-    let scales = p.tensor("scales", &[format.scale_places(rows, inputs)]);
+    let scales = p.tensor("scales", &[rows, format.row_scales(inputs)]);
     p.push(Pass::Forward, Quantize { format, weight, codes, scales, rows, inputs });
     StoredWeight::Quantized { format, codes, scales }
 }
@@ -82,7 +82,7 @@ fn more_outputs_than_a_grid_has_workgroups() {
     for precision in [Precision::Half, Precision::Q8, Precision::Q4] {
         check(50_257, 9, precision, true, |_| Epilogue::None);
     }
-    // A workgroup makes the codes of a row, or of 128 blocks.
+    // A workgroup makes the codes of a row, or of 64 blocks.
     check(65_537, 1, Precision::Q8, false, |_| Epilogue::None);
     check(65_537, 160, Precision::Q4, false, |_| Epilogue::None);
 }
