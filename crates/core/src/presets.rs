@@ -1,9 +1,9 @@
 //! Named starting points: a model and the settings to train it with, each with the reason for its numbers.
 
-use crate::config::{Activation, Architecture, ModelConfig};
+use crate::config::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding};
 use crate::nn::optimizer::Decay;
 use crate::tokenizer::TokenizerKind;
-use crate::train::config::{Schedule, TrainConfig};
+use crate::train::config::{Protocol, Schedule, TrainConfig};
 
 /// A model, how to train it, and why.
 #[derive(Clone, Debug)]
@@ -22,7 +22,20 @@ pub struct Preset {
 
 /// Every preset, smallest first.
 pub fn all() -> Vec<Preset> {
-    vec![bigram(), micro(), tiny(), small(), minigpt_small(), minigpt_strong(), medium()]
+    vec![
+        bigram(),
+        micro(),
+        tiny(),
+        small(),
+        modern(),
+        minigpt_small(),
+        stories_small(),
+        stories_medium(),
+        minigpt_strong(),
+        medium(),
+        stories_large(),
+        gpt2(),
+    ]
 }
 
 /// The preset of that name.
@@ -96,6 +109,25 @@ fn small() -> Preset {
     }
 }
 
+fn modern() -> Preset {
+    Preset {
+        name: "modern",
+        reason: "small as it is built today (Llama: rope, rmsnorm, swiglu, shared key heads, no biases), as many parameters",
+        model: ModelConfig {
+            n_kv_head: 2,
+            // As many parameters as small: 8/3 C, since a gate makes three matrices of two, and what fewer keys and no positions leave.
+            n_inner: 400,
+            position_embedding_type: PositionEmbedding::Rope,
+            normalization: Normalization::RmsNorm,
+            activation_function: Activation::Swiglu,
+            bias: false,
+            ..gpt(4, 4, 128, 128)
+        },
+        tokenizer: TokenizerKind::Char,
+        train: small().train,
+    }
+}
+
 fn minigpt_small() -> Preset {
     Preset {
         name: "minigpt-small",
@@ -164,13 +196,83 @@ fn medium() -> Preset {
     }
 }
 
+/// A model for stories, whose words are worth tokens of their own (Eldan & Li 2023, TinyStories: a few million parameters tell them).
+fn stories(
+    name: &'static str,
+    reason: &'static str,
+    [n_layer, n_head, n_embd, n_positions]: [usize; 4],
+    learning_rate: f32,
+) -> Preset {
+    Preset {
+        name,
+        reason,
+        model: ModelConfig {
+            vocab_size: STORIES_VOCAB,
+            n_inner: 512,
+            position_embedding_type: PositionEmbedding::Sinusoidal,
+            ..gpt(n_layer, n_head, n_embd, n_positions)
+        },
+        tokenizer: TokenizerKind::Bpe { vocab_size: STORIES_VOCAB },
+        train: TrainConfig {
+            max_steps: 10_000,
+            learning_rate,
+            min_learning_rate: learning_rate / 10.0,
+            warmup_steps: 300,
+            eval_steps: 500,
+            eval_protocol: Protocol::Sampled,
+            ..TrainConfig::default()
+        },
+    }
+}
+
+/// Most words of children's stories, and half the table that 6,000 would take.
+const STORIES_VOCAB: usize = 3000;
+
+fn stories_small() -> Preset {
+    let reason = "short stories from a model that trains on a laptop's CPU: byte pairs, fixed positions; a third of it is the token table";
+    stories("stories-small", reason, [4, 4, 128, 128], 3e-3)
+}
+
+fn stories_medium() -> Preset {
+    let reason = "of the size that tells coherent children's stories in the TinyStories paper: wants a GPU and a corpus of stories (--data)";
+    stories("stories-medium", reason, [5, 8, 256, 256], 1e-3)
+}
+
+fn stories_large() -> Preset {
+    let reason = "stories-medium twice as wide and with twice the context: wants a desktop's GPU";
+    stories("stories-large", reason, [8, 8, 512, 512], 5e-4)
+}
+
+fn gpt2() -> Preset {
+    Preset {
+        name: "gpt2",
+        reason: "GPT-2 124M as published: to fine-tune it, train --from gpt2; from scratch it takes a large GPU and billions of tokens",
+        model: ModelConfig { vocab_size: 50_257, dropout: 0.1, ..gpt(12, 12, 768, 1024) },
+        tokenizer: TokenizerKind::Bpe { vocab_size: 50_257 },
+        // Batches of half a million tokens, as nanoGPT's reproduction.
+        train: TrainConfig {
+            batch_size: 8,
+            gradient_accumulation_steps: 64,
+            max_steps: 19_000,
+            learning_rate: 6e-4,
+            min_learning_rate: 6e-5,
+            warmup_steps: 700,
+            eval_steps: 250,
+            eval_protocol: Protocol::Sampled,
+            ..TrainConfig::default()
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn parameter_counts_are_the_published_ones() {
-        for (name, count) in [("tiny", 809_856), ("medium", 10_770_816), ("minigpt-small", 826_433)] {
+        for (name, count) in
+            [("tiny", 809_856), ("medium", 10_770_816), ("minigpt-small", 826_433), ("gpt2", 124_439_808)]
+        {
             assert_eq!(find(name).unwrap().model.num_parameters(), count, "{name}");
         }
     }

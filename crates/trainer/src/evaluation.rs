@@ -12,8 +12,11 @@ use crate::device::Processor;
 use crate::error::{Error, Result};
 use crate::terminal::Terminal;
 
-/// Sequences per forward pass unless said otherwise.
-pub const BATCH_SIZE: u32 = 32;
+/// Most sequences per forward pass unless said otherwise.
+const MOST_SEQUENCES: usize = 32;
+/// Most tokens of a forward pass unless said otherwise: logits of GPT-2's 50,257 tokens take 200 KB for each, and 32 of its contexts of
+/// 1,024 would not fit into most memories.
+const MOST_TOKENS: usize = 8192;
 
 /// What is measured, and how.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +25,8 @@ pub struct Measurement {
     pub split: Split,
     /// What the loss is averaged over.
     pub protocol: Protocol,
-    /// Sequences per forward pass.
-    pub batch_size: u32,
+    /// Sequences per forward pass, or `None` for as many as are usual.
+    pub batch_size: Option<u32>,
 }
 
 impl Measurement {
@@ -57,9 +60,11 @@ impl Measurement {
         terminal: &Terminal,
         name: &str,
     ) -> Result<Evaluation> {
+        let context = model.config.n_positions;
+        let usual = (MOST_TOKENS / context).clamp(1, MOST_SEQUENCES);
         let recording = Recording {
-            batch: self.batch_size as usize,
-            context: model.config.n_positions,
+            batch: self.batch_size.map_or(usual, |batch| batch as usize),
+            context,
             training: Training::No,
             probs: Probs::Skip,
             activations: DType::F32,

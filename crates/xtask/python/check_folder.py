@@ -98,7 +98,7 @@ def print_loss(folder: Path, text: str, split: str) -> None:
     tokens = split_of(torch.tensor(tokenizer.encode(text)), split)
     if len(tokens) < 2:
         sys.exit(f"the {split} split has {len(tokens)} tokens: predicting one needs at least two")
-    loss = full_loss(model, tokens, model.config.n_positions)
+    loss = full_loss(model, tokens, model.config.max_position_embeddings)
     result = {"protocol": "full", "split": split, "loss": loss, "perplexity": math.exp(loss), "tokens": len(tokens) - 1}
     print(json.dumps(result))
 

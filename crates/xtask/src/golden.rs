@@ -1,8 +1,10 @@
 //! `cargo xtask golden`: PyTorch's word on our arithmetic, in both directions.
 //!
 //! 1. `golden.py` writes the fixtures of core's tests. They are committed; a second run changes no byte.
-//! 2. A model that our trainer trains for a few steps opens in `transformers`, tokenizer included, and `transformers` finds
-//!    the same validation loss as `trainer eval`.
+//! 2. A model of each family that our trainer trains for a few steps opens in `transformers`, tokenizer included, and
+//!    `transformers` finds the same validation loss as `trainer eval`.
+//! 3. So it does for the folders that `transformers` saves of its own models (`save_folders.py`): in float32, float16 and bfloat16,
+//!    in one file and in several.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +20,19 @@ const FIXTURES: &str = "crates/core/tests/golden";
 const SCRATCH: &str = "target/golden";
 
 /// Largest relative difference between our float32 loss and PyTorch's float64 one over a whole split: hundreds of times the
-/// rounding seen, far below what any mistake in windows, targets or layouts makes.
-const LOSS_TOLERANCE: f64 = 1e-4;
+/// rounding seen (1.3e-8), far below what any mistake in windows, targets or layouts makes.
+const LOSS_TOLERANCE: f64 = 1e-5;
+
+/// What makes a preset a model of each family.
+const FAMILIES: [(&str, &[&str]); 4] = [
+    ("gpt2", &[]),
+    ("llama", &["n_kv_head=2", "rope_theta=500000"]),
+    ("mistral", &["n_kv_head=1", "sliding_window=5", "tie_word_embeddings=false"]),
+    ("qwen3", &["qk_norm=true", "sliding_window=9", "dropout=0.1"]),
+];
+/// What all but GPT-2 have in common.
+const LLAMA: [&str; 4] =
+    ["position_embedding_type=rope", "normalization=rmsnorm", "activation_function=swiglu", "bias=false"];
 
 /// What both `eval` implementations print; more fields may be there.
 #[derive(Debug, Deserialize)]
@@ -34,25 +47,46 @@ pub fn run() -> Result<()> {
     python::ensure()?;
     println!("writing {FIXTURES} with PyTorch");
     run_to_the_end(python::script("golden.py").arg(root().join(FIXTURES)))?;
-    check_trained_folder()
+    let scratch = root().join(SCRATCH);
+    let text = scratch.join("text.txt");
+    write_source_text(&text)?;
+    check_our_folders(&scratch, &text)?;
+    check_their_folders(&scratch, &text)
 }
 
-/// Trains 20 steps on core's own source text and compares the result with `transformers`.
-fn check_trained_folder() -> Result<()> {
-    let scratch = root().join(SCRATCH);
-    let (text, output) = (scratch.join("text.txt"), scratch.join("run"));
-    write_source_text(&text)?;
+/// Trains each family for 20 steps on core's own source text, for `transformers` to open.
+fn check_our_folders(scratch: &Path, text: &Path) -> Result<()> {
+    for (family, settings) in FAMILIES {
+        println!("training a {family} for a few steps, for `transformers` to open");
+        let run = scratch.join(family);
+        let mut train = trainer(&["train", "--preset", "micro", "--steps", "20", "--device", "cpu", "--overwrite"]);
+        train.arg("--data").arg(text).arg("--out").arg(&run);
+        if family != "gpt2" {
+            train.arg("--set").args(LLAMA).args(settings);
+        }
+        run_to_the_end(&mut train)?;
+        let folder = run.join("last");
+        run_to_the_end(python::script("check_folder.py").arg("open").arg(&folder).arg("--text").arg(text))?;
+        check_loss(&folder, text)?;
+    }
+    Ok(())
+}
 
-    println!("training a few steps, for `transformers` to open");
-    let mut train = trainer(&["train", "--preset", "micro", "--steps", "20", "--device", "cpu", "--overwrite"]);
-    run_to_the_end(train.arg("--data").arg(&text).arg("--out").arg(&output))?;
+/// Opens what `transformers` saved.
+fn check_their_folders(scratch: &Path, text: &Path) -> Result<()> {
+    println!("saving models with `transformers`, to open here");
+    let (tokenizer, folders) = (scratch.join("gpt2/last"), scratch.join("theirs"));
+    let cases = capture(python::script("save_folders.py").arg(tokenizer).arg(&folders))?;
+    cases.lines().try_for_each(|case| check_loss(&folders.join(case), text))
+}
 
-    let folder = output.join("last");
-    run_to_the_end(python::script("check_folder.py").arg("open").arg(&folder).arg("--text").arg(&text))?;
+/// Both find the same validation loss.
+fn check_loss(folder: &Path, text: &Path) -> Result<()> {
     let mut ours = trainer(&["eval", "--split", "val", "--device", "cpu", "--json"]);
-    let ours = evaluation(ours.arg("--model").arg(&folder).arg("--data").arg(&text))?;
-    let theirs = evaluation(python::script("check_folder.py").arg("loss").arg(&folder).arg(&text))?;
-    println!("validation loss of {} tokens: {:.6} here, {:.6} in transformers", ours.tokens, ours.loss, theirs.loss);
+    let ours = evaluation(ours.arg("--model").arg(folder).arg("--data").arg(text))?;
+    let theirs = evaluation(python::script("check_folder.py").arg("loss").arg(folder).arg(text))?;
+    let name = folder.strip_prefix(root()).unwrap_or(folder).display();
+    println!("{name}: loss {:.8} here, {:.8} in transformers", ours.loss, theirs.loss);
     agree(&ours, &theirs)
 }
 
@@ -106,8 +140,8 @@ mod tests {
     #[test]
     fn rounding_is_agreement_and_anything_else_is_not() {
         let theirs = evaluation(2.5, 1000);
-        assert!(agree(&evaluation(2.50001, 1000), &theirs).is_ok());
-        for wrong in [evaluation(2.501, 1000), evaluation(2.5, 999), evaluation(f64::NAN, 1000)] {
+        assert!(agree(&evaluation(2.500_01, 1000), &theirs).is_ok());
+        for wrong in [evaluation(2.5001, 1000), evaluation(2.5, 999), evaluation(f64::NAN, 1000)] {
             assert!(agree(&wrong, &theirs).is_err(), "{wrong:?}");
         }
     }

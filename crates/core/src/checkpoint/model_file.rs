@@ -103,7 +103,7 @@ impl Reader {
             pending.push(Pending { name: spec.name, shape: spec.shape, parts });
         }
         let repeats = naming.may_repeat_head(config) && found.remove(HEAD).is_some();
-        let repeated_head = repeats.then(|| RepeatedHead { shape: [config.vocab_size, config.n_embd], found: None });
+        let repeated_head = repeats.then_some(RepeatedHead { shape: [config.vocab_size, config.n_embd], found: None });
         fit.extra = found.values().map(|&in_file| in_file.to_owned()).collect();
         Ok(Self { naming, pending, places, repeated_head, fit, weights: Weights::new() })
     }

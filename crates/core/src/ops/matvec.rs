@@ -68,11 +68,10 @@ impl Op for Matvec {
             }
             StoredWeight::Quantized { format, codes, scales } => {
                 let (codes, scales, x) = (mem.read(codes), mem.read(scales), mem.read(self.x));
+                let codes: &[u8] = bytemuck::cast_slice(&codes);
                 match format {
-                    Format::Q8 => matvec_q8(&mem.pool, bytemuck::cast_slice(&codes), &scales, &x, &mut y),
-                    Format::Q4 => {
-                        matvec_q4(&mem.pool, bytemuck::cast_slice(&codes), bytemuck::cast_slice(&scales), &x, &mut y)
-                    }
+                    Format::Q8 => matvec_q8(&mem.pool, bytemuck::cast_slice(codes), &scales, &x, &mut y),
+                    Format::Q4 => matvec_q4(&mem.pool, codes, bytemuck::cast_slice(&scales), &x, &mut y),
                 }
             }
         }

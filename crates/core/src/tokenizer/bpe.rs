@@ -22,7 +22,7 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BpeTokenizer {
     tokens: Tokens,
-    byte_ids: [u32; 256],
+    byte_ids: Box<[u32; 256]>,
     merges: Merges,
     end_of_text: Option<u32>,
 }
@@ -54,8 +54,8 @@ impl BpeTokenizer {
     /// is a token that texts are searched for.
     pub(super) fn new(tokens: &[Vec<u8>], merges: &[(u32, u32)], end_of_text: Option<u32>) -> Result<Self, String> {
         let ids = ids_by_token(tokens)?;
-        let mut byte_ids = [0; 256];
-        for (byte, slot) in (0..=u8::MAX).zip(&mut byte_ids) {
+        let mut byte_ids = Box::new([0; 256]);
+        for (byte, slot) in (0..=u8::MAX).zip(byte_ids.iter_mut()) {
             *slot = *ids.get(&[byte][..]).ok_or_else(|| {
                 let c = spell(&[byte]);
                 format!(

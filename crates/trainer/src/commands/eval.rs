@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::corpus;
 use crate::device::Compute;
 use crate::error::Result;
-use crate::evaluation::{BATCH_SIZE, Measurement};
+use crate::evaluation::Measurement;
 use crate::format;
 use crate::model_source::ModelArgument;
 use crate::terminal::Terminal;
@@ -38,9 +38,9 @@ pub struct Arguments {
     /// What the loss is averaged over
     #[arg(long, value_enum, default_value_t = ProtocolName::Full)]
     protocol: ProtocolName,
-    /// Sequences per forward pass
-    #[arg(long, value_name = "N", default_value_t = BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
+    /// Sequences per forward pass [default: 32, of contexts beyond 256 as many as make 8,192 tokens]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: Option<u32>,
     #[command(flatten)]
     compute: Compute,
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::device::Compute;
 use crate::error::{Error, Result};
-use crate::evaluation::{BATCH_SIZE, Measurement};
+use crate::evaluation::Measurement;
 use crate::format::{self, Align};
 use crate::model_folder::ModelFolder;
 use crate::model_source::ModelArgument;
@@ -99,7 +99,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     if let Some(origin) = &arguments.data {
         let processor = arguments.compute.find(terminal).await?;
         let dataset = text::load(origin, terminal)?.dataset(&model.tokenizer, &source)?;
-        let measurement = Measurement { split: Split::Val, protocol: Protocol::Full, batch_size: BATCH_SIZE };
+        let measurement = Measurement { split: Split::Val, protocol: Protocol::Full, batch_size: None };
         measurement.check(&dataset, &model.config, origin)?;
         // What a reader will make of the files, not what they were made of.
         let read = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));

@@ -171,7 +171,7 @@ impl Arguments {
         flags.into_iter().flatten().chain(self.set.iter().cloned()).collect()
     }
 
-    fn from_preset(&self, processor: &Processor) -> Result<Beginning> {
+    fn preset_beginning(&self, processor: &Processor) -> Result<Beginning> {
         let preset = self.preset(processor);
         let assignments = self.assignments();
         settings::refuse_vocab_size(&assignments)?;
@@ -181,7 +181,7 @@ impl Arguments {
         Ok(Beginning { name, out, model, weights: None, adapter: None, settings, tokenizer })
     }
 
-    fn from_base(&self, base: Base) -> Result<Beginning> {
+    fn base_beginning(&self, base: Base) -> Result<Beginning> {
         if let Some(argument) = self.tokenizer.given() {
             return Err(Error::BaseTokenizer { argument });
         }
@@ -238,8 +238,8 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     let compute = &arguments.compute;
     let processor = compute.find(terminal).await?;
     let Beginning { name, out, model, weights, adapter, settings, tokenizer } = match &arguments.from {
-        None => arguments.from_preset(&processor)?,
-        Some(from) => arguments.from_base(Base::load(from, terminal)?)?,
+        None => arguments.preset_beginning(&processor)?,
+        Some(from) => arguments.base_beginning(Base::load(from, terminal)?)?,
     };
     let existing = if arguments.overwrite { Existing::Overwrite } else { Existing::Refuse };
     // Now, so that nobody waits for a download to be told; and again when the folder is opened.

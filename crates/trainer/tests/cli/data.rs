@@ -17,6 +17,9 @@ fn every_command_explains_itself_with_examples() {
         &["data", "fetch"],
         &["data", "prepare"],
         &["model", "fetch"],
+        &["tokenizer", "train"],
+        &["tokenizer", "show"],
+        &["tokenizer", "encode"],
         &["devices"],
     ] {
         let output = run(&[command, &["--help"]].concat());
