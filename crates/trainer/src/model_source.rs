@@ -85,7 +85,7 @@ pub fn load(path: &Path, terminal: &Terminal) -> Result<LoadedModel> {
 /// A run's checkpoint with the state of its training.
 pub enum RunCheckpoint {
     /// Of a run that trains all weights.
-    Model(Checkpoint),
+    Model(Box<Checkpoint>),
     /// Of one that trains adapters.
     Adapters(Box<Adapted>),
 }
@@ -96,7 +96,7 @@ pub fn load_for_training(path: &Path, terminal: &Terminal) -> Result<(PathBuf, R
         let checkpoint = if is_adapter(folder) {
             RunCheckpoint::Adapters(Box::new(Adapted::load(folder, None, terminal)?))
         } else {
-            RunCheckpoint::Model(load_with(folder, |read| Checkpoint::from_files(read))?.checkpoint)
+            RunCheckpoint::Model(Box::new(load_with(folder, |read| Checkpoint::from_files(read))?.checkpoint))
         };
         Ok((folder.into(), checkpoint))
     })

@@ -1,5 +1,6 @@
 //! Checkpoints through their public door: folders of named bytes.
 
+mod adapters;
 mod folder;
 mod formats;
 mod hostile;

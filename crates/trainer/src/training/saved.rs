@@ -8,9 +8,9 @@ use inkling_core::train::Trainer;
 /// A checkpoint of a run.
 pub enum Saved {
     /// All weights.
-    Model(Checkpoint),
+    Model(Box<Checkpoint>),
     /// Those that are trained.
-    Adapters(AdapterCheckpoint),
+    Adapters(Box<AdapterCheckpoint>),
 }
 
 impl Saved {
@@ -18,14 +18,14 @@ impl Saved {
     pub fn new(trainer: &Trainer, adapter: Option<&AdapterConfig>, tokenizer: &Tokenizer, trained: Weights) -> Self {
         let (model, tokenizer) = (trainer.model().clone(), tokenizer.clone());
         match adapter {
-            None => Self::Model(Checkpoint { config: model, weights: trained, tokenizer, training: None }),
-            Some(config) => Self::Adapters(AdapterCheckpoint {
+            None => Self::Model(Box::new(Checkpoint { config: model, weights: trained, tokenizer, training: None })),
+            Some(config) => Self::Adapters(Box::new(AdapterCheckpoint {
                 config: config.clone(),
                 model,
                 adapters: trained,
                 tokenizer,
                 training: None,
-            }),
+            })),
         }
     }
 

@@ -137,7 +137,7 @@ impl LastCheckpoint {
         let (checkpoint, training, adapters) = match checkpoint {
             RunCheckpoint::Model(mut checkpoint) => {
                 let training = checkpoint.training.take();
-                (checkpoint, training, None)
+                (*checkpoint, training, None)
             }
             RunCheckpoint::Adapters(adapted) => {
                 let Adapted { config, base, adapters, training } = *adapted;
