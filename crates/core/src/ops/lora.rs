@@ -60,7 +60,7 @@ impl Words {
             }
             BaseFormat::Q4 => {
                 let mut codes = vec![0; rows * Format::Q4.row_bytes(inputs) / 4];
-                let mut scales = vec![0; Format::Q4.scale_places(rows, inputs)];
+                let mut scales = vec![0; q4::scale_words(rows, inputs)];
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut codes);
                 let bits: &mut [u16] = bytemuck::cast_slice_mut(&mut scales);
                 let mut found = vec![bf16::ZERO; q4::blocks(inputs)];

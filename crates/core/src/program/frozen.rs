@@ -8,6 +8,7 @@
 use super::{Parameter, Program, Tensor};
 use crate::lora::{BaseFormat, adapter_names};
 use crate::ops::quantize::Format;
+use crate::quantize::q4;
 use crate::parameters::ParameterSpec;
 
 /// A frozen parameter as recorded.
@@ -89,7 +90,7 @@ impl Program {
             BaseFormat::F16 => Stored::Half(self.tensor(&format!("{name}.f16"), &[(rows * inputs).div_ceil(2)])),
             BaseFormat::Q4 => Stored::Q4 {
                 codes: self.tensor(&format!("{name}.q4.codes"), &[rows, Format::Q4.row_bytes(inputs) / 4]),
-                scales: self.tensor(&format!("{name}.q4.scales"), &[Format::Q4.scale_places(rows, inputs)]),
+                scales: self.tensor(&format!("{name}.q4.scales"), &[q4::scale_words(rows, inputs)]),
             },
         };
         let [a, b] = adapter_names(name);

@@ -24,6 +24,11 @@ pub const fn blocks(k: usize) -> usize {
     k.div_ceil(BLOCK)
 }
 
+/// 32-bit words that hold the scales of `[n, k]`, two to each.
+pub fn scale_words(n: usize, k: usize) -> usize {
+    (n * blocks(k)).div_ceil(2)
+}
+
 /// Bytes of the codes of a row of `k` weights.
 pub const fn row_bytes(k: usize) -> usize {
     BLOCK_BYTES * blocks(k)
