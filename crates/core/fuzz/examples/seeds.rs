@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         n_positions: 2,
         n_embd: 2,
         n_layer: 1,
-        n_head: 1, n_kv_head: 1,
+        n_head: 1,
+        n_kv_head: 1,
         n_inner: 3,
         ..ModelConfig::default()
     };

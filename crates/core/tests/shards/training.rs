@@ -25,6 +25,7 @@ fn model() -> ModelConfig {
         n_embd: 16,
         n_layer: 1,
         n_head: 2,
+        n_kv_head: 2,
         n_inner: 32,
         dropout: 0.1,
         ..ModelConfig::default()
