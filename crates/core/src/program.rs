@@ -185,8 +185,13 @@ pub(crate) struct TensorInfo {
 
 impl TensorInfo {
     pub fn numel(&self) -> usize {
-        self.shape.iter().product()
+        numel(&self.shape)
     }
+}
+
+/// Elements of a tensor. Saturates: whoever asks for more than can be addressed is refused by [`Program::check_memory`].
+fn numel(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |product: usize, &size| product.saturating_mul(size))
 }
 
 /// A parameter as recorded.
@@ -367,7 +372,7 @@ impl Program {
     /// [`Self::tensor`] with a choice of how a GPU stores it.
     pub fn tensor_of(&mut self, dtype: DType, name: &str, shape: &[usize]) -> Tensor {
         let buffer = self.buffers.len();
-        self.buffers.push((shape.iter().product(), dtype));
+        self.buffers.push((numel(shape), dtype));
         self.add(TensorInfo { name: name.to_owned(), shape: shape.to_vec(), buffer, offset: 0 })
     }
 
@@ -480,12 +485,12 @@ impl Program {
 
     /// Bytes that the CPU engine allocates for this program.
     pub fn memory_bytes(&self) -> u64 {
-        self.buffers.iter().map(|&(len, _)| 4 * len as u64).sum()
+        total(self.buffers.iter().map(|&(len, _)| (DType::F32, len)))
     }
 
     /// Bytes that a GPU allocates for this program's tensors.
     pub fn gpu_memory_bytes(&self) -> u64 {
-        self.buffers.iter().map(|&(len, dtype)| (dtype.bytes() * len) as u64).sum()
+        total(self.buffers.iter().map(|&(len, dtype)| (dtype, len)))
     }
 
     /// Floating-point operations of one replay of a pass.
@@ -504,7 +509,30 @@ impl Program {
     }
 }
 
-/// Name, value, gradient and shape problems of a missing tensor, as an error for a user's question ("read this activation").
+/// Bytes of buffers; as many as there can be where they are more.
+fn total(buffers: impl Iterator<Item = (DType, usize)>) -> u64 {
+    buffers.map(|(dtype, len)| (len as u64).saturating_mul(dtype.bytes() as u64)).fold(0, u64::saturating_add)
+}
+
+/// The answer to a user who asks for a tensor that there is not ("read this activation").
 pub(crate) fn no_such_tensor(name: &str) -> Error {
     Error::Config(format!("the model has no tensor named `{name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_can_be_addressed_is_refused_and_not_wrapped_around() {
+        // A product beyond 64 bits, bytes beyond, a sum beyond.
+        for shapes in [&[[1 << 40, 1 << 40]][..], &[[1 << 31, 1 << 32]], &[[1 << 30, 1 << 31]; 3]] {
+            let mut program = Program::new(Vec::new(), Training::No);
+            for (i, shape) in shapes.iter().enumerate() {
+                program.tensor(&i.to_string(), shape);
+            }
+            assert_eq!((program.memory_bytes(), program.gpu_memory_bytes()), (u64::MAX, u64::MAX), "{shapes:?}");
+            assert!(program.check_memory(u64::MAX - 1).is_err());
+        }
+    }
 }

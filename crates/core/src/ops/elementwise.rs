@@ -83,7 +83,7 @@ simd_dispatch! {
 }
 
 #[inline(always)]
-fn multiply_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
+pub(super) fn multiply_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
     s.update(
         y,
         x,

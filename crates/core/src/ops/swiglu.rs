@@ -12,6 +12,7 @@ use crate::cpu::math::silu;
 use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
+use crate::ops::elementwise::multiply_imp;
 use crate::program::{Op, Tensor};
 use crate::simd_dispatch;
 use crate::step::Step;
@@ -74,19 +75,8 @@ fn forward_rows_imp<S: Simd>(s: S, pre: &[f32], hidden: &mut [f32], width: usize
             #[inline(always)]
             |x| silu(s, x).0,
         );
-        multiply(s, hidden, up);
+        multiply_imp(s, hidden, up);
     }
-}
-
-/// `y *= x`.
-#[inline(always)]
-fn multiply<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
-    s.update(
-        y,
-        x,
-        #[inline(always)]
-        |y, x| s.mul(y, x),
-    );
 }
 
 /// The backward pass.
@@ -153,8 +143,8 @@ fn backward_rows_imp<S: Simd>(s: S, dhidden: &[f32], pre: &[f32], dpre: &mut [f3
                 (slope, y)
             },
         );
-        multiply(s, dgate, up);
-        multiply(s, dgate, dhidden);
-        multiply(s, dup, dhidden);
+        multiply_imp(s, dgate, up);
+        multiply_imp(s, dgate, dhidden);
+        multiply_imp(s, dup, dhidden);
     }
 }

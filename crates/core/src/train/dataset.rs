@@ -139,7 +139,7 @@ impl Dataset {
                 first: if self.train.tokens > 0 { self.train.first } else { self.val.first },
             },
         };
-        (characters - first) as f64 / tokens.saturating_sub(1) as f64
+        characters.saturating_sub(first) as f64 / tokens.saturating_sub(1) as f64
     }
 
     /// Fails when a split cannot fill one window and its targets: `context + 1` tokens.

@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod evaluation;
 pub mod fine_tuning;
 mod lora;
+mod memory;
 mod reports;
 pub mod shards;
 pub mod state;
@@ -31,6 +32,7 @@ use crate::program::{Field, Pass, Program, Training};
 use crate::step::{Mode, Step};
 use crate::weights::Weights;
 use batches::{Batch, Batches};
+use memory::least_memory;
 use reports::Reports;
 
 /// What one update did.
@@ -119,16 +121,6 @@ fn check_precision(precision: TrainingPrecision, device: &Device) -> Result<()> 
         .into()),
         _ => Ok(()),
     }
-}
-
-/// A lower bound of the bytes that training takes, from the sizes alone: absurd configurations are refused before they are recorded.
-fn least_memory(model: &ModelConfig, lora: Option<&LoraConfig>, settings: &TrainConfig) -> u64 {
-    let rows = settings.batch_size as u64 * model.n_positions as u64;
-    let stream = rows.saturating_mul(model.n_embd as u64).saturating_mul(model.n_layer as u64);
-    let parameters = model.num_parameters();
-    // Trained: value, gradient and moments, 16 bytes; frozen: half a byte at least.
-    let parameters = if lora.is_some() { parameters / 2 } else { parameters.saturating_mul(16) };
-    parameters.saturating_add(stream.saturating_mul(16))
 }
 
 impl Trainer {

@@ -59,7 +59,7 @@ fn merges_are_shown_one_by_one() {
 }
 
 #[test]
-fn end_of_text_is_one_token_where_the_text_had_it_and_eight_where_not() {
+fn end_of_text_is_one_token_where_the_text_had_it_and_thirteen_where_not() {
     let tokenizer = learn("one<|endoftext|>two", 300);
     assert_eq!(tokenizer.end_of_text(), Some(0));
     assert_eq!(tokenizer.encode("<|endoftext|><|endoftext|>"), [0, 0]);

@@ -68,9 +68,9 @@ impl Heads {
 
     /// Of `products` matrix products over the pairs of a query and a key that it sees.
     pub(super) fn flops(self, products: u64) -> u64 {
-        let window = self.window_of(self.context);
+        let [context, window] = [self.context, self.window_of(self.context)].map(|n| n as u64);
         // Query `i` sees `min(i + 1, window)` keys.
-        let pairs = (window * (window + 1) / 2 + (self.context - window) * window) as u64;
+        let pairs = window * (window + 1) / 2 + (context - window) * window;
         products * 2 * (self.batch * self.channels()) as u64 * pairs
     }
 
