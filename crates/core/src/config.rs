@@ -10,6 +10,7 @@
 //! Source: Radford et al. 2019 (GPT-2), Touvron et al. 2023 (Llama); field names of `transformers.GPT2Config` where it has one.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
@@ -197,6 +198,18 @@ impl ModelConfig {
             return fail("a bigram has one table and no head to tie: set tie_word_embeddings to false".into());
         }
         Ok(())
+    }
+
+    /// Every field as JSON. By way of its text, as in files: made at once, a float32 of 1e-5 would be the float64 0.000009999999747378752.
+    pub(crate) fn fields(&self) -> Map<String, Value> {
+        let json = serde_json::to_string(self).expect("a configuration is plain data");
+        serde_json::from_str(&json).expect("it was just written")
+    }
+
+    /// The first field in which `other` differs: its name, its value here and there.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<(String, Value, Value)> {
+        let pairs = self.fields().into_iter().zip(other.fields());
+        pairs.map(|((name, here), (_, there))| (name, here, there)).find(|(_, here, there)| here != there)
     }
 
     /// Channels per head, `D`.

@@ -9,6 +9,7 @@ pub mod embedding_space;
 pub mod engine;
 pub mod error;
 pub mod gpu;
+pub mod hash;
 pub mod lora;
 pub mod memory;
 pub mod nn;

@@ -2,9 +2,10 @@
 //! hands back.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+
+use crate::hash::hex;
 
 /// A dense row-major float32 tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +30,5 @@ pub fn sha256(weights: &Weights) -> String {
             hasher.update(chunk.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
         }
     }
-    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&hasher.finalize())
 }

@@ -20,8 +20,8 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use inkling_core::hash::sha256;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::cache_folder;
 use crate::error::{Error, Result};
@@ -272,16 +272,6 @@ fn at_origin(url: &str) -> impl FnOnce(Error) -> Error {
         Error::Data { problem, hint, .. } => Error::Data { origin: url.to_owned(), problem, hint },
         other => other,
     }
-}
-
-/// The SHA-256 of some bytes, lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// A digest as lower-case hexadecimal.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

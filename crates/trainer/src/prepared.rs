@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 
 use inkling_core::Error as Core;
 use inkling_core::checkpoint::TOKENIZER_FILE;
+use inkling_core::hash::sha256;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::Dataset;
 use inkling_core::train::shards::{Shard, Shards, TokenizerIdentity};
 
-use crate::corpus::sha256;
 use crate::error::{Error, Result};
 use crate::terminal::Terminal;
 pub use encoding::{Encoded, encode};

@@ -202,20 +202,13 @@ pub(super) fn typed<T: DeserializeOwned>(json: &[u8]) -> Checked<T> {
 
 /// Names the first key on which a family's keys and the `inkling` object differ.
 fn check_agreement(outer: &ModelConfig, inkling: &ModelConfig, kind: &str) -> Checked<()> {
-    let (outer, inkling) = (fields(outer)?, fields(inkling)?);
-    let Some((key, value)) = outer.iter().find(|&(key, value)| inkling.get(key) != Some(value)) else {
+    let Some((key, value, ours)) = outer.first_difference(inkling) else {
         return Ok(());
     };
-    let ours = inkling.get(key).map(ToString::to_string).unwrap_or_default();
     Err(format!(
         "`{key}` is {value} by the keys of a {kind} (an absent one has its default) but `inkling.{key}` is {ours}: \
          they must agree, so change both or neither"
     ))
-}
-
-/// A configuration as JSON, its floats as they are written in files.
-fn fields(config: &ModelConfig) -> Checked<Map<String, Value>> {
-    serde_json::to_string(config).and_then(|json| serde_json::from_str(&json)).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -348,7 +341,7 @@ mod tests {
 
     #[test]
     fn every_field_is_required() {
-        let fields = fields(&ModelConfig::default()).unwrap();
+        let fields = ModelConfig::default().fields();
         let mut required = [&REQUIRED[..], &SECOND_FORMAT[..]].concat();
         required.sort_unstable();
         assert!(fields.keys().eq(required));
@@ -366,7 +359,7 @@ mod tests {
             // One of them alone leaves open what the others are.
             for field in SECOND_FORMAT {
                 let mut file = file.clone();
-                file["inkling"][field] = fields(&config).unwrap()[field].clone();
+                file["inkling"][field] = config.fields()[field].clone();
                 let message = read(&serde_json::to_vec(&file).unwrap()).unwrap_err().to_string();
                 assert!(message.contains("`inkling.") && message.contains("is missing"), "{message}");
             }

@@ -20,7 +20,7 @@ pub fn adapt(base: &ModelConfig, weights: &mut Weights, wanted: &ModelConfig) ->
         )));
     }
     let reachable = ModelConfig { n_positions: wants, dropout: wanted.dropout, ..base.clone() };
-    if let Some((field, value, fixed)) = first_difference(&reachable, wanted) {
+    if let Some((field, fixed, value)) = reachable.first_difference(wanted) {
         return Err(Error::Config(format!(
             "{field} is {value}, but the weights were trained with {fixed}: of a trained model only n_positions (shorter) and \
              dropout can be set"
@@ -34,18 +34,6 @@ pub fn adapt(base: &ModelConfig, weights: &mut Weights, wanted: &ModelConfig) ->
         table.shape[0] = wants;
     }
     Ok(())
-}
-
-/// The first field that differs: its name, and its value in `b` and in `a`.
-fn first_difference(a: &ModelConfig, b: &ModelConfig) -> Option<(String, String, String)> {
-    let fields = |config| match serde_json::to_value(config) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => unreachable!("a configuration is a plain struct"),
-    };
-    let (a, b) = (fields(a), fields(b));
-    let (name, value) = b.into_iter().find(|(name, value)| a.get(name) != Some(value))?;
-    let fixed = a[&name].to_string();
-    Some((name, value.to_string(), fixed))
 }
 
 #[cfg(test)]
@@ -84,6 +72,10 @@ mod tests {
             ),
             (ModelConfig { n_layer: 5, ..config.clone() }, "n_layer is 5, but the weights were trained with 4"),
             (ModelConfig { rope_theta: 5e5, ..config.clone() }, "rope_theta is 500000"),
+            (
+                ModelConfig { layer_norm_epsilon: 1e-6, ..config.clone() },
+                "layer_norm_epsilon is 1e-6, but the weights were trained with 0.00001:",
+            ),
             (ModelConfig { n_positions: 0, ..config.clone() }, "n_positions is 0"),
             (ModelConfig { dropout: 1.0, ..config.clone() }, "dropout is 1"),
         ] {

@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use inkling_core::hash::sha256;
+
 use crate::atomic_file;
 use crate::error::{Error, Result};
 
@@ -28,7 +30,7 @@ pub struct Cached {
 impl Entry {
     /// The entry of `url` in the cache folder.
     pub fn of_url(cache: &Path, url: &str) -> Self {
-        let prefix = format!("{}-", &super::sha256(url.as_bytes())[..KEY_DIGITS]);
+        let prefix = format!("{}-", &sha256(url.as_bytes())[..KEY_DIGITS]);
         Self { folder: cache.join("urls"), prefix }
     }
 

@@ -7,8 +7,10 @@
 
 use std::path::Path;
 
+use inkling_core::hash::sha256;
+
 use super::cargo_package::Package;
-use super::{Corpus, Freshness, Library, Source, corpus, download, read, sha256};
+use super::{Corpus, Freshness, Library, Source, corpus, download, read};
 use crate::atomic_file;
 use crate::error::{Error, Result};
 use crate::format;

@@ -13,6 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use inkling_core::hash::{hex, sha256};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ureq::http::Method;
@@ -210,7 +211,7 @@ impl Transfer<'_> {
         let version = identity.map_or("any".into(), |identity| match is_sha256(identity) {
             true => identity.to_owned(),
             // Any characters, any length.
-            false => hex(&Sha256::digest(identity)),
+            false => sha256(identity.as_bytes()),
         });
         self.folder.join(format!(".{file}.{version}{PART}"))
     }
@@ -236,20 +237,12 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::test_server::{Reply, Server};
 
     const BODY: &[u8] = b"twelve bytes";
-
-    fn sha256(bytes: &[u8]) -> String {
-        hex(&Sha256::digest(bytes))
-    }
 
     struct Place {
         folder: tempfile::TempDir,

@@ -5,12 +5,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::thread;
 
+use inkling_core::hash::hex;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::shards::TokenWidth;
 use sha2::{Digest, Sha256};
 
+use crate::corpus::TextFile;
 use crate::corpus::text_chunks::TextChunks;
-use crate::corpus::{TextFile, hex};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::terminal::Terminal;

@@ -13,6 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use inkling_core::checkpoint::TOKENIZER_FILE;
+use inkling_core::hash::hex;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::Split;
 use inkling_core::train::dataset::train_tokens;
@@ -22,7 +23,6 @@ use tempfile::TempDir;
 
 use super::{EXTENSION, Encoded, identity};
 use crate::atomic_file::{self, TEMPORARY, sync_folder};
-use crate::corpus::hex;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::terminal::Terminal;

@@ -22,6 +22,7 @@ pub use header::{ALIGNMENT, MAGIC, ShardHeader, TokenWidth, TokenizerIdentity, V
 pub use set::Shards;
 
 use crate::error::{Error, Result};
+use crate::hash::hex;
 
 /// The bytes of a shard, shared and mapped at will.
 pub type ShardBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -140,8 +141,4 @@ impl Shard {
     fn refuse(&self, problem: String) -> Error {
         Error::Shard { file: self.file.clone(), problem }
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

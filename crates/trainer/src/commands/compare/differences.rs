@@ -1,9 +1,9 @@
 //! What is not the same in all runs, setting by setting, and whether their losses can be compared in spite of it.
 
+use inkling_core::hash::sha256;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::config::Protocol;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::run::Run;
 use crate::format;
@@ -50,7 +50,7 @@ fn describe_tokenizer(tokenizer: &Tokenizer) -> String {
         Tokenizer::Char(_) => "characters",
         _ => "tokens",
     };
-    let hash: String = Sha256::digest(tokenizer.to_json()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = sha256(&tokenizer.to_json());
     format!("{} {unit} ({})", format::count(tokenizer.vocab_size() as u64), &hash[..HASH_CHARS])
 }
 
