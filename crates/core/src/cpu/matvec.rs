@@ -44,7 +44,7 @@ pub fn matvec_q8(pool: &Pool, codes: &[i8], scales: &[f32], x: &[f32], y: &mut [
     });
 }
 
-/// [`matvec`] with [`q4`](crate::quantize::q4): `y[n] = Σ scales[n, block] · (codes[n, block] · x[block])`.
+/// [`matvec`] with [`q4`]: `y[n] = Σ scales[n, block] · (codes[n, block] · x[block])`.
 ///
 /// # Panics
 /// When the shapes do not fit.
