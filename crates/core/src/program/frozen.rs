@@ -8,8 +8,8 @@
 use super::{Parameter, Program, Tensor};
 use crate::lora::{BaseFormat, adapter_names};
 use crate::ops::quantize::Format;
-use crate::quantize::q4;
 use crate::parameters::ParameterSpec;
+use crate::quantize::q4;
 
 /// A frozen parameter as recorded.
 #[derive(Clone, Debug)]
