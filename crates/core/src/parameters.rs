@@ -37,8 +37,7 @@ impl ModelConfig {
     /// Every parameter, in the order in which checkpoints and reports list them.
     ///
     /// Initial values follow GPT-2: N(0, 0.02), the two projections onto the residual stream scaled by `1/√(2 n_layer)`
-    /// so that the stream's variance does not grow with depth; biases 0, gains 1. Beside fixed positions the token table is
-    /// N(0, 1/√C).
+    /// so that the stream's variance does not grow with depth; biases 0, gains 1.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         let (v, t, c, f, d) = (self.vocab_size, self.n_positions, self.n_embd, self.n_inner, self.head_dim());
         let normal = Init::Normal(0.02);
@@ -55,12 +54,7 @@ impl ModelConfig {
             add("wte.weight".into(), &[v, v], normal);
             return list;
         }
-        // Times √C, rows are as large as the sines that are added to them (tensor2tensor's `emb`).
-        let tokens = match self.position_embedding_type {
-            PositionEmbedding::Sinusoidal => Init::Normal(1.0 / (c as f32).sqrt()),
-            PositionEmbedding::Learned | PositionEmbedding::Rope => normal,
-        };
-        add("wte.weight".into(), &[v, c], tokens);
+        add("wte.weight".into(), &[v, c], normal);
         if self.position_embedding_type == PositionEmbedding::Learned {
             add("wpe.weight".into(), &[t, c], normal);
         }

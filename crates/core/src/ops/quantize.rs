@@ -38,7 +38,8 @@ impl Op for ToHalf {
     }
 }
 
-/// The two formats of codes and scales. Scales are widened to float32: a processor spreads such a one over a vector as it loads it.
+/// The two formats of codes and scales. Scales are widened to float32, which both engines read as they are
+/// (in files they are bfloat16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// [`crate::quantize::q8`]: rows of codes filled up to whole words of four.
