@@ -18,7 +18,7 @@ use inkling_core::Error as Core;
 use inkling_core::checkpoint::TOKENIZER_FILE;
 use inkling_core::tokenizer::pieces::pieces;
 use inkling_core::tokenizer::{BpeTraining, ByteTokenizer, CharTokenizer, Tokenizer, TokenizerKind, WordCounts};
-use inkling_core::train::dataset::{VAL_SHARE, train_tokens};
+use inkling_core::train::dataset::{VAL_SHARE, train_share};
 
 use crate::corpus::TextFile;
 use crate::corpus::text_chunks::TextChunks;
@@ -191,7 +191,7 @@ impl TokenizerSource {
             Origin::File(tokenizer) => Ok(tokenizer.clone()),
             Origin::Bytes => Ok(ByteTokenizer.into()),
             Origin::Characters => characters(pieces, bytes, terminal),
-            Origin::Pairs(training) => byte_pairs(pieces, train_tokens(bytes, val_share), *training, terminal),
+            Origin::Pairs(training) => byte_pairs(pieces, train_share(bytes, val_share), *training, terminal),
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! format    a scale for                 scale                   codes      bits per weight    error at most
 //! q8        a row of K weights          max|w| / 127            ±127       8 + 16 / K         scale / 2
-//! q4        32 neighbours of a row      the extreme / -8        -8 … 7     4.5                scale / 2; 1.02 scales where it is cut off
+//! q4        32 neighbours of a row      the extreme / -8        -8 … 7     4.5                scale / 2; 1.04 scales where it is cut off
 //! ```
 //!
 //! A row is what makes one output of a layer: its weights meet the same sum, so one scale serves the whole row. The extreme of a block is

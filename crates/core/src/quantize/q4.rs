@@ -122,7 +122,8 @@ mod tests {
             for (i, (&w, back)) in w.iter().zip(dequantize(&quantized, w.len())).enumerate() {
                 let scale = f64::from(quantized.1[i / BLOCK].to_f32());
                 let error = (f64::from(back) - f64::from(w)).abs();
-                let allowed = if f64::from(w) / scale <= 7.5 { 0.5 } else { 1.02 };
+                // Rounded to 8 bits, the scale is off by 2⁻⁸ of itself: the extreme may be 8 + 2⁻⁵ scales.
+                let allowed = if f64::from(w) / scale <= 7.5 { 0.5 } else { 1.0 + 1.0 / 32.0 };
                 prop_assert!(error <= allowed * scale.abs(), "{w} came back as {back}, scale {scale}");
             }
         }

@@ -32,9 +32,20 @@ impl std::fmt::Display for Split {
     }
 }
 
-/// How many of a text's first tokens are for training: `int((1 - val_share) n)`, which is nanoGPT's split.
-pub fn train_tokens(tokens: u64, val_share: f64) -> u64 {
-    (tokens as f64 * (1.0 - val_share)) as u64
+/// How many of a text's first characters (or bytes) are for training: `int((1 - val_share) n)`, which is nanoGPT's split.
+pub fn train_share(n: u64, val_share: f64) -> u64 {
+    (n as f64 * (1.0 - val_share)) as u64
+}
+
+/// How many tokens end within the first `limit` characters, of which so many begin in each: up to a token, tokenizers divide a text at
+/// the same place.
+pub fn tokens_within(limit: u64, characters: impl IntoIterator<Item = u64>) -> u64 {
+    let mut end = 0;
+    let is_within = |&characters: &u64| {
+        end += characters;
+        end <= limit
+    };
+    characters.into_iter().take_while(is_within).count() as u64
 }
 
 /// An encoded text; clones share it.
@@ -75,12 +86,14 @@ impl Dataset {
             let id = tokens[at];
             return Err(Error::Data(format!("token {at} is {id}, but the vocabulary has {vocab_size} entries")));
         }
+        let of = |token: &u32| u64::from(characters[*token as usize]);
         let extent = |tokens: &[u32]| Extent {
             tokens: tokens.len() as u64,
-            characters: tokens.iter().map(|&token| u64::from(characters[token as usize])).sum(),
-            first: tokens.first().map_or(0, |&token| characters[token as usize].into()),
+            characters: tokens.iter().map(of).sum(),
+            first: tokens.first().map_or(0, of),
         };
-        let (train, val) = tokens.split_at(train_tokens(tokens.len() as u64, VAL_SHARE) as usize);
+        let limit = train_share(tokens.iter().map(of).sum(), VAL_SHARE);
+        let (train, val) = tokens.split_at(tokens_within(limit, tokens.iter().map(of)) as usize);
         let (train, val) = (extent(train), extent(val));
         Ok(Self { tokens: Arc::new(Tokens::Memory(tokens)), vocab_size, train, val })
     }
@@ -213,7 +226,7 @@ mod tests {
         assert_eq!(data.split(Split::Train).len(), 1_003_854);
         assert_eq!(data.split(Split::Val).len(), 111_540);
         for n in 0..10_000_u64 {
-            assert_eq!(train_tokens(n, VAL_SHARE), (n as f64 * 0.9) as u64);
+            assert_eq!(train_share(n, VAL_SHARE), (n as f64 * 0.9) as u64);
         }
     }
 
@@ -229,11 +242,13 @@ mod tests {
 
     #[test]
     fn characters_are_counted_per_split_over_what_is_predicted() {
-        // Tokens of their own number of characters: 18 for training, of which the first is not predicted, and two to validate on.
-        let data = Dataset::new([vec![5], vec![1; 17], vec![4, 3]].concat(), &[0, 1, 2, 3, 4, 5]).unwrap();
-        assert_eq!(data.characters_per_token(Split::Train), 1.0);
+        // Tokens of their own number of characters: within the first 27 of 31 lie 19 tokens, of which the first is not predicted; of the
+        // two to validate on neither is that one.
+        let data = Dataset::new([vec![5], vec![1; 17], vec![4, 2, 3]].concat(), &[0, 1, 2, 3, 4, 5]).unwrap();
+        assert_eq!((data.split(Split::Train).len(), data.split(Split::Val).len()), (19, 2));
+        assert_eq!(data.characters_per_token(Split::Train), 21.0 / 18.0);
         assert_eq!(data.characters_per_token(Split::Val), 3.0);
-        assert_eq!(data.characters_per_token(Split::All), 24.0 / 19.0);
+        assert_eq!(data.characters_per_token(Split::All), 26.0 / 20.0);
         for split in [Split::Train, Split::Val, Split::All] {
             assert_eq!(counting(1000).characters_per_token(split), 1.0);
         }

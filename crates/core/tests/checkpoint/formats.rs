@@ -120,7 +120,7 @@ proptest! {
                 WeightFormat::F16 => 1.0 / 2048.0,
                 WeightFormat::Bf16 => 1.0 / 256.0,
                 WeightFormat::Q8 => 1.01 / 254.0,
-                WeightFormat::Q4 => 1.02 / 8.0,
+                WeightFormat::Q4 => 1.04 / 8.0,
             };
             let once = folder(&checkpoint, format);
             let loaded = once.load().unwrap();

@@ -6,7 +6,7 @@ mod training;
 use std::sync::Arc;
 
 use inkling_core::Result;
-use inkling_core::train::dataset::train_tokens;
+use inkling_core::train::dataset::{tokens_within, train_share};
 use inkling_core::train::shards::{Shard, ShardHeader, Shards, TokenWidth, TokenizerIdentity};
 use inkling_core::train::{Dataset, Split};
 use proptest::prelude::*;
@@ -48,9 +48,15 @@ fn file(header: &ShardHeader, tokens: &[u32]) -> Vec<u8> {
     bytes
 }
 
+/// How many tokens are for training.
+fn train_tokens(tokens: &[u32], val_share: f64) -> usize {
+    let characters = || tokens.iter().map(|&token| u64::from(token % 3));
+    tokens_within(train_share(characters().sum(), val_share), characters()) as usize
+}
+
 /// The files of a text, by name.
 fn files(tokens: &[u32], vocab_size: u64, shard_tokens: usize, val_share: f64) -> Vec<(String, Vec<u8>)> {
-    let (train, val) = tokens.split_at(train_tokens(tokens.len() as u64, val_share) as usize);
+    let (train, val) = tokens.split_at(train_tokens(tokens, val_share));
     let of_split = |split: Split, part: &[u32]| {
         let count = part.len().div_ceil(shard_tokens) as u32;
         let shard = |(index, tokens): (usize, &[u32])| {

@@ -28,6 +28,8 @@ pub struct Encoded {
     pub dtype: TokenWidth,
     /// How many there are.
     pub tokens: u64,
+    /// Characters of the text.
+    pub characters: u64,
     /// Bytes of the text.
     pub text_bytes: u64,
     /// Of the text.
@@ -72,7 +74,7 @@ pub fn encode(
     let dtype = TokenWidth::of_vocabulary(tokenizer.vocab_size() as u64);
     let mut file = tempfile::tempfile_in(folder).map_err(Error::io("write in", folder))?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let (mut hash, mut tokens, mut text_bytes) = (Sha256::new(), 0, 0);
+    let (mut hash, mut tokens, mut characters, mut text_bytes) = (Sha256::new(), 0, 0, 0);
     let mut pieces = chunks(text, |bytes| {
         hash.update(bytes);
         bar.inc(bytes.len() as u64);
@@ -87,12 +89,13 @@ pub fn encode(
             let bytes = encoded.map_err(|problem| foreign(text, text_bytes, &problem))?;
             file.write_all(&bytes).map_err(Error::io("write in", folder))?;
             tokens += (bytes.len() / dtype.bytes()) as u64;
+            characters += piece.chars().count() as u64;
             text_bytes += piece.len() as u64;
         }
     }
     drop(pieces);
     bar.finish_and_clear();
-    Ok(Encoded { file, dtype, tokens, text_bytes, text_sha256: hex(&hash.finalize()) })
+    Ok(Encoded { file, dtype, tokens, characters, text_bytes, text_sha256: hex(&hash.finalize()) })
 }
 
 /// A thread per piece; the results in the order of the pieces.

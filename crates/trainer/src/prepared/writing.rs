@@ -16,7 +16,7 @@ use inkling_core::checkpoint::TOKENIZER_FILE;
 use inkling_core::hash::hex;
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::Split;
-use inkling_core::train::dataset::train_tokens;
+use inkling_core::train::dataset::{tokens_within, train_share};
 use inkling_core::train::shards::ShardHeader;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -88,9 +88,11 @@ impl Staging {
         interrupt: &Interrupt,
     ) -> Result<Vec<ShardHeader>> {
         atomic_file::write(&self.path().join(TOKENIZER_FILE), &tokenizer.to_json())?;
-        let plan = plan(name, encoded, tokenizer, division)?;
-        let bar = terminal.byte_bar("writing the shards", Some(encoded.tokens * encoded.dtype.bytes() as u64));
         let characters = tokenizer.characters();
+        let train =
+            train_tokens(encoded, &characters, division.val_share).map_err(Error::io("read in", self.path()))?;
+        let plan = plan(name, encoded, train, tokenizer, division.shard_tokens)?;
+        let bar = terminal.byte_bar("writing the shards", Some(encoded.tokens * encoded.dtype.bytes() as u64));
         let mut start = 0;
         let mut shards = Vec::new();
         for mut header in plan {
@@ -140,12 +142,39 @@ fn file_name(header: &ShardHeader) -> String {
     format!("{}-{:05}-of-{:05}.{EXTENSION}", header.split, header.index, header.count)
 }
 
+/// How many of the tokens are for training.
+fn train_tokens(encoded: &mut Encoded, characters: &[u32], val_share: f64) -> io::Result<u64> {
+    let limit = train_share(encoded.characters, val_share);
+    encoded.file.seek(SeekFrom::Start(0))?;
+    let (mut buffer, mut of_each) = (vec![0; BUFFER], Vec::new());
+    let (mut train, mut end) = (0, 0);
+    let mut left = encoded.tokens * encoded.dtype.bytes() as u64;
+    while left > 0 {
+        let bytes = &mut buffer[..left.min(BUFFER as u64) as usize];
+        encoded.file.read_exact(bytes)?;
+        of_each.clear();
+        encoded.dtype.decode(bytes, |token| of_each.push(u64::from(characters[token as usize])));
+        let within = tokens_within(limit - end, of_each.iter().copied());
+        train += within;
+        if within < of_each.len() as u64 {
+            break;
+        }
+        end += of_each.iter().sum::<u64>();
+        left -= bytes.len() as u64;
+    }
+    Ok(train)
+}
+
 /// The shards in their order, without what only their tokens tell.
-fn plan(name: &str, encoded: &Encoded, tokenizer: &Tokenizer, division: Division) -> Result<Vec<ShardHeader>> {
-    let Division { shard_tokens, val_share } = division;
+fn plan(
+    name: &str,
+    encoded: &Encoded,
+    train: u64,
+    tokenizer: &Tokenizer,
+    shard_tokens: u64,
+) -> Result<Vec<ShardHeader>> {
     let refuse = |problem: String, hint: &str| Error::Data { origin: name.into(), problem, hint: hint.into() };
     let total = encoded.tokens;
-    let train = train_tokens(total, val_share);
     if train == 0 || train == total {
         let problem = format!("its {total} tokens give {train} to learn from and {} to validate on", total - train);
         return Err(refuse(problem, "use a longer text or another --val-share"));
