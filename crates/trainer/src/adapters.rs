@@ -138,7 +138,7 @@ impl Adapted {
     /// The whole model.
     pub fn merged(self) -> Checkpoint {
         let Self { config, mut base, adapters, .. } = self;
-        config.lora.merge(&mut base.weights, &adapters);
+        config.merge(&mut base.weights, &adapters);
         base
     }
 }

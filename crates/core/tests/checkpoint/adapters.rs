@@ -176,3 +176,32 @@ fn inklings_own_adapters_must_be_complete_and_of_one_rank() {
     let error = read_adapters(&config, &model, read).unwrap_err().to_string();
     assert!(error.contains("h.0.attn.c_attn.lora_A.weight is [4, 8] instead of [2, 8]"), "{error}");
 }
+
+#[test]
+fn only_a_base_that_was_rounded_is_rounded() {
+    // Not a float16, nor is any sum below.
+    let third = 1.0_f32 / 3.0;
+    let AdapterCheckpoint { config, model, .. } = checkpoint(gpt2());
+    let filled =
+        |shape: &[usize], value: f32| HostTensor { shape: shape.to_vec(), data: vec![value; shape.iter().product()] };
+    let base: Weights = model.parameters().into_iter().map(|spec| (spec.name, filled(&spec.shape, third))).collect();
+    let name = "h.1.attn.c_attn";
+    let adapters = Weights::from([
+        (format!("{name}.lora_A.weight"), filled(&[2, 8], 1.0)),
+        (format!("{name}.lora_B.weight"), filled(&[24, 2], 0.5)),
+    ]);
+    let peft = AdapterConfig { origin: None, ..config.clone() };
+    let mut merged = base.clone();
+    peft.merge(&mut merged, &adapters);
+    // s · B A = 3/2 · (0.5 + 0.5)
+    let adapted = format!("{name}.weight");
+    assert_eq!(merged[&adapted], filled(&[24, 8], third + 1.5));
+    merged.insert(adapted.clone(), base[&adapted].clone());
+    assert!(merged == base);
+
+    let mut rounded = base.clone();
+    config.merge(&mut rounded, &adapters);
+    let mut expected = base;
+    config.lora.merge(&mut expected, &adapters);
+    assert!(rounded == expected && rounded["h.0.attn.c_attn.weight"].data[0] != third);
+}

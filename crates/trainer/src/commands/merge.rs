@@ -18,7 +18,8 @@ Examples:
   trainer merge --model ADAPTER --base gpt2 --out merged     adapters that PEFT saved
 
 The result is a folder like any other model's: sample, eval and `transformers` read it, and it evaluates exactly as the adapters do. A base \
-that was kept in float16 or q4 is merged as it was kept, for that is what the adapters were trained on.";
+that was kept in float16 or q4 is merged as it was kept, for that is what the adapters were trained on; adapters that PEFT saved are added to \
+their base as it is.";
 
 /// `trainer merge`
 #[derive(Debug, Args)]
