@@ -125,7 +125,7 @@ impl LoraConfig {
             let update = adapters.get(&a).zip(adapters.get(&b)).map(|(a, b)| (&a.data[..], &b.data[..], self.scale()));
             let inputs = matrix.shape[1];
             let words = format.map(|format| Words::pack(format, inputs, &matrix.data));
-            let as_read = words.is_none().then(|| matrix.data.clone()).unwrap_or_default();
+            let as_read = if words.is_none() { matrix.data.clone() } else { vec![] };
             let stored = words.as_ref().map_or(Packed::Full(&as_read), Words::packed);
             effective_weight(&pool, stored, update, inputs, &mut matrix.data);
         }

@@ -2,7 +2,8 @@
 //! window), `Qwen3Config` (norms on queries and keys, also with a window).
 //!
 //! Unlike GPT-2's, sizes have no defaults here: the families' differ, and every published file states its own. What older files lack
-//! (`num_key_value_heads` of a Llama, `head_dim`, `rope_theta`) has the meaning that it had then. The rotation's base is written as `transformers` 4 reads it (`rope_theta`) and as 5 does (`rope_parameters`).
+//! (`num_key_value_heads` of a Llama, `head_dim`, `rope_theta`) has the meaning that it had then. The rotation's base is written as
+//! `transformers` 4 reads it (`rope_theta`) and as 5 does (`rope_parameters`).
 //!
 //! Llama has one rate of dropout, `attention_dropout`; it is ours, which drops elsewhere too. That matters only for training.
 
