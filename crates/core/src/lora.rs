@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Architecture, ModelConfig};
 use crate::cpu::Pool;
 use crate::error::{Error, Result};
-use crate::ops::lora::{Words, effective_weight};
+use crate::ops::lora::{Packed, Words, effective_weight};
 use crate::parameters::{Init, ParameterSpec};
 use crate::weights::Weights;
 
@@ -114,13 +114,20 @@ impl LoraConfig {
     /// # Panics
     /// When `base` is not a model's weights, or an adapter does not fit its matrix.
     pub fn merge(&self, base: &mut Weights, adapters: &Weights) {
+        self.merge_rounded(Some(self.base), base, adapters);
+    }
+
+    /// [`Self::merge`] with another rounding of the base's matrices, or none.
+    pub(crate) fn merge_rounded(&self, format: Option<BaseFormat>, base: &mut Weights, adapters: &Weights) {
         let pool = Pool::new(1);
         for (name, matrix) in base.iter_mut().filter(|(name, _)| is_block_matrix(name)) {
             let [a, b] = adapter_names(name);
             let update = adapters.get(&a).zip(adapters.get(&b)).map(|(a, b)| (&a.data[..], &b.data[..], self.scale()));
             let inputs = matrix.shape[1];
-            let words = Words::pack(self.base, inputs, &matrix.data);
-            effective_weight(&pool, words.packed(), update, inputs, &mut matrix.data);
+            let words = format.map(|format| Words::pack(format, inputs, &matrix.data));
+            let as_read = if words.is_none() { matrix.data.clone() } else { vec![] };
+            let stored = words.as_ref().map_or(Packed::Full(&as_read), Words::packed);
+            effective_weight(&pool, stored, update, inputs, &mut matrix.data);
         }
     }
 }

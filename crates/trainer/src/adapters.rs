@@ -78,6 +78,8 @@ pub struct Adapted {
     pub adapters: Weights,
     /// Of a run.
     pub training: Option<TrainingState>,
+    /// Bytes of their file and of the base's.
+    pub weight_bytes: u64,
 }
 
 /// Whether a folder holds adapters rather than a model.
@@ -106,15 +108,11 @@ impl Adapted {
             Err(problem) => return Err(damaged(problem)),
         };
         let path = base.unwrap_or(&config.base);
-        let LoadedModel { folder: base_folder, checkpoint: mut base, adapted } =
-            model_source::load_named(path, terminal).map_err(|problem| Error::Base {
-                adapters: folder.into(),
-                base: path.into(),
-                problem: Box::new(problem),
+        let LoadedModel { checkpoint: mut base, weight_bytes, .. } =
+            model_source::load_base(path, terminal).map_err(|problem| match problem {
+                Error::AdaptedBase { .. } => problem,
+                other => Error::Base { adapters: folder.into(), base: path.into(), problem: Box::new(other) },
             })?;
-        if adapted {
-            return Err(Error::AdaptedBase { base: base_folder });
-        }
         if let Some(origin) = &config.origin {
             let found = weights::sha256(&base.weights);
             if found != origin.base_sha256 {
@@ -132,13 +130,15 @@ impl Adapted {
             },
             other => damaged(other),
         })?;
-        Ok(Self { config, base, adapters, training })
+        let own = folder.join(ADAPTER_FILE);
+        let weight_bytes = weight_bytes + own.metadata().map_err(Error::io("read", &own))?.len();
+        Ok(Self { config, base, adapters, training, weight_bytes })
     }
 
     /// The whole model.
     pub fn merged(self) -> Checkpoint {
         let Self { config, mut base, adapters, .. } = self;
-        config.lora.merge(&mut base.weights, &adapters);
+        config.merge(&mut base.weights, &adapters);
         base
     }
 }

@@ -127,7 +127,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// `--out` of an export has something in it that is no model's.
+    /// `--out` has something in it that is no model's.
     #[error("{} is not a folder for a model: it holds {entry}", path.display())]
     NotAModel {
         /// The folder.
@@ -267,13 +267,6 @@ pub enum Error {
     AdaptedBase {
         /// The folder.
         base: PathBuf,
-    },
-
-    /// Something lies where a new folder is to be written.
-    #[error("{} exists already", path.display())]
-    OutExists {
-        /// The folder.
-        path: PathBuf,
     },
 
     /// A checkpoint whose files are damaged or at odds.
@@ -440,7 +433,6 @@ impl Error {
             | Error::Base { .. }
             | Error::OtherBase { .. }
             | Error::AdaptedBase { .. }
-            | Error::OutExists { .. }
             | Error::Checkpoint { .. }
             | Error::ForeignText { .. }
             | Error::TokenizerFile { .. }
@@ -498,7 +490,6 @@ impl Error {
             Error::Base { .. } => "base",
             Error::OtherBase { .. } => "other_base",
             Error::AdaptedBase { .. } => "adapted_base",
-            Error::OutExists { .. } => "out_exists",
             Error::Core(Core::Lora(_)) => "lora",
             Error::Core(Core::Sampling(_)) => "sampling",
             Error::Core(Core::Memory { .. }) => "memory",
@@ -572,13 +563,16 @@ impl Error {
                 Some(format!("go on in float32 with `{command}`, or in float16 on a GPU that has f16 in `trainer devices`"))
             }
             Error::Base { .. } | Error::OtherBase { .. } => {
-                Some("name the base that they were trained on: `trainer merge --model … --base PATH|NAME --out PATH`".into())
+                Some(
+                    "put the base that they were trained on there, or write where it is into base_model_name_or_path of their \
+                     adapter_config.json; for `trainer merge` name it with --base"
+                        .into(),
+                )
             }
             Error::AdaptedBase { base } => Some(format!(
                 "make a plain model of it first: `{}`",
                 command_line(&format!("merge --model {} --out PATH", format::argument(base)))
             )),
-            Error::OutExists { .. } => Some("name another folder with --out".into()),
             Error::OtherData { .. } => {
                 Some("pass the run's own text with --data PATH, or start another run with --out PATH".into())
             }

@@ -39,7 +39,7 @@ pub struct Base {
 impl Base {
     /// Reads what `--from` names.
     pub fn load(from: &str, terminal: &Terminal) -> Result<Self> {
-        let LoadedModel { folder, checkpoint, adapted } = model_source::load_named(from, terminal)?;
+        let LoadedModel { folder, checkpoint, adapted, .. } = model_source::load_named(from, terminal)?;
         let (repository, _) = from.split_once('@').unwrap_or((from, ""));
         let path = Path::new(repository);
         // `runs/tiny/best` is the run tiny.

@@ -36,6 +36,8 @@ pub struct LoadedModel {
     pub checkpoint: Checkpoint,
     /// Whether it was put together of adapters and their base.
     pub adapted: bool,
+    /// Bytes of the files that its weights are in, those of adapters and their base together.
+    pub weight_bytes: u64,
 }
 
 impl ModelArgument {
@@ -54,11 +56,27 @@ impl ModelArgument {
 
 /// Reads the model of a path or name for inference.
 pub fn load_named(model: &str, terminal: &Terminal) -> Result<LoadedModel> {
-    match hub_name(model) {
-        None => load(Path::new(model), terminal),
-        Some(name) => {
-            load(&Hub::from_environment(terminal)?.fetch(&name, Freshness::CachedWillDo)?.snapshot.folder, terminal)
+    load(&locate(model, terminal)?, terminal)
+}
+
+/// Reads the model of a path or name that adapters are of, which has none of its own: else it could be these very adapters.
+///
+/// # Errors
+/// Also [`Error::AdaptedBase`].
+pub fn load_base(model: &str, terminal: &Terminal) -> Result<LoadedModel> {
+    read::undisturbed(&locate(model, terminal)?, |folder| {
+        if is_adapter(folder) {
+            return Err(Error::AdaptedBase { base: folder.into() });
         }
+        load_with(folder, |read| Checkpoint::model_from_files(read))
+    })
+}
+
+/// The folder of a path or name, fetched if it must be.
+fn locate(model: &str, terminal: &Terminal) -> Result<PathBuf> {
+    match hub_name(model) {
+        None => Ok(model.into()),
+        Some(name) => Ok(Hub::from_environment(terminal)?.fetch(&name, Freshness::CachedWillDo)?.snapshot.folder),
     }
 }
 
@@ -75,8 +93,14 @@ fn hub_name(model: &str) -> Option<ModelName> {
 pub fn load(path: &Path, terminal: &Terminal) -> Result<LoadedModel> {
     read::undisturbed(path, |folder| {
         if is_adapter(folder) {
-            let checkpoint = Adapted::load(folder, None, terminal)?.merged();
-            return Ok(LoadedModel { folder: folder.into(), checkpoint, adapted: true });
+            let adapted = Adapted::load(folder, None, terminal)?;
+            let weight_bytes = adapted.weight_bytes;
+            return Ok(LoadedModel {
+                folder: folder.into(),
+                checkpoint: adapted.merged(),
+                adapted: true,
+                weight_bytes,
+            });
         }
         load_with(folder, |read| Checkpoint::model_from_files(read))
     })
@@ -106,16 +130,20 @@ type Read<'a> = dyn FnMut(&str) -> inkling_core::Result<Option<Vec<u8>>> + 'a;
 
 /// File by file, when it is asked for: of a model in several files one at a time is in memory.
 fn load_with(folder: &Path, parse: impl Fn(&mut Read<'_>) -> inkling_core::Result<Checkpoint>) -> Result<LoadedModel> {
-    let mut failure = None;
+    let (mut failure, mut weight_bytes) = (None, 0);
     let outcome = parse(&mut |name| {
-        read::file(folder, name).map_err(|error| {
+        let found = read::file(folder, name).map_err(|error| {
             let problem = Core::Checkpoint { file: name.into(), problem: error.to_string() };
             failure = Some(error);
             problem
-        })
+        })?;
+        if name.ends_with(".safetensors") {
+            weight_bytes += found.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        }
+        Ok(found)
     });
     match (outcome, failure) {
-        (Ok(checkpoint), _) => Ok(LoadedModel { folder: folder.into(), checkpoint, adapted: false }),
+        (Ok(checkpoint), _) => Ok(LoadedModel { folder: folder.into(), checkpoint, adapted: false, weight_bytes }),
         (Err(_), Some(failure)) => Err(failure),
         (Err(problem), None) => {
             let hint = "take a copy of it that is whole, or another checkpoint: a run has best/ and last/".into();

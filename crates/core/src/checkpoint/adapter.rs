@@ -22,13 +22,10 @@ use super::config_json::naming;
 use super::fit::Fit;
 use super::tensor_file::TensorFile;
 use super::tensor_writer::{self, Tensors};
-use super::training_state::{STEP, TrainingState};
+use super::training_state::{STEP, Trained, TrainingState};
 use super::weight_format::WeightFormat;
 use super::weight_names::Part;
-use super::{
-    ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, STATE_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, missing,
-    tokenizer_config,
-};
+use super::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, missing, tokenizer_config};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::lora::{adapter_names, is_block_matrix};
@@ -61,15 +58,8 @@ impl AdapterCheckpoint {
     /// Adapters that are not those of the configuration, or not finite; a training state at odds with its step.
     pub fn to_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let Self { config, model, adapters, .. } = self;
-        let mut fit = Fit::default();
         let specs = config.lora.parameters(model);
-        for spec in &specs {
-            match adapters.get(&spec.name) {
-                Some(tensor) => fit.check_shape(&spec.name, &tensor.shape, &spec.shape),
-                None => fit.missing.push(spec.name.clone()),
-            }
-        }
-        fit.finish(ADAPTER_FILE)?;
+        check(adapters, &specs)?;
         let mut tensors = Tensors::new();
         for spec in block_matrices(model) {
             let [a, b] = adapter_names(&spec.name).map(|name| adapters.get(&name));
@@ -96,13 +86,14 @@ impl AdapterCheckpoint {
             (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(model)),
         ];
         if let Some(training) = &self.training {
-            files.extend(training.to_files(&specs)?);
+            files.extend(training.to_files(trained(&specs))?);
         }
         Ok(files)
     }
 }
 
-/// Reads adapters of `model`, and the state of their run if they have one.
+/// Reads adapters of `model`, and the state of their run if they have one. Those that Inkling trained must be exactly those of their
+/// configuration; of others, whose `target_modules` may be patterns, whatever fits is taken.
 ///
 /// # Errors
 /// A file that is missing or damaged, or adapters of another model: the error names the tensors that do not fit.
@@ -118,7 +109,6 @@ pub fn read_adapters(
     let mut fit = Fit::default();
     let mut known = BTreeSet::new();
     let mut found = Vec::new();
-    // A file without any tensor of a model need not be searched for each of a billion layers.
     for spec in block_matrices(model) {
         let mut parts = Vec::new();
         for part in naming(model, WeightFormat::F32).parts(model, &spec) {
@@ -144,7 +134,7 @@ pub fn read_adapters(
     if found.is_empty() {
         fit.missing.extend(known.into_iter().take(1));
     }
-    fit.finish(ADAPTER_FILE)?;
+    fit.finish(ADAPTER_FILE, ADAPTER_CONFIG_FILE)?;
     let mut adapters = Weights::new();
     for (spec, parts) in found {
         let tensors = |(rows, names): (usize, Option<[String; 2]>)| -> Result<_> {
@@ -155,16 +145,31 @@ pub fn read_adapters(
         let parts = parts.into_iter().map(tensors).collect::<Result<Vec<_>>>()?;
         adapters.extend(adapter_names(&spec.name).into_iter().zip(stack(&spec, &parts)));
     }
-    let training = match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
-        (Some(json), Some(optimizer)) => {
-            let specs = config.lora.parameters(model);
-            Some(TrainingState::from_files(&specs, ADAPTER_FILE, file.metadata(STEP), &json, &optimizer)?)
-        }
-        (None, None) => None,
-        (Some(_), None) => return Err(missing(OPTIMIZER_FILE, "its companion trainer_state.json is there")),
-        (None, Some(_)) => return Err(missing(STATE_FILE, "its companion optimizer.safetensors is there")),
-    };
+    let specs = config.lora.parameters(model);
+    if config.origin.is_some() {
+        check(&adapters, &specs)?;
+    }
+    let training = TrainingState::read(trained(&specs), file.metadata(STEP), read)?;
     Ok((adapters, training))
+}
+
+/// A run that trains adapters.
+fn trained(parameters: &[ParameterSpec]) -> Trained<'_> {
+    Trained { parameters, file: ADAPTER_FILE, configuration: ADAPTER_CONFIG_FILE }
+}
+
+/// Fails unless the adapters are exactly these.
+fn check(adapters: &Weights, specs: &[ParameterSpec]) -> Result<()> {
+    let mut fit = Fit::default();
+    for spec in specs {
+        match adapters.get(&spec.name) {
+            Some(tensor) => fit.check_shape(&spec.name, &tensor.shape, &spec.shape),
+            None => fit.missing.push(spec.name.clone()),
+        }
+    }
+    let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    fit.extra = adapters.keys().filter(|name| !known.contains(name.as_str())).cloned().collect();
+    fit.finish(ADAPTER_FILE, ADAPTER_CONFIG_FILE)
 }
 
 /// A and B of a whole matrix from those of its parts: rows, and the pair where the part has one.

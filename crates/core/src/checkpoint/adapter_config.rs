@@ -13,6 +13,7 @@ use super::{ADAPTER_CONFIG_FILE, damaged};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::lora::{BaseFormat, LoraConfig};
+use crate::weights::Weights;
 
 /// Largest file read; a usual one has under 2 KB.
 const MAX_BYTES: usize = 1 << 20;
@@ -20,7 +21,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// What adapters are of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterConfig {
-    /// What is adapted, and how. Of PEFT's own adapters `target_modules` are names of theirs, and the base is float16.
+    /// What is adapted, and how. Only of adapters with an `origin` are `target_modules` and the base's format known.
     pub lora: LoraConfig,
     /// Path or name of the base.
     pub base: String,
@@ -109,6 +110,15 @@ impl AdapterConfig {
             lora.check(&origin.model).map_err(|e| fail(e.to_string()))?;
         }
         Ok(Self { lora, base, origin: file.inkling })
+    }
+
+    /// The whole model: the base rounded as it was when the adapters were trained, and as it is where nobody says that it was, with the
+    /// updates added.
+    ///
+    /// # Panics
+    /// As [`LoraConfig::merge`].
+    pub fn merge(&self, base: &mut Weights, adapters: &Weights) {
+        self.lora.merge_rounded(self.origin.as_ref().map(|origin| origin.base_format), base, adapters);
     }
 
     /// Writes it, for adapters of `model`.

@@ -22,8 +22,8 @@ impl Fit {
         }
     }
 
-    /// Fails with everything that was noted about `file`.
-    pub fn finish(self, file: &str) -> Result<()> {
+    /// Fails with everything that was noted about `file`, whose tensors the file `configuration` calls for.
+    pub fn finish(self, file: &str, configuration: &str) -> Result<()> {
         let lists = [("missing", self.missing), ("unexpected", self.extra), ("of the wrong shape", self.misshapen)];
         let parts: Vec<String> = lists
             .into_iter()
@@ -33,7 +33,7 @@ impl Fit {
         if parts.is_empty() {
             return Ok(());
         }
-        let problem = format!("the tensors are not those of {}; {}", super::CONFIG_FILE, parts.join("; "));
+        let problem = format!("the tensors are not those of {configuration}; {}", parts.join("; "));
         Err(damaged(file, problem))
     }
 }

@@ -2,7 +2,8 @@
 //! window), `Qwen3Config` (norms on queries and keys, also with a window).
 //!
 //! Unlike GPT-2's, sizes have no defaults here: the families' differ, and every published file states its own. What older files lack
-//! (`num_key_value_heads` of a Llama, `head_dim`, `rope_theta`) has the meaning that it had then. The rotation's base is written as `transformers` 4 reads it (`rope_theta`) and as 5 does (`rope_parameters`).
+//! (`num_key_value_heads` of a Llama, `head_dim`, `rope_theta`) has the meaning that it had then. The rotation's base is written as
+//! `transformers` 4 reads it (`rope_theta`) and as 5 does (`rope_parameters`).
 //!
 //! Llama has one rate of dropout, `attention_dropout`; it is ours, which drops elsewhere too. That matters only for training.
 
@@ -24,8 +25,10 @@ pub(super) const MODEL_TYPES: [&str; 3] = ["llama", "mistral", "qwen3"];
 struct Rope {
     #[serde(skip_serializing_if = "Option::is_none")]
     rope_theta: Option<f32>,
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    /// What `rope_type` was called; some files have both.
+    #[serde(rename = "type", skip_serializing)]
+    old_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partial_rotary_factor: Option<f32>,
 }
@@ -123,6 +126,7 @@ impl From<&ModelConfig> for LlamaConfig {
             rope_parameters: Some(Rope {
                 rope_theta: Some(config.rope_theta),
                 rope_type: Some("default".into()),
+                old_type: None,
                 partial_rotary_factor: None,
             }),
             rope_scaling: None,
@@ -198,7 +202,8 @@ impl LlamaConfig {
         let mut theta = self.rope_theta;
         let rotations = [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)];
         for (key, rope) in rotations.into_iter().filter_map(|(key, rope)| Some((key, rope.as_ref()?))) {
-            if let Some(kind) = rope.rope_type.as_deref().filter(|&kind| kind != "default") {
+            if let Some(kind) = [&rope.rope_type, &rope.old_type].into_iter().flatten().find(|&kind| kind != "default")
+            {
                 return Err(format!("the rope_type {kind:?} of `{key}` is not supported: only \"default\" is"));
             }
             match (theta, rope.rope_theta) {

@@ -41,10 +41,11 @@ pub use weight_format::WeightFormat;
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::parameters::ParameterSpec;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 use shard_index::Index;
-use training_state::STEP;
+use training_state::{STEP, Trained};
 
 /// File name of the model's configuration.
 pub const CONFIG_FILE: &str = "config.json";
@@ -107,7 +108,7 @@ impl Checkpoint {
             (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(&self.config)),
         ];
         if let Some(training) = &self.training {
-            files.extend(training.to_files(&self.config.parameters())?);
+            files.extend(training.to_files(trained(&self.config.parameters()))?);
         }
         Ok(files)
     }
@@ -122,14 +123,7 @@ impl Checkpoint {
         let tokenizer = read_tokenizer(&mut read)?;
         check_vocabulary(&config, &tokenizer)?;
         let (weights, step) = model_file::read(&config, naming, &mut read)?;
-        let training = match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
-            (None, None) => None,
-            (Some(json), Some(optimizer)) => {
-                Some(TrainingState::from_files(&config.parameters(), MODEL_FILE, step.as_deref(), &json, &optimizer)?)
-            }
-            (Some(_), None) => return Err(missing(OPTIMIZER_FILE, "its companion trainer_state.json is there")),
-            (None, Some(_)) => return Err(missing(STATE_FILE, "its companion optimizer.safetensors is there")),
-        };
+        let training = TrainingState::read(trained(&config.parameters()), step.as_deref(), read)?;
         Ok(Self { config, weights, tokenizer, training })
     }
 
@@ -178,6 +172,11 @@ fn tokenizer_config(config: &ModelConfig) -> Vec<u8> {
         "clean_up_tokenization_spaces": false,
     });
     format!("{file:#}\n").into_bytes()
+}
+
+/// A run that trains a whole model.
+fn trained(parameters: &[ParameterSpec]) -> Trained<'_> {
+    Trained { parameters, file: MODEL_FILE, configuration: CONFIG_FILE }
 }
 
 fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {

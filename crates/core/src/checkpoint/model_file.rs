@@ -37,7 +37,7 @@ pub(super) fn read(
     };
     let index = Index::parse(&index).map_err(|problem| damaged(INDEX_FILE, problem))?;
     let mut reader = Reader::new(config, naming, INDEX_FILE, index.names())?;
-    std::mem::take(&mut reader.fit).finish(INDEX_FILE)?;
+    std::mem::take(&mut reader.fit).finish(INDEX_FILE, CONFIG_FILE)?;
     for (shard, listed) in index.shards() {
         let why = || format!("{INDEX_FILE} lists {} tensors in it", listed.len());
         let bytes = read(shard)?.ok_or_else(|| missing(shard, &why()))?;
@@ -118,7 +118,7 @@ impl Reader {
                 _ => {}
             }
         }
-        fit.finish(name)?;
+        fit.finish(name, CONFIG_FILE)?;
         for (in_file, _) in file.shapes() {
             if let Some(&(at, number)) = self.places.get(self.naming.part_name(in_file)) {
                 let (part, place) = &mut self.pending[at].parts[number];

@@ -71,9 +71,10 @@ impl Index {
     }
 }
 
-/// A file's own name: nothing that leads out of the folder.
+/// A file's own name: nothing that leads out of the folder, means something in an address or moves a terminal's cursor.
 fn is_plain(name: &str) -> bool {
-    name.ends_with(".safetensors") && !name.starts_with('.') && !name.contains(['/', '\\', ':', '\0'])
+    let is_harmless = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '\\' | ':' | '?' | '#' | '%');
+    name.ends_with(".safetensors") && !name.starts_with('.') && name.chars().all(is_harmless)
 }
 
 /// A map in which a repeated key is an error.

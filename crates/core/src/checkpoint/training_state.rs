@@ -17,7 +17,7 @@ use super::fit::Fit;
 use super::tensor_file::TensorFile;
 use super::tensor_writer::{self, Tensors};
 use super::weight_format::WeightFormat;
-use super::{OPTIMIZER_FILE, STATE_FILE, damaged};
+use super::{OPTIMIZER_FILE, STATE_FILE, damaged, missing};
 use crate::error::Result;
 use crate::parameters::ParameterSpec;
 use crate::weights::HostTensor;
@@ -27,6 +27,16 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// The key and metadata entry that carry the step.
 pub(super) const STEP: &str = "step";
+
+/// What a run trains: a model, or adapters.
+#[derive(Clone, Copy)]
+pub(super) struct Trained<'a> {
+    pub parameters: &'a [ParameterSpec],
+    /// Where their values are.
+    pub file: &'a str,
+    /// The file that says which they are.
+    pub configuration: &'a str,
+}
 
 /// The state of a training run.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +51,7 @@ pub struct TrainingState {
 
 impl TrainingState {
     /// `trainer_state.json` and `optimizer.safetensors`.
-    pub(super) fn to_files(&self, trained: &[ParameterSpec]) -> Result<[(String, Vec<u8>); 2]> {
+    pub(super) fn to_files(&self, trained: Trained) -> Result<[(String, Vec<u8>); 2]> {
         let Value::Object(mut state) = self.state.clone() else {
             return Err(damaged(STATE_FILE, "the state is not a JSON object"));
         };
@@ -60,14 +70,21 @@ impl TrainingState {
         Ok([(STATE_FILE.into(), json), (OPTIMIZER_FILE.into(), optimizer)])
     }
 
-    /// Reads both files, of a run that trains these parameters; `model_step` is what their own file says.
-    pub(super) fn from_files(
-        trained: &[ParameterSpec],
-        model_file: &str,
-        model_step: Option<&str>,
-        json: &[u8],
-        optimizer: &[u8],
-    ) -> Result<Self> {
+    /// Reads both files if there are any; `step` is what the file of the trained parameters says.
+    pub(super) fn read(
+        trained: Trained,
+        step: Option<&str>,
+        mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>,
+    ) -> Result<Option<Self>> {
+        match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
+            (None, None) => Ok(None),
+            (Some(json), Some(optimizer)) => Ok(Some(Self::from_files(trained, step, &json, &optimizer)?)),
+            (Some(_), None) => Err(missing(OPTIMIZER_FILE, &format!("its companion {STATE_FILE} is there"))),
+            (None, Some(_)) => Err(missing(STATE_FILE, &format!("its companion {OPTIMIZER_FILE} is there"))),
+        }
+    }
+
+    fn from_files(trained: Trained, trained_step: Option<&str>, json: &[u8], optimizer: &[u8]) -> Result<Self> {
         if json.len() > MAX_BYTES {
             let problem = format!("the file has {} bytes; the largest accepted is {MAX_BYTES}", json.len());
             return Err(damaged(STATE_FILE, problem));
@@ -78,7 +95,7 @@ impl TrainingState {
             return Err(damaged(STATE_FILE, format!("`{STEP}`, a count of optimizer steps, is missing")));
         };
         let optimizer = TensorFile::parse(OPTIMIZER_FILE, optimizer)?;
-        check_step(step, model_file, model_step)?;
+        check_step(step, trained.file, trained_step)?;
         check_step(step, OPTIMIZER_FILE, optimizer.metadata(STEP))?;
         check_slots(trained, optimizer.shapes())?;
         let read = |(name, _): (&str, _)| Ok((name.to_string(), optimizer.read(name)?));
@@ -100,7 +117,7 @@ fn check_step(step: u64, file: &str, found: Option<&str>) -> Result<()> {
 }
 
 /// Every slot that occurs has exactly the parameters that are trained.
-fn check_slots<'a>(trained: &[ParameterSpec], shapes: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<()> {
+fn check_slots<'a>(trained: Trained, shapes: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<()> {
     let mut fit = Fit::default();
     let mut slots: BTreeMap<&str, BTreeMap<&str, &[usize]>> = BTreeMap::new();
     for (name, shape) in shapes {
@@ -112,7 +129,7 @@ fn check_slots<'a>(trained: &[ParameterSpec], shapes: impl Iterator<Item = (&'a 
         }
     }
     for (slot, mut tensors) in slots {
-        for spec in trained {
+        for spec in trained.parameters {
             let name = format!("{slot}.{}", spec.name);
             match tensors.remove(spec.name.as_str()) {
                 Some(shape) => fit.check_shape(&name, shape, &spec.shape),
@@ -121,5 +138,5 @@ fn check_slots<'a>(trained: &[ParameterSpec], shapes: impl Iterator<Item = (&'a 
         }
         fit.extra.extend(tensors.keys().map(|parameter| format!("{slot}.{parameter}")));
     }
-    fit.finish(OPTIMIZER_FILE)
+    fit.finish(OPTIMIZER_FILE, trained.configuration)
 }

@@ -17,9 +17,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::MODEL_FILE;
 use super::fit::Fit;
 use super::tensor_writer::Tensors;
+use super::{CONFIG_FILE, MODEL_FILE};
 use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
 use crate::parameters::ParameterSpec;
@@ -164,7 +164,7 @@ pub(super) fn to_file<'a>(config: &ModelConfig, naming: Naming, weights: &'a Wei
         known.insert(spec.name);
     }
     fit.extra = weights.keys().filter(|name| !known.contains(*name)).cloned().collect();
-    fit.finish(MODEL_FILE)?;
+    fit.finish(MODEL_FILE, CONFIG_FILE)?;
     Ok(tensors)
 }
 

@@ -23,9 +23,11 @@ use crate::simd_dispatch;
 use crate::step::Step;
 use crate::weights::HostTensor;
 
-/// A frozen matrix `[N, K]` on the host, as a program stores it.
+/// A frozen matrix `[N, K]` on the host.
 #[derive(Clone, Copy, Debug)]
 pub enum Packed<'a> {
+    /// As it was read. No program stores it so.
+    Full(&'a [f32]),
     /// `N · K` float16.
     Half(&'a [u16]),
     /// Rows of [`q4`] blocks, scales as bits of bfloat16.
@@ -100,6 +102,7 @@ impl Packed<'_> {
     fn add_to(self, row: usize, factor: f32, y: &mut [f32]) {
         let inputs = y.len();
         match self {
+            Self::Full(w) => add_full(factor, &w[row * inputs..][..inputs], y),
             Self::Half(w) => add_half(factor, &w[row * inputs..][..inputs], y),
             Self::Q4 { codes, scales } => {
                 let blocks = q4::blocks(inputs);
@@ -107,6 +110,13 @@ impl Packed<'_> {
                 add_q4(factor, codes, &scales[row * blocks..][..blocks], y);
             }
         }
+    }
+}
+
+/// With the same roundings as the others.
+fn add_full(factor: f32, w: &[f32], y: &mut [f32]) {
+    for (y, &w) in y.iter_mut().zip(w) {
+        *y = factor.mul_add(*y, w);
     }
 }
 

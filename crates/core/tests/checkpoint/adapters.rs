@@ -96,8 +96,9 @@ fn adapters_file(tensors: &[(&str, [usize; 2], f32)]) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
+/// Reads them as PEFT's.
 fn read(model: &ModelConfig, bytes: &[u8]) -> inkling_core::Result<Weights> {
-    let config = checkpoint(model.clone()).config;
+    let config = AdapterConfig { origin: None, ..checkpoint(model.clone()).config };
     Ok(read_adapters(&config, model, |name| Ok((name == ADAPTER_FILE).then(|| bytes.to_vec())))?.0)
 }
 
@@ -142,7 +143,65 @@ fn what_does_not_fit_is_refused_by_name() {
     ] {
         let error = read(&gpt2(), &adapters_file(&tensors)).unwrap_err().to_string();
         assert!(error.starts_with(ADAPTER_FILE) && error.contains(reason), "{reason}: {error}");
+        assert!(!error.contains(" config.json"), "{error}");
     }
     let error = read(&gpt2(), b"PK\x03\x04").unwrap_err().to_string();
     assert!(error.contains("zip"), "{error}");
+}
+
+#[test]
+fn inklings_own_adapters_must_be_complete_and_of_one_rank() {
+    let check = |targets: &[&str], reason: &str| {
+        let checkpoint = checkpoint(llama());
+        let files = checkpoint.to_files().unwrap();
+        let mut config = checkpoint.config;
+        config.lora.target_modules = targets.iter().map(|&target| target.into()).collect();
+        let read = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));
+        let error = read_adapters(&config, &checkpoint.model, read).unwrap_err().to_string();
+        assert!(error.contains("not those of adapter_config.json") && error.contains(reason), "{error}");
+    };
+    check(&["c_attn", "mlp"], "4 unexpected: h.0.mlp.c_fc.lora_A.weight");
+    check(&["c_attn", "c_fc", "attn.c_proj"], "4 missing: h.0.attn.c_proj.lora_A.weight");
+
+    // Queries and keys with different A: of a higher rank than the run trains.
+    let AdapterCheckpoint { config, model, .. } = checkpoint(llama());
+    let layer = "model.layers.0.self_attn";
+    let names =
+        ["q_proj.lora_A", "q_proj.lora_B", "k_proj.lora_A", "k_proj.lora_B"].map(|name| format!("{layer}.{name}"));
+    let tensors = [([2, 8], 1.0), ([8, 2], 1.0), ([2, 8], 2.0), ([4, 2], 1.0)];
+    let tensors: Vec<_> =
+        names.iter().zip(tensors).map(|(name, (shape, value))| (name.as_str(), shape, value)).collect();
+    let bytes = adapters_file(&tensors);
+    let read = |name: &str| Ok((name == ADAPTER_FILE).then(|| bytes.clone()));
+    let error = read_adapters(&config, &model, read).unwrap_err().to_string();
+    assert!(error.contains("h.0.attn.c_attn.lora_A.weight is [4, 8] instead of [2, 8]"), "{error}");
+}
+
+#[test]
+fn only_a_base_that_was_rounded_is_rounded() {
+    // Not a float16, nor is any sum below.
+    let third = 1.0_f32 / 3.0;
+    let AdapterCheckpoint { config, model, .. } = checkpoint(gpt2());
+    let filled =
+        |shape: &[usize], value: f32| HostTensor { shape: shape.to_vec(), data: vec![value; shape.iter().product()] };
+    let base: Weights = model.parameters().into_iter().map(|spec| (spec.name, filled(&spec.shape, third))).collect();
+    let name = "h.1.attn.c_attn";
+    let adapters = Weights::from([
+        (format!("{name}.lora_A.weight"), filled(&[2, 8], 1.0)),
+        (format!("{name}.lora_B.weight"), filled(&[24, 2], 0.5)),
+    ]);
+    let peft = AdapterConfig { origin: None, ..config.clone() };
+    let mut merged = base.clone();
+    peft.merge(&mut merged, &adapters);
+    // s · B A = 3/2 · (0.5 + 0.5)
+    let adapted = format!("{name}.weight");
+    assert_eq!(merged[&adapted], filled(&[24, 8], third + 1.5));
+    merged.insert(adapted.clone(), base[&adapted].clone());
+    assert!(merged == base);
+
+    let mut rounded = base.clone();
+    config.merge(&mut rounded, &adapters);
+    let mut expected = base;
+    config.lora.merge(&mut expected, &adapters);
+    assert!(rounded == expected && rounded["h.0.attn.c_attn.weight"].data[0] != third);
 }

@@ -190,6 +190,7 @@ fn the_rotations_base_is_found_where_each_version_writes_it() {
     assert_eq!(theta(&old), 10_000.0);
     assert_eq!(theta(&[("rope_theta", json!(500_000.0))]), 500_000.0);
     assert_eq!(theta(&[("rope_scaling", json!({"type": "default"}))]), 500_000.0);
+    assert_eq!(theta(&[("rope_scaling", json!({"type": "default", "rope_type": "default"}))]), 500_000.0);
 }
 
 #[test]

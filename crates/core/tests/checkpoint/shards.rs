@@ -121,6 +121,8 @@ fn with_home(tensor: &str) -> String {
 fn an_index_that_leads_elsewhere_or_is_none_is_refused() {
     for name in [
         "../model.safetensors",
+        "\u{1b}[2J.safetensors",
+        "a?b=%2e.safetensors",
         "/etc/passwd",
         "a/b.safetensors",
         "a\\b.safetensors",

@@ -1,6 +1,6 @@
 //! `trainer export`: a model to hand on, its weights in another format, and what that costs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use inkling_core::checkpoint::{Checkpoint, MODEL_FILE, WeightFormat};
@@ -9,7 +9,7 @@ use inkling_core::train::{Evaluation, Split};
 use serde_json::json;
 
 use crate::device::Compute;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::Measurement;
 use crate::format::{self, Align};
 use crate::model_folder::ModelFolder;
@@ -94,7 +94,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let format = WeightFormat::from(arguments.dtype);
     let files = model.to_files_as(format)?;
     let size_of = |name: &str| files.iter().find(|(file, _)| file == name).map_or(0, |(_, bytes)| bytes.len() as u64);
-    let mut before = Side { bytes: weight_bytes(&source)?, evaluation: None };
+    let mut before = Side { bytes: loaded.weight_bytes, evaluation: None };
     let mut after = Side { bytes: size_of(MODEL_FILE), evaluation: None };
     if let Some(origin) = &arguments.data {
         let processor = arguments.compute.find(terminal).await?;
@@ -152,18 +152,4 @@ fn comparison(before: &Side, after: &Side) -> String {
         rows.push(row("bits per char", before.bits_per_char, after.bits_per_char));
     }
     format::table(&columns, &rows)
-}
-
-/// Bytes of the files that a folder's weights are in: one, or as many as an index lists.
-fn weight_bytes(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-        let entry = entry.map_err(Error::io("read", folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("model") && name.ends_with(".safetensors") {
-            // A link of the cache's counts as what it leads to.
-            bytes += std::fs::metadata(entry.path()).map_err(Error::io("read", &entry.path()))?.len();
-        }
-    }
-    Ok(bytes)
 }

@@ -1,6 +1,6 @@
 //! `trainer merge`: adapters and their base as one plain model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::adapters::{Adapted, is_adapter};
 use crate::error::{Error, Result};
 use crate::format;
+use crate::model_folder::ModelFolder;
 use crate::run_folder::read;
-use crate::run_folder::replace::{self, Disk};
 use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
@@ -18,7 +18,8 @@ Examples:
   trainer merge --model ADAPTER --base gpt2 --out merged     adapters that PEFT saved
 
 The result is a folder like any other model's: sample, eval and `transformers` read it, and it evaluates exactly as the adapters do. A base \
-that was kept in float16 or q4 is merged as it was kept, for that is what the adapters were trained on.";
+that was kept in float16 or q4 is merged as it was kept, for that is what the adapters were trained on; adapters that PEFT saved are added to \
+their base as it is.";
 
 /// `trainer merge`
 #[derive(Debug, Args)]
@@ -30,15 +31,18 @@ pub struct Arguments {
     /// The base: a folder or a name of the hub [default: the one that the adapters name]
     #[arg(long, value_name = "PATH|NAME")]
     base: Option<String>,
-    /// The folder to write, which must not exist
-    #[arg(long, value_name = "PATH")]
+    /// The folder to write
+    #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    /// Replace the model that is in the folder
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// Runs `trainer merge`.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
-    let Arguments { model, base, out } = arguments;
-    refuse_existing(out)?;
+    let Arguments { model, base, out, overwrite } = arguments;
+    let target = ModelFolder::open(out, *overwrite)?;
     let adapted = read::undisturbed(model, |folder| {
         if !is_adapter(folder) {
             return Err(Error::NoCheckpoint {
@@ -51,24 +55,13 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     })?;
     let (of, adapters) = (base.clone().unwrap_or_else(|| adapted.config.base.clone()), adapted.adapters.len() / 2);
     let merged = adapted.merged();
-    let files = merged.to_files()?;
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(Error::io("create the folder", parent))?;
-    refuse_existing(out)?;
-    replace::replace(&Disk, out, &files)?;
+    target.write(&merged.to_files()?)?;
     let parameters = merged.config.num_parameters();
-    let object = json!({ "out": out, "base": of, "merged": adapters, "parameters": parameters });
+    let object = json!({ "out": target.path(), "base": of, "merged": adapters, "parameters": parameters });
     let rows = [
         ("merged", format!("{adapters} adapters into {of}")),
         ("parameters", format::count(parameters)),
-        ("model", out.display().to_string()),
+        ("model", target.path().display().to_string()),
     ];
     terminal.result(&object, &format::fields(&rows))
-}
-
-fn refuse_existing(out: &Path) -> Result<()> {
-    match out.symlink_metadata() {
-        Ok(_) => Err(Error::OutExists { path: out.into() }),
-        Err(_) => Ok(()),
-    }
 }

@@ -32,7 +32,9 @@ impl ModelName {
         let repository = short.map_or(name, |(_, repository)| repository);
         let (organisation, model) = repository.split_once('/')?;
         let parts = [organisation, model, revision];
-        parts.into_iter().all(is_part).then(|| Self { repository: repository.into(), revision: revision.into() })
+        // The hub has no name with `--`, which is what stands for the slash in the cache.
+        let is_name = parts.into_iter().all(is_part) && !repository.contains("--");
+        is_name.then(|| Self { repository: repository.into(), revision: revision.into() })
     }
 
     /// The name as one part of a path.
@@ -58,9 +60,10 @@ mod tests {
         assert_eq!(name("gpt2"), expected("openai-community/gpt2", "main"));
         assert_eq!(name("distilgpt2@abc123"), expected("distilbert/distilgpt2", "abc123"));
         assert_eq!(name("org/Name-1.5_b"), expected("org/Name-1.5_b", "main"));
-        for text in
-            ["", "nowhere", "a/b/c", "../a", "a/..", "/a", "a/", "./a", "a/b@", "a/b@x/y", "a b/c", "a\\b", "~/a"]
-        {
+        for text in [
+            "", "nowhere", "a/b/c", "../a", "a/..", "/a", "a/", "./a", "a/b@", "a/b@x/y", "a b/c", "a\\b", "~/a",
+            "a--b/c", "a/b--c",
+        ] {
             assert_eq!(name(text), None, "{text}");
         }
         assert_eq!(ModelName::parse("a/b").unwrap().folder(), "a--b");

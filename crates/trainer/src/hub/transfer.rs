@@ -199,7 +199,9 @@ impl Transfer<'_> {
         for entry in entries {
             let path = entry.map_err(Error::io("read", self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(&prefix) && name.ends_with(PART) && path != self.part_path(file, None) {
+            // Exactly this: model.safetensors begins the name of its index too.
+            let version = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(PART));
+            if version.is_some_and(is_sha256) {
                 let length = path.metadata().map_err(Error::io("read", &path))?.len();
                 return Ok(Some(Part { path, length }));
             }
@@ -316,6 +318,16 @@ mod tests {
         let place = Place::new();
         let server = Server::start(vec![tagged(Reply::cut("twelve", 12)), tagged(Reply::ok(BODY))]);
         place.check_arrived(place.fetch(&server));
+    }
+
+    #[test]
+    fn parts_of_other_files_are_left_alone() {
+        let place = Place::new();
+        let other = format!(".x.bin.index.json.{}.part", sha256(BODY));
+        fs::write(place.folder.path().join(&other), "twelve").unwrap();
+        let server = Server::start(vec![tagged(Reply::ok(BODY))]);
+        assert!(place.fetch(&server).is_ok() && place.names().contains(&other));
+        assert!(!server.requests()[0].to_lowercase().contains("range"));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl LastCheckpoint {
                 (*checkpoint, training, None)
             }
             RunCheckpoint::Adapters(adapted) => {
-                let Adapted { config, base, adapters, training } = *adapted;
+                let Adapted { config, base, adapters, training, .. } = *adapted;
                 (base, training, Some((config, adapters)))
             }
         };

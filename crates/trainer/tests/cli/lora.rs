@@ -92,9 +92,17 @@ fn adapters_learn_are_merged_and_are_small() {
         assert_eq!(sample("merged"), sample("tuned"));
 
         // Nothing is overwritten, and a plain model has nothing to merge.
-        place.check_failure(&merge[..5], 2, "out_exists", "merged exists already");
+        place.check_failure(&merge[..5], 2, "model_exists", "merged");
+        place.check_failure(&["merge", "--model", "tuned", "--out", "tuned", "--overwrite"], 2, "not_a_model", "tuned");
+        place.succeed(&["merge", "--model", "tuned", "--out", "merged/", "--overwrite"]);
         place.check_failure(&["merge", "--model", "merged", "--out", "again"], 2, "no_checkpoint", "a whole model");
         assert!(!place.path("again").exists());
+        // What an export is compared with is both together.
+        let export = place.succeed(&["export", "--model", "tuned", "--dtype", "f32", "--out", "exported", "--json"]);
+        let size = |file: &str| fs::metadata(place.path(file)).unwrap().len();
+        let both = size("runs/base/best/model.safetensors") + size("tuned/best/adapter_model.safetensors");
+        assert_eq!(object(&export)["before"]["weight_bytes"], both);
+        assert_eq!(loss(&place, "exported"), adapted);
         // Runs of adapters compare like others.
         let output = place.run(&["compare", "runs/base", "tuned", "--json"]);
         assert!(output.status.success(), "{output:?}");
@@ -160,6 +168,14 @@ fn wrong_requests_are_named() {
         let output = place.run(&arguments);
         assert!(output.status.code() == Some(2) && stderr(&output).contains("required"), "{output:?}");
     }
+    adapt(&place, &["--out", "tuned", "--steps", "10"]);
+    // Adapters that name themselves as their base.
+    let path = place.path("tuned/best/adapter_config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["base_model_name_or_path"] = json!("tuned");
+    fs::write(&path, config.to_string()).unwrap();
+    place.check_failure(&["sample", "--model", "tuned"], 2, "adapted_base", "need a whole model");
+    fs::remove_dir_all(place.path("tuned")).unwrap();
     adapt(&place, &["--out", "tuned", "--steps", "10"]);
     let twice = ["train", "--from", "tuned", "--data", "other.txt", "--lora-rank", "2", "--out", "twice"];
     place.check_failure(&twice, 2, "adapted_base", "need a whole model");
