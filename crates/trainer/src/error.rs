@@ -579,7 +579,7 @@ impl Error {
             Error::ForeignText { .. } => {
                 Some("a model reads only the characters of the text that it was trained on".into())
             }
-            Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or take a model's own".into()),
+            Error::TokenizerFile { .. } => Some("make one with `trainer tokenizer train`, or pass a model's folder, which has its own".into()),
             Error::ForeignShards { .. } => Some(
                 "prepare the text again with this model's tokenizer: trainer data prepare --tokenizer PATH, its tokenizer.json"
                     .into(),

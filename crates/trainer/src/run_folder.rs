@@ -67,7 +67,15 @@ const LOCK: &str = "run.lock";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is being started holds a copy of it until it runs its own program.
+        // What fails here ends with the process.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl RunFolder {
@@ -101,7 +109,7 @@ impl RunFolder {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             atomic_file::sync_folder(parent).map_err(Error::io("write", parent))?;
         }
-        let folder = Self { path: path.into(), _lock: lock(path)? };
+        let folder = Self { path: path.into(), lock: lock(path)? };
         match existing {
             // Looked at again under the lock: another trainer may have started and ended in between.
             Existing::Refuse if is_occupied(path)? => return Err(Error::RunExists { path: path.into() }),
@@ -292,6 +300,17 @@ mod tests {
         assert!(path.join("last").exists());
         drop(first);
         RunFolder::open(&path, Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_holder_even_if_a_child_process_has_a_copy() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunFolder::open(parent.path(), Existing::Refuse).unwrap();
+        // As `fork` leaves it to a child.
+        let copy = run.lock.try_clone().unwrap();
+        drop(run);
+        RunFolder::open(parent.path(), Existing::Refuse).unwrap();
+        drop(copy);
     }
 
     #[test]

@@ -108,14 +108,15 @@ impl Data {
     }
 
     /// One line about what there is to learn from.
-    pub fn describe(&self, dataset: &Dataset) -> String {
+    pub fn describe(&self, dataset: &Dataset, tokenizer: &Tokenizer) -> String {
         let tokens = |split| format::count(dataset.split(split).len());
         format!(
-            "{}: {} tokens to learn from, {} to validate on, {} different",
+            "{}: {} tokens to learn from, {} to validate on, {} vocabulary of {}",
             self.name(),
             tokens(Split::Train),
             tokens(Split::Val),
-            dataset.vocab_size()
+            tokenizer.kind().name(),
+            format::count(tokenizer.vocab_size() as u64)
         )
     }
 }

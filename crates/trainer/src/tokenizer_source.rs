@@ -9,7 +9,7 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -23,6 +23,7 @@ use inkling_core::train::dataset::{VAL_SHARE, train_share};
 use crate::corpus::TextFile;
 use crate::corpus::text_chunks::TextChunks;
 use crate::error::{Error, Result};
+use crate::format;
 use crate::run_folder::read;
 use crate::terminal::Terminal;
 
@@ -38,10 +39,10 @@ const PIECE: usize = 1 << 20;
 #[derive(Clone, Debug, Default, Args)]
 pub struct TokenizerArgument {
     /// How text becomes tokens: char, byte, bpe (learnt from the first 90 % of the text), or the path of a tokenizer.json or of
-    /// a folder that has one [default: the preset's]
+    /// a folder that has one [default: the preset's; of `data prepare` char]
     #[arg(long, value_name = "char|byte|bpe|PATH", help_heading = "Tokenizer")]
     tokenizer: Option<Choice>,
-    /// Tokens of a bpe vocabulary, at least 257 [default: the preset's, or 1024]
+    /// Tokens of a bpe vocabulary, at least 257 [default: the preset's, else 1024]
     #[arg(long, value_name = "N", help_heading = "Tokenizer")]
     vocab: Option<usize>,
 }
@@ -242,6 +243,14 @@ fn byte_pairs<S: AsRef<str>>(
     let bar = terminal.count_bar("merging pairs", training.vocab_size as u64);
     let tokenizer = training.train(counts, |tokens| bar.set_position(tokens as u64))?;
     bar.finish_and_clear();
+    let (found, wanted) = (tokenizer.vocab_size(), training.vocab_size);
+    if found < wanted {
+        terminal.note(&format!(
+            "the vocabulary has {} tokens, not {}: the text has no more pairs to merge",
+            format::count(found as u64),
+            format::count(wanted as u64)
+        ));
+    }
     Ok(tokenizer.into())
 }
 
@@ -254,7 +263,10 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
     };
     let mut json = Vec::new();
     let bytes = File::open(&file).and_then(|open| open.take(Tokenizer::MAX_JSON as u64 + 1).read_to_end(&mut json));
-    bytes.map_err(Error::io("read the tokenizer", &file))?;
+    bytes.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::TokenizerFile { path: file.clone(), problem: "there is no such file".into() },
+        _ => Error::io("read the tokenizer", &file)(error),
+    })?;
     Tokenizer::from_json(&json).map_err(|error| match error {
         Core::Tokenizer(problem) => Error::TokenizerFile { path: file, problem },
         other => other.into(),

@@ -53,9 +53,9 @@ pub struct Fetch {
 pub fn run(command: &Command, terminal: &Terminal) -> Result<()> {
     let Command::Fetch(arguments) = command;
     let started = Instant::now();
-    let name = ModelName::parse(&arguments.name).ok_or_else(|| Error::Hub {
-        name: arguments.name.clone(),
-        problem: "that is no name of a model".into(),
+    let name = ModelName::parse(&arguments.name).ok_or_else(|| Error::Setting {
+        key: "NAME".into(),
+        problem: format!("{} is no name of a model", arguments.name),
         hint: "names are ORG/NAME or ORG/NAME@REVISION, such as openai-community/gpt2, or short ones such as gpt2"
             .into(),
     })?;

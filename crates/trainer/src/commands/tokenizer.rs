@@ -51,7 +51,8 @@ impl FileArgument {
 fn quoted(tokenizer: &Tokenizer, id: u32) -> String {
     let mut text = String::from('"');
     for chunk in tokenizer.token_bytes(id).unwrap_or_default().utf8_chunks() {
-        text.extend(chunk.valid().escape_debug());
+        // An apostrophe needs no escape between quotation marks.
+        text += &chunk.valid().escape_debug().to_string().replace("\\'", "'");
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
     }
     text + "\""

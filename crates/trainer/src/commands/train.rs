@@ -250,8 +250,17 @@ async fn begin(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         Vocabulary::OfText(source) => data.tokenizer(&source, terminal)?,
         Vocabulary::OfBase(tokenizer) => tokenizer,
     };
-    let dataset = data.dataset(&tokenizer, arguments.from.as_ref().map_or(out.as_path(), Path::new))?;
-    let described = data.describe(&dataset);
+    let reader = arguments.from.as_ref().map_or(out.as_path(), Path::new);
+    let dataset = data.dataset(&tokenizer, reader).map_err(|error| match error {
+        // There is no model yet: the tokenizer is one that was given.
+        Error::ForeignText { origin, problem, .. } if arguments.from.is_none() => Error::Data {
+            origin,
+            problem: problem.to_string(),
+            hint: "take a tokenizer that knows all of the text, such as --tokenizer char".into(),
+        },
+        other => other,
+    })?;
+    let described = data.describe(&dataset, &tokenizer);
     let model = ModelConfig { vocab_size: tokenizer.vocab_size(), ..model };
     let run = NewRun {
         model,
@@ -306,7 +315,7 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
     }
     let tokenizer = last.checkpoint.tokenizer.clone();
     let dataset = data.dataset(&tokenizer, folder.path())?;
-    let described = data.describe(&dataset);
+    let described = data.describe(&dataset, &tokenizer);
     drop(data);
     let available = memory::available().unwrap_or(u64::MAX);
     let trainer = last.trainer(dataset.clone(), &processor).await?;

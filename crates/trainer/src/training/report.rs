@@ -1,6 +1,6 @@
 //! What a run tells people: what is about to happen, a table of evaluations, and how it went.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use inkling_core::Engine;
 use inkling_core::lora::{BaseFormat, LoraConfig};
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::RunMemory;
 use super::history::EvaluationRecord;
+use crate::corpus;
 use crate::device::Compute;
 use crate::format::{self, command_line};
 use crate::run_folder::{RunFolder, Slot};
@@ -34,7 +35,7 @@ pub fn describe_model(model: &ModelConfig) -> String {
     }
 }
 
-/// What a model has that GPT-2 has not: `, rope, 2 heads of keys`.
+/// What a model has that GPT-2 has not: `, rope, 2 key/value heads`.
 fn variant_words(model: &ModelConfig) -> String {
     let when = |is: bool, words: &str| is.then(|| words.to_owned());
     let words = [
@@ -43,7 +44,8 @@ fn variant_words(model: &ModelConfig) -> String {
         when(model.normalization == Normalization::RmsNorm, "rmsnorm"),
         when(model.activation_function == Activation::Relu, "relu"),
         when(model.activation_function == Activation::Swiglu, "swiglu"),
-        (model.n_kv_head != model.n_head).then(|| format!("{} heads of keys", model.n_kv_head)),
+        (model.n_kv_head != model.n_head)
+            .then(|| format!("{} key/value head{}", model.n_kv_head, if model.n_kv_head == 1 { "" } else { "s" })),
         when(model.qk_norm, "query and key norm"),
         model.sliding_window.map(|window| format!("a window of {window}")),
         when(!model.bias, "no biases"),
@@ -130,12 +132,13 @@ fn spared(trainer: &Trainer) -> Option<u64> {
 /// One evaluation, lined up under [`TABLE_HEADER`].
 pub fn table_row(record: &EvaluationRecord, tokens_per_s: f64, elapsed_s: f64) -> String {
     let train = record.train_loss.map_or("-".into(), |loss| format!("{loss:.4}"));
+    // Before the first step there is no speed.
+    let speed = if tokens_per_s > 0.0 { format::count(tokens_per_s as u64) } else { "-".into() };
     format!(
-        "{:>8}  {train:>10}  {:>10.4}  {:>10.4}  {:>10}  {:>10}{}",
+        "{:>8}  {train:>10}  {:>10.4}  {:>10.4}  {speed:>10}  {:>10}{}",
         format::count(record.step),
         record.val_loss,
         record.bits_per_char,
-        format::count(tokens_per_s as u64),
         format::seconds(elapsed_s),
         if record.best { "  best" } else { "" },
     )
@@ -155,6 +158,15 @@ pub fn stopped_early(state: &RunState, settings: &TrainConfig) -> bool {
 pub fn longer(folder: &RunFolder, state: &RunState, settings: &TrainConfig, compute: &Compute) -> String {
     let (out, steps) = (format::argument(folder.path()), more_steps(state, settings));
     format!("train --resume --out {out} --steps {steps}{}", compute.repeated())
+}
+
+/// The arguments that evaluate a run on the text that it was validated on.
+fn evaluation(folder: &RunFolder, state: &RunState) -> String {
+    let data = match state.data.as_str() {
+        corpus::DEFAULT => String::new(),
+        data => format!(" --data {}", format::argument(Path::new(data))),
+    };
+    format!("eval --model {}{data}", format::argument(folder.path()))
 }
 
 /// The `--steps` that go on with a finished run: those that an early stop left out, else as many again.
@@ -195,6 +207,9 @@ pub struct Summary {
     pub plot: PathBuf,
     /// A text of the best model's.
     pub sample: Option<String>,
+    /// The arguments that evaluate it on its own text.
+    #[serde(skip)]
+    eval: String,
     /// The arguments that train for longer.
     #[serde(skip)]
     longer: String,
@@ -227,6 +242,7 @@ impl Summary {
             metrics: folder.metrics(),
             plot: folder.loss_plot(),
             sample: None,
+            eval: evaluation(folder, state),
             longer: longer(folder, state, settings, compute),
         }
     }
@@ -252,7 +268,7 @@ impl Summary {
         }
         let run = format::argument(&self.run);
         text += "\nNext:\n";
-        for arguments in [format!("sample --model {run}"), format!("eval --model {run}"), self.longer.clone()] {
+        for arguments in [format!("sample --model {run}"), self.eval.clone(), self.longer.clone()] {
             text += &format!("  {}\n", command_line(&arguments));
         }
         text

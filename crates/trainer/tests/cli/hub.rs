@@ -163,7 +163,7 @@ fn what_the_hub_does_not_give_is_told_with_what_to_do() {
         text.contains("openai-community/gpt2") && text.contains("refused") && text.contains("HF_ENDPOINT"),
         "{text}"
     );
-    place.check_failure(&["model", "fetch", "../gpt2"], 1, "hub", "no name of a model");
+    place.check_failure(&["model", "fetch", "../gpt2"], 2, "setting", "../gpt2 is no name of a model");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{SMALL, Workplace, object, stdout};
+use crate::{SMALL, Workplace, object, stderr, stdout};
 
 fn read(place: &Workplace, name: &str) -> Value {
     serde_json::from_slice(&place.read(name)).unwrap()
@@ -43,6 +43,14 @@ fn a_tokenizer_is_learnt_shown_and_used() {
     );
     assert_eq!(encoded["tokens"].as_array().unwrap().iter().rev().take(2).collect::<Vec<_>>(), ["\\xA9", "\\xC3"]);
     let text = stdout(&place.succeed(&["tokenizer", "encode", "--merges", " cat"])).to_owned();
+    let ends = "the<|endoftext|>cat";
+    fs::write(place.path("ends.txt"), ends.repeat(40)).unwrap();
+    let output = place.succeed(&["tokenizer", "train", "--data", "ends.txt", "--vocab", "999", "--out", "ends.json"]);
+    assert!(stderr(&output).contains("not 999: the text has no more pairs to merge"), "{output:?}");
+    let output = place.succeed(&["tokenizer", "encode", "--tokenizer", "ends.json", "--merges", "--json", ends]);
+    let words: Vec<Value> =
+        object(&output)["words"].as_array().unwrap().iter().map(|word| word["word"].clone()).collect();
+    assert_eq!(words, ["the", "cat"]);
     assert!(text.contains("1 tokens, 4 characters, 4 bytes") && text.contains(r#"" " "c" "a" "t""#), "{text}");
 }
 
@@ -101,7 +109,11 @@ fn tokenizers_that_cannot_be_had_are_refused() {
     fs::write(place.path("bad.json"), "{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}").unwrap();
     let train = |more: &[&'static str]| [&["train", "--data", "poem.txt"], more].concat();
     for (arguments, kind, reason) in [
-        (train(&["--tokenizer", "nowhere.json"]), "io", "cannot read the tokenizer nowhere.json"),
+        (
+            train(&["--tokenizer", "nowhere.json"]),
+            "tokenizer",
+            "cannot use the tokenizer nowhere.json: there is no such file",
+        ),
         (
             train(&["--tokenizer", "bad.json"]),
             "tokenizer",
@@ -115,13 +127,17 @@ fn tokenizers_that_cannot_be_had_are_refused() {
         (vec!["tokenizer", "train", "--data", "nowhere.txt"], "data", "there is no such file"),
         (vec!["tokenizer", "encode", "--tokenizer", "bad.json", "x"], "tokenizer", "Unigram"),
     ] {
-        let code = if kind == "io" { 1 } else { 2 };
-        place.check_failure(&arguments, code, kind, reason);
+        place.check_failure(&arguments, 2, kind, reason);
     }
     place.succeed(&["tokenizer", "train", "--kind", "char", "--data", "poem.txt"]);
     let encode = ["tokenizer", "encode", "--merges", "the"];
     place.check_failure(&encode, 2, "setting", "a char tokenizer merges nothing");
     place.check_failure(&["tokenizer", "encode", "é"], 2, "tokenizer", "'é' (U+00E9) at position 0");
+    let sized = ["tokenizer", "train", "--kind", "char", "--vocab", "300"];
+    place.check_failure(&sized, 2, "setting", "the size of a char vocabulary cannot be chosen");
+    fs::write(place.path("signs.txt"), "é€ ".repeat(600)).unwrap();
+    let foreign = ["train", "--data", "signs.txt", "--tokenizer", "tokenizer.json"];
+    place.check_failure(&foreign, 2, "data", "cannot use signs.txt as data: tokenizer: the character 'é'");
     place.check_failure(&["tokenizer", "show", "--start", "99"], 2, "setting", "and it is 99");
     place.train("a", &["--steps", "1"]);
     let resume = ["train", "--resume", "--out", "a", "--tokenizer", "bpe"];

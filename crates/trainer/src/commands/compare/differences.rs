@@ -46,12 +46,9 @@ pub fn differences(runs: &[Run]) -> Vec<Difference> {
 
 /// Kind, size and the beginning of the hash of its file.
 fn describe_tokenizer(tokenizer: &Tokenizer) -> String {
-    let unit = match tokenizer {
-        Tokenizer::Char(_) => "characters",
-        _ => "tokens",
-    };
     let hash = sha256(&tokenizer.to_json());
-    format!("{} {unit} ({})", format::count(tokenizer.vocab_size() as u64), &hash[..HASH_CHARS])
+    let (kind, size) = (tokenizer.kind().name(), format::count(tokenizer.vocab_size() as u64));
+    format!("{kind} {size} ({})", &hash[..HASH_CHARS])
 }
 
 /// Why losses of these runs do not compare; nothing where they do.

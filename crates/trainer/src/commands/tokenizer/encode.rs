@@ -1,7 +1,7 @@
 //! `trainer tokenizer encode`: how a text becomes tokens, merge by merge.
 
 use clap::Args;
-use inkling_core::tokenizer::{BpeTokenizer, Tokenizer, words};
+use inkling_core::tokenizer::{BpeTokenizer, END_OF_TEXT, Tokenizer, words};
 use serde_json::{Value, json};
 
 use super::{FileArgument, quoted};
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let (tokenizer, text) = (arguments.file.load()?, &arguments.text);
     let ids = tokenizer.encode(text)?;
     let steps = match (&tokenizer, arguments.merges) {
-        (Tokenizer::Bpe(bpe), true) => Some(words(text).map(|word| Word::of(word, bpe)).collect::<Vec<_>>()),
+        (Tokenizer::Bpe(bpe), true) => Some(mergeable(text, bpe).map(|word| Word::of(word, bpe)).collect::<Vec<_>>()),
         (_, false) => None,
         (other, true) => {
             return Err(Error::Setting {
@@ -63,6 +63,15 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         shown.extend(words.iter().map(|word| word.to_text(&tokenizer)));
     }
     terminal.result(&object, &shown)
+}
+
+/// The words of a text. [`END_OF_TEXT`] is none: where the vocabulary has it, it is a token from the start.
+fn mergeable<'a>(text: &'a str, tokenizer: &BpeTokenizer) -> impl Iterator<Item = &'a str> {
+    let documents: Vec<&str> = match tokenizer.end_of_text() {
+        Some(_) => text.split(END_OF_TEXT).collect(),
+        None => vec![text],
+    };
+    documents.into_iter().flat_map(words)
 }
 
 /// A word on its way from bytes to tokens.

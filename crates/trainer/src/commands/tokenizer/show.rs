@@ -59,19 +59,23 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
             "merged": merges.get(&id).map(|merge| [merge.left, merge.right]),
         })).collect::<Vec<_>>(),
     });
+    // Only byte pairs are made of others.
+    let merged = matches!(tokenizer, Tokenizer::Bpe(_)).then_some(merges.len());
     let rows: Vec<Vec<String>> = ids
         .map(|id| {
             let made_of = merges
                 .get(&id)
                 .map(|merge| format!("{} + {}", quoted(&tokenizer, merge.left), quoted(&tokenizer, merge.right)));
-            vec![format::count(id.into()), quoted(&tokenizer, id), made_of.unwrap_or_default()]
+            let known = [format::count(id.into()), quoted(&tokenizer, id)].into_iter();
+            known.chain(merged.map(|_| made_of.unwrap_or_default())).collect()
         })
         .collect();
+    let columns = [("id", Align::Right), ("token", Align::Left), ("made of", Align::Left)];
     let text = format!(
-        "{name} tokenizer: {} tokens, {} merges\n\n{}",
+        "{name} tokenizer: {} tokens{}\n\n{}",
         format::count(size.into()),
-        format::count(merges.len() as u64),
-        format::table(&[("id", Align::Right), ("token", Align::Left), ("made of", Align::Left)], &rows),
+        merged.map_or(String::new(), |count| format!(", {} merges", format::count(count as u64))),
+        format::table(&columns[..2 + usize::from(merged.is_some())], &rows),
     );
     terminal.result(&object, &text)
 }

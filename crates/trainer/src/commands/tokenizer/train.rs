@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::atomic_file;
 use crate::corpus::{self, Library};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format;
 use crate::terminal::Terminal;
 use crate::tokenizer_source::{DEFAULT_MIN_FREQUENCY, DEFAULT_VOCAB, TokenizerSource};
@@ -33,9 +33,9 @@ pub struct Arguments {
     /// What to learn
     #[arg(long, value_enum, default_value_t = KindName::Bpe)]
     kind: KindName,
-    /// Tokens of a bpe vocabulary, at least 257
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_VOCAB)]
-    vocab: usize,
+    /// Tokens of a bpe vocabulary, at least 257 [default: 1024]
+    #[arg(long, value_name = "N")]
+    vocab: Option<usize>,
     /// Merge only pairs that occur so often
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MIN_FREQUENCY)]
     min_frequency: u64,
@@ -59,18 +59,26 @@ enum KindName {
 }
 
 impl Arguments {
-    fn kind(&self) -> TokenizerKind {
-        match self.kind {
+    fn kind(&self) -> Result<TokenizerKind> {
+        let kind = match self.kind {
             KindName::Char => TokenizerKind::Char,
             KindName::Byte => TokenizerKind::Byte,
-            KindName::Bpe => TokenizerKind::Bpe { vocab_size: self.vocab },
+            KindName::Bpe => return Ok(TokenizerKind::Bpe { vocab_size: self.vocab.unwrap_or(DEFAULT_VOCAB) }),
+        };
+        match self.vocab {
+            None => Ok(kind),
+            Some(_) => Err(Error::Setting {
+                key: "--vocab".into(),
+                problem: format!("the size of a {} vocabulary cannot be chosen", kind.name()),
+                hint: "leave it out, or learn byte pairs with --kind bpe".into(),
+            }),
         }
     }
 }
 
 /// Runs `trainer tokenizer train`.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
-    let source = TokenizerSource::learn(arguments.kind(), arguments.min_frequency)?;
+    let source = TokenizerSource::learn(arguments.kind()?, arguments.min_frequency)?;
     let text = Library::from_environment(terminal)?.locate(&arguments.data)?;
     let started = Instant::now();
     let tokenizer = source.of_file(&text, VAL_SHARE, || Ok(()), terminal)?;
