@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use inkling_core::Error as Core;
-use inkling_core::checkpoint::Checkpoint;
+use inkling_core::checkpoint::{Checkpoint, STATE_FILE};
+use inkling_core::train::RunState;
 
 use crate::adapters::{Adapted, is_adapter};
 use crate::corpus::Freshness;
 use crate::error::{Error, Result};
 use crate::format::{self, command_line};
 use crate::hub::{Hub, ModelName};
-use crate::run_folder::read;
+use crate::run_folder::{Slot, read};
 use crate::terminal::Terminal;
 
 /// Where runs are written by default.
@@ -52,6 +53,13 @@ impl ModelArgument {
             None => load(&only_run(Path::new(RUNS))?, terminal),
         }
     }
+}
+
+/// What the run of a checkpoint was trained on, as `--data` takes it; `None` of a model that no run keeps.
+pub fn own_text(checkpoint: &Path) -> Option<String> {
+    let state = std::fs::read(checkpoint.parent()?.join(Slot::Last.name()).join(STATE_FILE)).ok()?;
+    let state = RunState::from_json(&serde_json::from_slice(&state).ok()?).ok()?;
+    Some(state.data).filter(|data| !data.is_empty())
 }
 
 /// Reads the model of a path or name for inference.

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::evaluation::Measurement;
 use crate::format::{self, Align};
 use crate::model_folder::ModelFolder;
-use crate::model_source::ModelArgument;
+use crate::model_source::{self, ModelArgument};
 use crate::terminal::Terminal;
 use crate::text;
 
@@ -27,7 +27,7 @@ The folder has config.json, model.safetensors, tokenizer.json and tokenizer_conf
 command that takes --model reads it. Folders of f32, f16 and bf16 open in `transformers` too, where the architecture is one of its own; \
 q8 and q4 are Inkling's, and `transformers` refuses them.
 
-With --data the loss is measured before and after, as `trainer eval` does on the validation split.";
+The loss is measured before and after, as `trainer eval` does on the validation split: of the text that a run was trained on, or of --data.";
 
 /// `trainer export`
 #[derive(Debug, Args)]
@@ -44,7 +44,8 @@ pub struct Arguments {
     /// Replace the model that is in the folder
     #[arg(long)]
     overwrite: bool,
-    /// A text to measure the loss on: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare`
+    /// A text to measure the loss on: tinyshakespeare, an https URL, a path, or a folder of `trainer data prepare` [default: the run's
+    /// own]
     #[arg(long, value_name = "NAME|URL|PATH|FOLDER")]
     data: Option<String>,
     #[command(flatten)]
@@ -96,7 +97,8 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let size_of = |name: &str| files.iter().find(|(file, _)| file == name).map_or(0, |(_, bytes)| bytes.len() as u64);
     let mut before = Side { bytes: loaded.weight_bytes, evaluation: None };
     let mut after = Side { bytes: size_of(MODEL_FILE), evaluation: None };
-    if let Some(origin) = &arguments.data {
+    let data = arguments.data.clone().or_else(|| model_source::own_text(&source));
+    if let Some(origin) = &data {
         let processor = arguments.compute.find(terminal).await?;
         let dataset = text::load(origin, terminal)?.dataset(&model.tokenizer, &source)?;
         let measurement = Measurement { split: Split::Val, protocol: Protocol::Full, batch_size: None };
@@ -126,7 +128,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "dtype": format.name(),
         "parameters": model.config.num_parameters(),
         "files": files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes.len() })).collect::<Vec<_>>(),
-        "data": arguments.data,
+        "data": data,
         "before": side(&before),
         "after": side(&after),
     });

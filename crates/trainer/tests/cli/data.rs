@@ -20,6 +20,10 @@ fn every_command_explains_itself_with_examples() {
         &["tokenizer", "train"],
         &["tokenizer", "show"],
         &["tokenizer", "encode"],
+        &["export"],
+        &["merge"],
+        &["compare"],
+        &["presets"],
         &["devices"],
     ] {
         let output = run(&[command, &["--help"]].concat());

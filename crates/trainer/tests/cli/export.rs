@@ -46,19 +46,21 @@ fn every_format_is_smaller_and_has_the_loss_that_eval_finds() {
 }
 
 #[test]
-fn the_table_shows_both_sides_and_without_a_text_the_sizes() {
+fn the_table_shows_both_sides_on_the_runs_own_text_and_of_other_models_the_sizes() {
     let place = trained();
     let run = |more: &[&str]| {
         let output = place.succeed(&[&["export", "--dtype", "q8", "--overwrite", "--out", "models/a/"], more].concat());
         stdout(&output).to_owned()
     };
-    let text = run(&[]);
-    assert!(
-        text.contains("before") && text.contains("weights") && text.contains(" %") && !text.contains("loss"),
-        "{text}"
-    );
-    let text = run(&["--data", "poem.txt"]);
+    let text = run(&["--model", "runs/a"]);
+    assert!(text.contains("before") && text.contains("weights") && text.contains(" %"), "{text}");
     assert!(text.contains("loss, nats per token") && text.contains("bits per char"), "{text}");
+    assert_eq!(run(&["--model", "runs/a", "--data", "poem.txt"]), text);
+
+    let copy = ["export", "--dtype", "f32", "--out", "models/copy", "--model", "runs/a"];
+    place.succeed(&copy);
+    let text = run(&["--model", "models/copy"]);
+    assert!(text.contains("weights") && !text.contains("loss"), "{text}");
 }
 
 #[test]
