@@ -523,6 +523,15 @@ pub(crate) fn no_such_tensor(name: &str) -> Error {
 mod tests {
     use super::*;
 
+    /// Elements are counted to the end of `usize` at most, bytes of all tensors to that of `u64`.
+    #[test]
+    fn a_tensor_of_more_elements_than_can_be_counted_is_not_a_small_one() {
+        let mut program = Program::new(Vec::new(), Training::No);
+        program.tensor("x", &[usize::MAX, 2]);
+        assert!(program.memory_bytes() >= (usize::MAX as u64).saturating_mul(4));
+    }
+
+    #[cfg(target_pointer_width = "64")]
     #[test]
     fn more_than_can_be_addressed_is_refused_and_not_wrapped_around() {
         // A product beyond 64 bits, bytes beyond, a sum beyond.

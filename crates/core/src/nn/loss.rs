@@ -126,7 +126,7 @@ impl LossHead {
         let (rows, _) = p.matrix(x);
         let vocab = projection.outputs(p);
         let row_bytes = size_of::<f32>() * vocab;
-        let logits = if rows * row_bytes > max_logits_bytes {
+        let logits = if rows.saturating_mul(row_bytes) > max_logits_bytes {
             let count = (max_logits_bytes / row_bytes / CHUNK_ROWS).max(1) * CHUNK_ROWS;
             Logits::Separate(p.tensor("logits.chunk", &[count.min(rows), vocab]))
         } else {
