@@ -130,6 +130,11 @@ fn tokenizers_that_cannot_be_had_are_refused() {
         place.check_failure(&arguments, 2, kind, reason);
     }
     place.succeed(&["tokenizer", "train", "--kind", "char", "--data", "poem.txt"]);
+    let written = place.read("tokenizer.json");
+    let again = ["tokenizer", "train", "--kind", "byte", "--data", "poem.txt"];
+    place.check_failure(&again, 2, "setting", "tokenizer.json is there already");
+    assert_eq!(place.read("tokenizer.json"), written);
+    place.succeed(&["tokenizer", "train", "--kind", "char", "--data", "poem.txt", "--overwrite"]);
     let encode = ["tokenizer", "encode", "--merges", "the"];
     place.check_failure(&encode, 2, "setting", "a char tokenizer merges nothing");
     place.check_failure(&["tokenizer", "encode", "é"], 2, "tokenizer", "'é' (U+00E9) at position 0");

@@ -45,6 +45,9 @@ pub struct Arguments {
     /// The file to write
     #[arg(long, value_name = "PATH", default_value = "tokenizer.json")]
     out: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// `--kind`
@@ -79,6 +82,13 @@ impl Arguments {
 /// Runs `trainer tokenizer train`.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let source = TokenizerSource::learn(arguments.kind()?, arguments.min_frequency)?;
+    if arguments.out.exists() && !arguments.overwrite {
+        return Err(Error::Setting {
+            key: "--out".into(),
+            problem: format!("{} is there already", arguments.out.display()),
+            hint: "name another file, or replace it with --overwrite".into(),
+        });
+    }
     let text = Library::from_environment(terminal)?.locate(&arguments.data)?;
     let started = Instant::now();
     let tokenizer = source.of_file(&text, VAL_SHARE, || Ok(()), terminal)?;
