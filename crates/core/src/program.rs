@@ -3,7 +3,12 @@
 //! Recording happens once, for a fixed batch and context; an engine then replays. A mistake in shapes panics while
 //! recording, naming the operation and both shapes: it is a bug in Inkling, never the user's.
 
+mod frozen;
+
 use std::collections::HashMap;
+
+pub(crate) use frozen::{Frozen, Kept};
+pub use frozen::{LowRank, PackedMatrix, Stored};
 
 use crate::error::{Error, Result};
 use crate::gpu::Kernels;
@@ -14,11 +19,6 @@ use crate::step::Step;
 /// A handle on a tensor of a [`Program`]. `Copy`: weight tying is the same handle used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor(pub(crate) u32);
-
-mod frozen;
-
-pub(crate) use frozen::{Frozen, Kept};
-pub use frozen::{LowRank, PackedMatrix, Stored};
 
 /// A parameter: its value and its gradient (which accumulates).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

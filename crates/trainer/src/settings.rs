@@ -5,6 +5,7 @@
 //!
 //! Some fields follow others. Unless they are set themselves:
 //! - `n_inner` stays `4 * n_embd` if the preset's was,
+//! - `n_kv_head` stays `n_head` if the preset's was,
 //! - `min_learning_rate` keeps its ratio to `learning_rate`,
 //! - `warmup_steps` takes at most a tenth of `max_steps` when those are set.
 
@@ -277,6 +278,9 @@ mod tests {
     fn fields_that_follow_others_do_so_unless_set_themselves() {
         assert_eq!(set("tiny", &["n_embd=64"]).unwrap().0.n_inner, 256);
         assert_eq!(set("tiny", &["n_embd=64", "n_inner=100"]).unwrap().0.n_inner, 100);
+        assert_eq!(set("tiny", &["n_head=8"]).unwrap().0.n_kv_head, 8);
+        assert_eq!(set("tiny", &["n_head=8", "n_kv_head=2"]).unwrap().0.n_kv_head, 2);
+        assert_eq!(set("modern", &["n_head=8"]).unwrap().0.n_kv_head, 2);
         let train = set("tiny", &["learning_rate=1e-4", "max_steps=50"]).unwrap().1;
         assert!((train.min_learning_rate - 1e-5).abs() < 1e-9);
         assert_eq!(train.warmup_steps, 5);

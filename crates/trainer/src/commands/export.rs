@@ -132,7 +132,13 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
         "before": side(&before),
         "after": side(&after),
     });
-    let text = format!("{}: {}\n\n{}", target.path().display(), format.name(), comparison(&before, &after));
+    let unmeasured = if data.is_none() {
+        "\nThe loss was not measured: no run says which text, name one with --data.\n"
+    } else {
+        ""
+    };
+    let table = comparison(&before, &after);
+    let text = format!("{}: {}\n\n{table}{unmeasured}", target.path().display(), format.name());
     terminal.result(&object, &text)
 }
 

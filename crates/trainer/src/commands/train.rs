@@ -48,7 +48,7 @@ Examples:
 The run folder gets best/ and last/ (checkpoints: Hugging Face folders), metrics.jsonl and loss.svg.
 
 --set takes every field of the model and its training; an unknown one lists them all. Fields that follow others unless \
-set: n_inner (4 n_embd), min_learning_rate (its share of --lr), warmup_steps (at most a tenth of --steps).
+set: n_inner (4 n_embd), n_kv_head (n_head), min_learning_rate (its share of --lr), warmup_steps (at most a tenth of --steps).
 
 --from takes architecture, weights and tokenizer of a trained model; --set may shorten n_positions and change dropout, and the \
 training's own settings: 500 steps of about 4,096 tokens at a peak learning rate of 3e-4 x 128 / n_embd (5e-5 for gpt2) unless set. \

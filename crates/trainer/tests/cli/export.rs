@@ -60,7 +60,8 @@ fn the_table_shows_both_sides_on_the_runs_own_text_and_of_other_models_the_sizes
     let copy = ["export", "--dtype", "f32", "--out", "models/copy", "--model", "runs/a"];
     place.succeed(&copy);
     let text = run(&["--model", "models/copy"]);
-    assert!(text.contains("weights") && !text.contains("loss"), "{text}");
+    assert!(text.contains("weights") && !text.contains("nats"), "{text}");
+    assert!(text.contains("The loss was not measured") && text.contains("--data"), "{text}");
 }
 
 #[test]
