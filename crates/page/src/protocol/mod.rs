@@ -1,0 +1,202 @@
+//! What page and worker say to each other.
+//!
+//! ```text
+//! page -> worker   Request::Ask { id, call }       Request::Cancel { id }
+//! worker -> page   Event::Ready, then for each ask any number of Event::Part { id } and one of Event::Done { id }, Event::Failed { id }
+//! ```
+//!
+//! Ids count up and are never used again. Of a cancelled ask nothing more is heard. Messages are structured clones (serde-wasm-bindgen); arrays of
+//! numbers in them ([`Values`], [`Bytes`]) are transferred, not copied.
+//!
+//! A call is a struct with an [`Ask`]: what it is answered with, and what may come before that. `calls!` below lists them all.
+
+pub mod attention;
+pub mod buffers;
+pub mod embed;
+pub mod model;
+pub mod sample;
+pub mod stack;
+pub mod tokenize;
+
+use serde::{Deserialize, Serialize};
+
+use self::attention::{Head, HeadView, Inspect, Inspected};
+pub use self::buffers::{Bytes, Values};
+use self::embed::{Neighbours, NeighboursFound, PositionMap, PositionSimilarity, TokenRows, TokenRowsRead};
+use self::model::{EngineChosen, Load, LoadProgress, ModelCard, UseEngine};
+use self::sample::{Generate, Generated, Written};
+use self::stack::{Estimate, Estimated, Probe, Probed};
+use self::tokenize::{Tokenize, Tokenized};
+
+/// Names an ask.
+pub type Id = u32;
+
+/// From the page.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Asks for something.
+    Ask {
+        /// Names the answers.
+        id: Id,
+        /// What is asked for.
+        call: Call,
+    },
+    /// Nobody waits for this any more.
+    Cancel {
+        /// Of the ask.
+        id: Id,
+    },
+}
+
+/// From the worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// The worker listens. Sent once, first.
+    Ready,
+    /// On the way to an answer.
+    Part {
+        /// Of the ask.
+        id: Id,
+        /// What there is so far.
+        part: Part,
+    },
+    /// The answer; nothing more comes of this ask.
+    Done {
+        /// Of the ask.
+        id: Id,
+        /// The answer.
+        answer: Answer,
+    },
+    /// There will be no answer.
+    Failed {
+        /// Of the ask.
+        id: Id,
+        /// Why.
+        failure: Failure,
+    },
+    /// The worker has broken down and will say nothing more.
+    Panicked {
+        /// What the programmer will want to know.
+        message: String,
+    },
+}
+
+/// Why there is no answer, as a sentence for the visitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Of which kind it is, for who can do something about it.
+    pub kind: FailureKind,
+    /// What was wrong, where, and what to do.
+    pub message: String,
+}
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// What the visitor gave: a text, a setting, a file.
+    Input,
+    /// Something could not be fetched.
+    Network,
+    /// The GPU, or the memory of either engine.
+    Device,
+    /// No model is loaded yet.
+    NoModel,
+}
+
+impl Failure {
+    /// What the visitor gave is wrong.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Input, message: message.into() }
+    }
+
+    /// Something could not be fetched.
+    pub fn network(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Network, message: message.into() }
+    }
+
+    /// Before a model is there.
+    pub fn no_model() -> Self {
+        Self { kind: FailureKind::NoModel, message: "no model is loaded yet".into() }
+    }
+}
+
+impl From<inkling_core::Error> for Failure {
+    fn from(error: inkling_core::Error) -> Self {
+        use inkling_core::Error;
+        let kind = match error {
+            Error::Gpu(_) | Error::Memory { .. } => FailureKind::Device,
+            _ => FailureKind::Input,
+        };
+        Self { kind, message: error.to_string() }
+    }
+}
+
+/// A call and what it is answered with.
+pub trait Ask: Sized {
+    /// What may come before the answer, any number of times.
+    type Part;
+    /// The answer.
+    type Answer;
+    /// As a message.
+    fn call(self) -> Call;
+    /// Out of a message; `None` if it is of another call.
+    fn part(part: Part) -> Option<Self::Part>;
+    /// Out of a message; `None` if it is of another call.
+    fn answer(answer: Answer) -> Option<Self::Answer>;
+}
+
+/// What comes before an answer where nothing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Nothing {}
+
+/// One line per call: `Call(what comes before) -> answer`.
+macro_rules! calls {
+    ($($call:ident($part:ident) -> $answer:ident),* $(,)?) => {
+        /// Everything that can be asked for.
+        #[derive(Debug, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "each has the documentation of its struct")]
+        pub enum Call { $($call($call)),* }
+
+        /// Everything that may come before an answer, by its call.
+        #[derive(Debug, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "each has the documentation of its struct")]
+        pub enum Part { $($call($part)),* }
+
+        /// Every answer, by its call.
+        #[derive(Debug, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "each has the documentation of its struct")]
+        pub enum Answer { $($call($answer)),* }
+
+        $(impl Ask for $call {
+            type Part = $part;
+            type Answer = $answer;
+
+            fn call(self) -> Call {
+                Call::$call(self)
+            }
+
+            fn part(part: Part) -> Option<$part> {
+                if let Part::$call(part) = part { Some(part) } else { None }
+            }
+
+            fn answer(answer: Answer) -> Option<$answer> {
+                if let Answer::$call(answer) = answer { Some(answer) } else { None }
+            }
+        })*
+    };
+}
+
+calls! {
+    UseEngine(Nothing) -> EngineChosen,
+    Load(LoadProgress) -> ModelCard,
+    Tokenize(Nothing) -> Tokenized,
+    TokenRows(Nothing) -> TokenRowsRead,
+    PositionMap(Nothing) -> PositionSimilarity,
+    Neighbours(Nothing) -> NeighboursFound,
+    Estimate(Nothing) -> Estimated,
+    Probe(Nothing) -> Probed,
+    Inspect(Nothing) -> Inspected,
+    Head(Nothing) -> HeadView,
+    Generate(Generated) -> Written,
+}

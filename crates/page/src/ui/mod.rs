@@ -1,0 +1,39 @@
+//! Everything on screen. The prose is in index.html and there before any program; each figure is mounted into its own placeholder, and fails
+//! alone.
+
+pub mod canvas;
+pub mod chip;
+pub mod client;
+pub mod color;
+pub mod number;
+pub mod remote;
+pub mod sections;
+pub mod store;
+
+#[cfg(target_family = "wasm")]
+mod address;
+#[cfg(target_family = "wasm")]
+mod failure;
+#[cfg(target_family = "wasm")]
+mod model;
+#[cfg(target_family = "wasm")]
+mod theme;
+
+/// Starts the page.
+pub fn start() {
+    #[cfg(target_family = "wasm")]
+    {
+        failure::watch();
+        // Fails only if it was done before.
+        let _ = any_spawner::Executor::init_wasm_bindgen();
+        let owner = leptos::prelude::Owner::new();
+        owner.set();
+        let client = client::Client::connect(|message| failure::show(&message));
+        let store = store::Store::new(client, address::read(), theme::dark());
+        address::follow(store.view);
+        model::follow(store);
+        sections::mount(store);
+        // The page lives as long as its signals.
+        std::mem::forget(owner);
+    }
+}

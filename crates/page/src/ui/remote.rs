@@ -1,0 +1,69 @@
+//! A figure's data: the worker's answer to a question that changes with the settings.
+
+use std::sync::Arc;
+
+use futures_util::future::{AbortHandle, abortable};
+use leptos::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use super::client::Client;
+use crate::protocol::{Ask, Failure};
+
+/// The newest answer, and what has become of the newest question.
+pub struct Remote<T: Send + Sync + 'static> {
+    /// The newest answer. It stays while the next one is on its way, so that a figure never goes blank.
+    pub value: RwSignal<Option<Arc<T>>>,
+    /// Whether a newer answer is on its way.
+    pub pending: RwSignal<bool>,
+    /// Why there is no newer answer, if the newest question failed.
+    pub failure: RwSignal<Option<Failure>>,
+}
+
+impl<T: Send + Sync + 'static> Clone for Remote<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for Remote<T> {}
+
+impl<T: Send + Sync + 'static> Remote<T> {
+    /// The newest answer.
+    pub fn get(self) -> Option<Arc<T>> {
+        self.value.get()
+    }
+}
+
+/// Asks whenever a signal that `question` reads changes; an answer to an older question is cancelled and never shown. While `question` is
+/// `None` nothing is asked.
+pub fn remote<A>(client: Client, question: impl Fn() -> Option<A> + 'static) -> Remote<A::Answer>
+where
+    A: Ask + 'static,
+    A::Answer: Send + Sync + 'static,
+{
+    let remote = Remote { value: RwSignal::new(None), pending: RwSignal::new(false), failure: RwSignal::new(None) };
+    Effect::new(move |older: Option<Option<AbortHandle>>| {
+        if let Some(Some(older)) = older {
+            older.abort();
+        }
+        let Some(question) = question() else {
+            remote.pending.set(false);
+            return None;
+        };
+        remote.pending.set(true);
+        let (answer, handle) = abortable(client.ask(question).answer());
+        spawn_local(async move {
+            let Ok(answer) = answer.await else { return };
+            match answer {
+                Ok(answer) => {
+                    remote.value.set(Some(Arc::new(answer)));
+                    remote.failure.set(None);
+                }
+                Err(failure) => remote.failure.set(Some(failure)),
+            }
+            remote.pending.set(false);
+        });
+        Some(handle)
+    });
+    remote
+}

@@ -1,0 +1,41 @@
+//! The figures, one module per section of index.html.
+
+pub mod attention;
+pub mod embed;
+pub mod sample;
+pub mod shell;
+pub mod stack;
+pub mod tokenize;
+
+#[cfg(target_family = "wasm")]
+mod mounting {
+    use leptos::mount::mount_to;
+    use leptos::prelude::*;
+    use wasm_bindgen::JsCast;
+
+    use super::super::store::Store;
+
+    /// Puts every figure into its placeholder.
+    pub fn mount(store: Store) {
+        into("shell", move || super::shell::Shell(super::shell::ShellProps { store }));
+        into("tokenize-figure", move || {
+            super::tokenize::TokenizeFigure(super::tokenize::TokenizeFigureProps { store })
+        });
+        into("embed-figure", move || super::embed::EmbedFigure(super::embed::EmbedFigureProps { store }));
+        into("stack-figure", move || super::stack::StackFigure(super::stack::StackFigureProps { store }));
+        into("attention-figure", move || {
+            super::attention::AttentionFigure(super::attention::AttentionFigureProps { store })
+        });
+        into("sample-figure", move || super::sample::SampleFigure(super::sample::SampleFigureProps { store }));
+    }
+
+    /// Puts a figure in place of what index.html shows until then.
+    fn into<V: IntoView + 'static>(id: &str, figure: impl FnOnce() -> V + 'static) {
+        let Some(place) = document().get_element_by_id(id) else { return };
+        place.set_text_content(None);
+        mount_to(place.unchecked_into(), figure).forget();
+    }
+}
+
+#[cfg(target_family = "wasm")]
+pub use mounting::mount;

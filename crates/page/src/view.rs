@@ -1,0 +1,214 @@
+//! What a view shows: the settings that all figures share. They are in the address, so that a view can be bookmarked, shared and reloaded.
+//!
+//! `?text=To+be&layer=2&head=1&query=5&temperature=0.8&top_k=20#attention`. What has its default is left out; what cannot be read has its
+//! default, too.
+
+use std::fmt::Write;
+
+/// A setting's text in the address.
+pub trait Parameter: Sized {
+    /// Out of the address; `None` if it cannot be meant.
+    fn parse(text: &str) -> Option<Self>;
+    /// Into the address.
+    fn format(&self) -> String;
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => { $(
+        impl Parameter for $number {
+            fn parse(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+
+            fn format(&self) -> String {
+                self.to_string()
+            }
+        }
+    )* };
+}
+
+numbers!(usize, u64, bool);
+
+impl Parameter for f32 {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number: &Self| number.is_finite())
+    }
+
+    fn format(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Parameter for String {
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn format(&self) -> String {
+        self.clone()
+    }
+}
+
+impl<T: Parameter> Parameter for Option<T> {
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(None) } else { T::parse(text).map(Some) }
+    }
+
+    fn format(&self) -> String {
+        self.as_ref().map(Parameter::format).unwrap_or_default()
+    }
+}
+
+/// Declares [`ViewState`] and, in a page, [`View`] with a signal for each of its fields.
+macro_rules! settings {
+    ($($(#[$doc:meta])+ $name:ident: $type:ty = $default:expr,)*) => {
+        /// Every shared setting.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct ViewState { $($(#[$doc])+ pub $name: $type,)* }
+
+        impl Default for ViewState {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl ViewState {
+            /// Settings by their names in an address; unknown names are ignored.
+            pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+                let mut state = Self::default();
+                for (name, text) in pairs {
+                    match name {
+                        $(stringify!($name) => if let Some(value) = Parameter::parse(text) { state.$name = value },)*
+                        _ => {}
+                    }
+                }
+                state
+            }
+
+            /// What differs from the default.
+            pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
+                let default = Self::default();
+                let mut pairs = Vec::new();
+                $(if self.$name != default.$name { pairs.push((stringify!($name), self.$name.format())) })*
+                pairs
+            }
+        }
+
+        /// The settings of the page, each a signal that all figures share.
+        #[derive(Clone, Copy, Debug)]
+        pub struct View { $($(#[$doc])+ pub $name: leptos::prelude::RwSignal<$type>,)* }
+
+        impl View {
+            /// Signals with these values.
+            pub fn new(state: ViewState) -> Self {
+                Self { $($name: leptos::prelude::RwSignal::new(state.$name),)* }
+            }
+
+            /// Their values now; whoever calls this in an effect hears of every change.
+            pub fn state(self) -> ViewState {
+                use leptos::prelude::Get;
+                ViewState { $($name: self.$name.get(),)* }
+            }
+
+            /// Sets all of them.
+            pub fn set(self, state: ViewState) {
+                use leptos::prelude::Set;
+                $(self.$name.set(state.$name);)*
+            }
+        }
+    };
+}
+
+settings! {
+    /// The text that tokenize, embed and attention look at.
+    text: String = "First Citizen:\nWe are accounted poor citizens, the patricians good.".to_owned(),
+    /// A model's folder, where it is not the shipped one.
+    model: Option<String> = None,
+    /// `cpu` or `webgpu`, where the visitor decided.
+    engine: Option<String> = None,
+    /// Merges of the byte pairs in `#tokenize`.
+    merges: usize = 256,
+    /// The vocabulary in `#tokenize`: `model`, `char`, `byte` or `bpe`.
+    vocabulary: String = "model".to_owned(),
+    /// Picked layer, from 0.
+    layer: usize = 0,
+    /// Picked head, from 0.
+    head: usize = 0,
+    /// Picked token of the text, from 0: the query in `#attention`, the token in `#embed`. None is the last one.
+    query: Option<usize> = None,
+    /// Scores are not divided by √D.
+    unscaled: bool = false,
+    /// Queries see later keys too.
+    unmasked: bool = false,
+    /// Heads whose output is zero: `layer.head`, separated by commas.
+    ablated: String = String::new(),
+    /// What `#sample` continues.
+    prompt: String = "ROMEO:".to_owned(),
+    /// Of sampling.
+    temperature: f32 = 0.8,
+    /// Of sampling; none keeps all.
+    top_k: Option<usize> = None,
+    /// Of sampling; none keeps all.
+    top_p: Option<f32> = None,
+    /// Of sampling.
+    seed: u64 = 1337,
+}
+
+/// `name=value&…` in a form that every browser decodes again.
+pub fn to_query(pairs: &[(&str, String)]) -> String {
+    let mut query = String::new();
+    for (name, value) in pairs {
+        query.push_str(if query.is_empty() { "" } else { "&" });
+        let _ = write!(query, "{name}=");
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => query.push(byte.into()),
+                b' ' => query.push('+'),
+                _ => {
+                    let _ = write!(query, "%{byte:02X}");
+                }
+            }
+        }
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&'static str, String)]) -> ViewState {
+        ViewState::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())))
+    }
+
+    #[test]
+    fn the_default_view_has_an_empty_address() {
+        assert_eq!(ViewState::default().to_pairs(), []);
+        assert_eq!(read(&[]), ViewState::default());
+    }
+
+    #[test]
+    fn a_view_survives_its_address() {
+        let state = ViewState {
+            text: "a & b = ü\n".into(),
+            query: Some(3),
+            unmasked: true,
+            temperature: 0.1,
+            top_k: Some(20),
+            seed: u64::MAX,
+            ..ViewState::default()
+        };
+        assert_eq!(read(&state.to_pairs()), state);
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_its_default() {
+        let state = ViewState::from_pairs([("layer", "-1"), ("temperature", "NaN"), ("nonsense", "1"), ("seed", "")]);
+        assert_eq!(state, ViewState::default());
+    }
+
+    #[test]
+    fn queries_are_encoded() {
+        assert_eq!(to_query(&[("text", "a b&c=ü".into()), ("seed", "1".into())]), "text=a+b%26c%3D%C3%BC&seed=1");
+    }
+}

@@ -1,0 +1,162 @@
+//! The worker: one task that owns the engine and answers one request after the other.
+//!
+//! Requests wait in a queue; what is cancelled there is never begun. Long work (writing a text) is a [`Job`], done a slice at a time: between
+//! slices the worker looks at its queue, so a message waits for one slice at most. Downloads run beside it and come back through the queue.
+
+mod attention;
+mod embed;
+mod fetch;
+mod model;
+mod sample;
+mod stack;
+mod tokenize;
+
+#[cfg(target_family = "wasm")]
+mod port;
+
+use std::collections::VecDeque;
+
+use futures_channel::mpsc::UnboundedSender;
+
+use self::model::{Engines, LoadedModel};
+use self::sample::Writing;
+use crate::protocol::{Answer, Call, Event, Failure, Id, Part, Request};
+
+/// What reaches the worker's task.
+#[derive(Debug)]
+pub enum Incoming {
+    /// From the page.
+    Request(Request),
+    /// A download has ended.
+    Fetched {
+        /// Of the ask.
+        id: Id,
+        /// What came of it.
+        files: Result<fetch::Folder, Failure>,
+    },
+}
+
+/// Where answers go.
+type Send = Box<dyn Fn(Event)>;
+
+/// The worker's state.
+pub struct Workshop {
+    engines: Engines,
+    model: Option<LoadedModel>,
+    tokenizers: tokenize::Tokenizers,
+    inspector: attention::Inspector,
+    queue: VecDeque<(Id, Call)>,
+    jobs: VecDeque<(Id, Job)>,
+    downloads: fetch::Downloads,
+    send: Send,
+}
+
+/// Long work.
+enum Job {
+    Write(Writing),
+}
+
+impl Workshop {
+    /// A worker without a model, which answers by calling `send`. Downloads come back through `sender`, whose other end is to be
+    /// given to [`Self::receive`].
+    pub fn new(send: impl Fn(Event) + 'static, sender: UnboundedSender<Incoming>) -> Self {
+        Self {
+            engines: Engines::default(),
+            model: None,
+            tokenizers: tokenize::Tokenizers::default(),
+            inspector: attention::Inspector::default(),
+            queue: VecDeque::new(),
+            jobs: VecDeque::new(),
+            downloads: fetch::Downloads::new(sender),
+            send: Box::new(send),
+        }
+    }
+
+    /// Takes a message; the work is done in [`Self::work`].
+    pub fn receive(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Request(Request::Ask { id, call }) => self.queue.push_back((id, call)),
+            Incoming::Request(Request::Cancel { id }) => {
+                self.queue.retain(|(queued, _)| *queued != id);
+                self.jobs.retain(|(running, _)| *running != id);
+                self.downloads.cancel(id);
+            }
+            Incoming::Fetched { id, files } => {
+                if self.downloads.finished(id) {
+                    let opened = match files {
+                        Ok(folder) => self.open(folder),
+                        Err(failure) => Err(failure),
+                    };
+                    self.done(id, opened.map(Answer::Load));
+                }
+            }
+        }
+    }
+
+    /// The oldest request, else a slice of the next job. False if there is nothing to do.
+    pub async fn work(&mut self) -> bool {
+        if let Some((id, call)) = self.queue.pop_front() {
+            self.answer(id, call).await;
+            return true;
+        }
+        let Some((id, mut job)) = self.jobs.pop_front() else { return false };
+        match self.slice(id, &mut job).await {
+            Ok(None) => self.jobs.push_back((id, job)),
+            Ok(Some(answer)) => self.done(id, Ok(answer)),
+            Err(failure) => self.done(id, Err(failure)),
+        }
+        true
+    }
+
+    async fn answer(&mut self, id: Id, call: Call) {
+        let answer = match call {
+            Call::UseEngine(call) => self.use_engine(call).await.map(Answer::UseEngine),
+            Call::Load(call) => return self.load(id, call),
+            Call::Tokenize(call) => self.tokenize(call).await.map(Answer::Tokenize),
+            Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
+            Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
+            Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
+            Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
+            Call::Probe(call) => self.probe(call).await.map(Answer::Probe),
+            Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
+            Call::Head(call) => self.head(call).await.map(Answer::Head),
+            Call::Generate(call) => match self.begin_writing(call).await {
+                Ok(writing) => return self.jobs.push_back((id, Job::Write(writing))),
+                Err(failure) => Err(failure),
+            },
+        };
+        self.done(id, answer);
+    }
+
+    /// A few milliseconds of a job; the answer when it is finished.
+    async fn slice(&mut self, id: Id, job: &mut Job) -> Result<Option<Answer>, Failure> {
+        match job {
+            Job::Write(writing) => {
+                let (generated, written) = writing.slice().await?;
+                self.part(id, Part::Generate(generated));
+                Ok(written.map(Answer::Generate))
+            }
+        }
+    }
+
+    fn part(&self, id: Id, part: Part) {
+        (self.send)(Event::Part { id, part });
+    }
+
+    fn done(&self, id: Id, answer: Result<Answer, Failure>) {
+        (self.send)(match answer {
+            Ok(answer) => Event::Done { id, answer },
+            Err(failure) => Event::Failed { id, failure },
+        });
+    }
+
+    fn loaded(&self) -> Result<&LoadedModel, Failure> {
+        self.model.as_ref().ok_or_else(Failure::no_model)
+    }
+}
+
+/// Starts the worker: listens from now on.
+pub fn start() {
+    #[cfg(target_family = "wasm")]
+    port::listen();
+}

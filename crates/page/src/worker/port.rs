@@ -1,0 +1,73 @@
+//! The worker's end of the line.
+
+use futures_channel::mpsc::{UnboundedReceiver, unbounded};
+use futures_util::StreamExt;
+use js_sys::Promise;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent};
+
+use super::{Incoming, Workshop};
+use crate::protocol::Event;
+use crate::protocol::buffers::to_message;
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+fn send(event: Event) {
+    let (message, buffers) = to_message(&event).expect("every event can be written");
+    scope().post_message_with_transfer(&message, &buffers).expect("buffers are new and can be transferred");
+}
+
+/// Takes requests from now on.
+pub fn listen() {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        send(Event::Panicked { message: info.to_string() });
+    }));
+    let (sender, receiver) = unbounded();
+    let requests = sender.clone();
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
+        let request = serde_wasm_bindgen::from_value(message.data()).expect("page and worker are of one build");
+        // The receiver lives as long as the worker.
+        let _ = requests.unbounded_send(Incoming::Request(request));
+    });
+    scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+    spawn_local(run(Workshop::new(send, sender), receiver));
+    send(Event::Ready);
+}
+
+async fn run(mut workshop: Workshop, mut incoming: UnboundedReceiver<Incoming>) {
+    let turns = Turns::new();
+    loop {
+        while let Ok(next) = incoming.try_recv() {
+            workshop.receive(next);
+        }
+        if workshop.work().await {
+            // Messages arrive between turns of the event loop only.
+            turns.next().await;
+        } else if let Some(next) = incoming.next().await {
+            workshop.receive(next);
+        }
+    }
+}
+
+/// Turns of the event loop. A timer would wait for four milliseconds each.
+struct Turns(MessageChannel);
+
+impl Turns {
+    fn new() -> Self {
+        Self(MessageChannel::new().expect("a worker can make channels"))
+    }
+
+    async fn next(&self) {
+        let turn = Promise::new(&mut |resolve, _| {
+            self.0.port1().set_onmessage(Some(&resolve));
+            self.0.port2().post_message(&JsValue::NULL).expect("null can be sent");
+        });
+        JsFuture::from(turn).await.expect("never rejected");
+    }
+}
