@@ -20,6 +20,7 @@ use futures_channel::mpsc::UnboundedSender;
 
 use self::model::{Engines, LoadedModel};
 use self::sample::Writing;
+use crate::protocol::embed::TokenMap;
 use crate::protocol::{Answer, Call, Event, Failure, Id, Part, Request};
 
 /// What reaches the worker's task.
@@ -45,6 +46,7 @@ pub struct Workshop {
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
+    spaces: embed::Spaces,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -54,6 +56,8 @@ pub struct Workshop {
 /// Long work.
 enum Job {
     Write(Writing),
+    Shuffle(embed::Shuffling),
+    Project(embed::Projecting),
 }
 
 impl Workshop {
@@ -65,6 +69,7 @@ impl Workshop {
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
+            spaces: embed::Spaces::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -116,6 +121,14 @@ impl Workshop {
             Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
+            Call::Baseline(call) => match self.begin_shuffling(call) {
+                Ok(shuffling) => return self.jobs.push_back((id, Job::Shuffle(shuffling))),
+                Err(failure) => Err(failure),
+            },
+            Call::TokenMap(TokenMap) => match self.begin_projecting() {
+                Ok(projecting) => return self.jobs.push_back((id, Job::Project(projecting))),
+                Err(failure) => Err(failure),
+            },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
             Call::Probe(call) => self.probe(call).await.map(Answer::Probe),
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
@@ -136,6 +149,8 @@ impl Workshop {
                 self.part(id, Part::Generate(generated));
                 Ok(written.map(Answer::Generate))
             }
+            Job::Shuffle(shuffling) => Ok(shuffling.slice().map(Answer::Baseline)),
+            Job::Project(projecting) => Ok(projecting.slice().map(Answer::TokenMap)),
         }
     }
 

@@ -76,6 +76,7 @@ impl Workshop {
         };
         self.model = Some(LoadedModel { checkpoint });
         self.inspector = Default::default();
+        self.spaces = Default::default();
         Ok(card)
     }
 }
