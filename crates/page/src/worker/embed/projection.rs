@@ -1,6 +1,7 @@
-//! The token table in two dimensions: its two principal components.
+//! The token table in two dimensions: the two principal components of its rows' directions.
 //!
 //! ```text
+//! xᵢ = (wteᵢ − mean) / ‖wteᵢ − mean‖                what cosines compare; the lengths of rare tokens' rows say little
 //! S = Σᵢ (xᵢ − x̄)(xᵢ − x̄)ᵀ                        [C, C]
 //! v₁ = lim Sᵏ v / ‖Sᵏ v‖                           power iteration, from a fixed v; v₂ likewise, kept orthogonal to v₁
 //! place of token i = ((xᵢ − x̄) · v₁, (xᵢ − x̄) · v₂)
@@ -31,8 +32,28 @@ impl Workshop {
         if table.shape[0] > MAX_MAP_TOKENS {
             return Ok(Projecting::new(&[], 1));
         }
-        Ok(Projecting::new(&table.data, table.shape[1]))
+        Ok(Projecting::new(&directions(&table.data, table.shape[1]), table.shape[1]))
     }
+}
+
+/// Rows less their mean, each of length 1; a row without a direction stays 0.
+fn directions(table: &[f32], channels: usize) -> Vec<f32> {
+    let mut rows = centred(table, channels);
+    for row in rows.chunks_exact_mut(channels) {
+        let length = dot(row, row).sqrt();
+        row.iter_mut().for_each(|x| *x = if length > 0.0 { *x / length } else { 0.0 });
+    }
+    rows.into_iter().map(|x| x as f32).collect()
+}
+
+fn centred(table: &[f32], channels: usize) -> Vec<f64> {
+    let tokens = table.len() / channels;
+    let mut means = vec![0.0; channels];
+    for row in table.chunks_exact(channels) {
+        means.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x) / tokens as f64);
+    }
+    let centred = |row: &[f32]| row.iter().zip(&means).map(|(&x, mean)| f64::from(x) - mean).collect::<Vec<_>>();
+    table.chunks_exact(channels).flat_map(centred).collect()
 }
 
 /// A projection in the making.
@@ -55,15 +76,9 @@ pub struct Projecting {
 impl Projecting {
     /// Of a table `[V, C]`.
     fn new(table: &[f32], channels: usize) -> Self {
-        let tokens = table.len() / channels;
-        let mut means = vec![0.0; channels];
-        for row in table.chunks_exact(channels) {
-            means.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x) / tokens as f64);
-        }
-        let centred = |row: &[f32]| row.iter().zip(&means).map(|(&x, mean)| f64::from(x) - mean).collect::<Vec<_>>();
         Self {
             channels,
-            rows: table.chunks_exact(channels).flat_map(centred).collect(),
+            rows: centred(table, channels),
             added: 0,
             scatter: vec![0.0; channels * channels],
             found: Vec::new(),
@@ -173,6 +188,12 @@ mod tests {
         assert!(found.places.iter().zip(&expected).all(|(a, b): (&f32, &f32)| (a - b).abs() < 1e-4), "{found:?}");
         let total = 200.0 + 50.0 + 0.04;
         assert!((found.shares[0] - 200.0 / total).abs() < 1e-5 && (found.shares[1] - 50.0 / total).abs() < 1e-5);
+    }
+
+    #[test]
+    fn directions_have_no_length_and_no_common_part() {
+        let found = directions(&[3.0, 5.0, 7.0, 5.0, 5.0, 5.0], 2);
+        assert_eq!(found, [-1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

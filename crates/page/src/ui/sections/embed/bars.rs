@@ -65,8 +65,14 @@ impl Found {
     }
 }
 
-fn width(cosine: f32) -> String {
-    format!("{}%", cosine.clamp(0.0, 1.0) * 100.0)
+/// Tenths at which the axis ends: the first that no bar and no chance passes.
+fn axis(bars: &[Bar]) -> u32 {
+    let largest = bars.iter().map(|bar| bar.cosine.max(bar.chance.unwrap_or_default().1)).fold(0.0, f32::max);
+    ((largest * 10.0).ceil() as u32).clamp(1, 10)
+}
+
+fn width(cosine: f32, tenths: u32) -> String {
+    format!("{}%", (cosine * 1000.0 / tenths as f32).clamp(0.0, 100.0))
 }
 
 /// The bars.
@@ -82,15 +88,15 @@ pub fn Bars(
     /// Called with a token that is pressed.
     pick: Callback<u32>,
 ) -> impl IntoView {
-    let row = move |bar: Bar| {
+    let row = move |(bar, end): (Bar, u32)| {
         let model = store.model.get_untracked();
         let (name, ear) = (named(model.as_ref(), bar.id), super::spoken(model.as_ref(), bar.id));
         let beyond = bar.beyond_chance();
         let (mean, largest) = bar.chance.unwrap_or_default();
         let marks = bar.chance.map(|(mean, largest)| {
             view! {
-                <span class="embed-chance" style:width=width(largest)></span>
-                <span class="embed-mean" style:left=width(mean)></span>
+                <span class="embed-chance" style:width=width(largest, end)></span>
+                <span class="embed-mean" style:left=width(mean, end)></span>
             }
         });
         view! {
@@ -99,7 +105,7 @@ pub fn Bars(
                     <button type="button" class="embed-token" aria-label=format!("Look at {ear}") on:click=move |_| pick.run(bar.id)>{name}</button>
                 </th>
                 <td class="embed-bar-cell" aria-hidden="true">
-                    <span class="embed-track">{marks}<span class="embed-bar" style:width=width(bar.cosine)></span></span>
+                    <span class="embed-track">{marks}<span class="embed-bar" style:width=width(bar.cosine, end)></span></span>
                 </td>
                 <td class="number">{three(bar.cosine.into())}</td>
                 <td class="number soft">{bar.chance.map(|_| three(mean.into()))}</td>
@@ -108,7 +114,17 @@ pub fn Bars(
             </tr>
         }
     };
-    let rows = move || found.bars().map(|bars| bars.into_iter().map(row).collect_view());
+    let rows = move || {
+        let bars = found.bars()?;
+        let end = axis(&bars);
+        Some(bars.into_iter().map(|bar| row((bar, end))).collect_view())
+    };
+    let scale = move || {
+        let tenths = axis(&found.bars()?);
+        Some(
+            view! { <span class="embed-scale"><span>"0"</span><span>{if tenths == 10 { "1".into() } else { format!("0.{tenths}") }}</span></span> },
+        )
+    };
     let failure = move || found.nearest.failure.get().or(found.chance.failure.get()).map(|failure| failure.message);
     view! {
         <p class="sentence">{failure}</p>
@@ -117,7 +133,7 @@ pub fn Bars(
             <thead>
                 <tr>
                     <th>"token"</th>
-                    <td></td>
+                    <td aria-hidden="true">{scale}</td>
                     <th class="number">"cosine"</th>
                     <th class="number">"chance: mean"</th>
                     <th class="number">"largest"</th>

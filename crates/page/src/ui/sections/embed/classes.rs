@@ -40,12 +40,12 @@ impl Class {
         }
     }
 
-    /// Its outline around (0, 0), about 20 across.
+    /// Its outline around (0, 0), about 19 across.
     pub fn outline(self) -> &'static str {
         match self {
-            Self::Vowel => "M-10 0a10 10 0 1 0 20 0a10 10 0 1 0 -20 0z",
-            Self::Consonant => "M-9 -9h18v18h-18z",
-            Self::Sign => "M0 -12L12 0L0 12L-12 0z",
+            Self::Vowel => "M-9.5 0a9.5 9.5 0 1 0 19 0a9.5 9.5 0 1 0 -19 0z",
+            Self::Consonant => "M-8.5 -8.5h17v17h-17z",
+            Self::Sign => "M0 -11L11 0L0 11L-11 0z",
         }
     }
 }

@@ -34,6 +34,30 @@ fn lay_out(map: &TokenMapFound) -> Vec<[f32; 2]> {
         .collect()
 }
 
+/// How far marks keep from each other.
+const APART: f32 = 21.0;
+
+/// Moves marks apart that would cover each other, each as little as it takes.
+fn move_apart(mut places: Vec<[f32; 2]>) -> Vec<[f32; 2]> {
+    for _ in 0..60 {
+        for a in 0..places.len() {
+            for b in 0..a {
+                let [x, y] = [places[a][0] - places[b][0], places[a][1] - places[b][1]];
+                let distance = x.hypot(y);
+                if distance < APART {
+                    let (x, y) = if distance > 0.0 { (x / distance, y / distance) } else { (1.0, 0.0) };
+                    let half = (APART - distance) / 2.0;
+                    for (mark, sign) in [(a, half), (b, -half)] {
+                        places[mark][0] = (places[mark][0] + x * sign).clamp(MARGIN, WIDTH - MARGIN);
+                        places[mark][1] = (places[mark][1] + y * sign).clamp(MARGIN, HEIGHT - MARGIN);
+                    }
+                }
+            }
+        }
+    }
+    places
+}
+
 /// The token whose place is nearest to a point.
 fn nearest(places: &[[f32; 2]], point: [f32; 2]) -> Option<u32> {
     let distance = |place: &[f32; 2]| (place[0] - point[0]).powi(2) + (place[1] - point[1]).powi(2);
@@ -53,7 +77,10 @@ pub fn Map(
     pick: Callback<u32>,
 ) -> impl IntoView {
     let map = remote(store.client, move || store.model.get().map(|_| TokenMap));
-    let places = Memo::new(move |_| map.get().map(|map| lay_out(&map)).unwrap_or_default());
+    let places = Memo::new(move |_| {
+        let places = map.get().map(|map| lay_out(&map)).unwrap_or_default();
+        if places.len() <= SHOWN_WHOLE { move_apart(places) } else { places }
+    });
     let at = move |id: u32| places.get().get(id as usize).copied();
     let svg = NodeRef::<Svg>::new();
     let on_click = move |event: web_sys::MouseEvent| {
@@ -116,7 +143,7 @@ pub fn Map(
     let shares = move || {
         let shares = map.get()?.shares;
         Some(format!(
-            "The flat picture in which most of the table shows: {} of its variance across, {} upwards. Lines lead to the five nearest in all channels, which need not be near here.",
+            "Of all flat pictures of these directions, the one that shows most: {} of their variance across, {} upwards. Letters that would cover each other are moved apart. Lines lead to the five nearest in all channels, which need not be near here.",
             percent(shares[0].into()),
             percent(shares[1].into())
         ))
@@ -167,6 +194,18 @@ mod tests {
         assert!((places[0][1] - places[2][1] - 0.5 * scale).abs() < 1e-3);
         assert!(lay_out(&map(&[0.0; 4])).iter().all(|place| *place == [WIDTH / 2.0, HEIGHT / 2.0]));
         assert!(lay_out(&map(&[])).is_empty());
+    }
+
+    #[test]
+    fn marks_do_not_cover_each_other() {
+        let places = move_apart(vec![[100.0, 100.0], [100.0, 100.0], [105.0, 100.0], [300.0, 300.0]]);
+        for a in 0..4 {
+            for b in 0..a {
+                let distance = (places[a][0] - places[b][0]).hypot(places[a][1] - places[b][1]);
+                assert!(distance > APART - 1.0, "{places:?}");
+            }
+        }
+        assert_eq!(places[3], [300.0, 300.0]);
     }
 
     #[test]

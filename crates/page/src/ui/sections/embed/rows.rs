@@ -3,7 +3,6 @@
 use leptos::html::Div;
 use leptos::prelude::*;
 
-use super::legend::SignedLegend;
 use super::picker::{TextTokens, step};
 use super::strips::{bars, decimals, fixed, limit};
 use super::{Place, named};
@@ -51,8 +50,15 @@ pub fn Rows(
         let place = place.get()?;
         Some(TokenRows { id: place.id, position: place.position? })
     });
-    let channel = RwSignal::new(0_usize);
+    // None is the channel that stands out most in the sum.
+    let locked = RwSignal::new(None::<usize>);
     let pointed = RwSignal::new(None::<usize>);
+    let channel = Memo::new(move |_| {
+        let rows = read.get()?;
+        let largest = || (0..rows.sum.len()).max_by(|&a, &b| rows.sum[a].abs().total_cmp(&rows.sum[b].abs()));
+        locked.get().filter(|&channel| channel < rows.sum.len()).or_else(largest)
+    });
+    let channel = Signal::derive(move || channel.get().unwrap_or(0));
     let shown = move || pointed.get().unwrap_or(channel.get());
     let channels = move || read.get().map_or(0, |rows| rows.sum.len());
     let readout = move || {
@@ -118,11 +124,11 @@ pub fn Rows(
     let on_key = move |event: web_sys::KeyboardEvent| {
         if event.key() == "Escape" {
             pointed.set(None);
-            channel.set(0);
+            locked.set(None);
         } else if let Some(to) = step(&event.key(), channel.get_untracked(), untrack(channels)) {
             event.prevent_default();
             pointed.set(None);
-            channel.set(to);
+            locked.set(Some(to));
         }
     };
     let left = move || {
@@ -161,7 +167,7 @@ pub fn Rows(
                 on:keydown=on_key
                 on:pointermove=move |event| pointed.set(under(&event))
                 on:pointerleave=move |_| pointed.set(None)
-                on:pointerdown=move |event| if let Some(to) = under(&event) { channel.set(to) }
+                on:pointerdown=move |event| if let Some(to) = under(&event) { locked.set(Some(to)) }
             >
                 {strip("embed-row", view! { "token " <b class="mono">{text}</b> " " <span class="mono soft">{token_label}</span> }.into_any(), token)}
                 <div class="embed-place" hidden=move || !has_position.get()>
@@ -172,7 +178,10 @@ pub fn Rows(
             </div>
             <p class="embed-readout mono" id="embed-channel">{readout}</p>
             <p class="soft small">{no_position}</p>
-            <SignedLegend store=store limit=Signal::derive(move || read.get().map_or_else(String::new, |rows| three(rows.limit().into()))) />
+            <p class="small soft embed-readout">
+                "Bars up, orange: above zero. Bars down, blue: below. On all three, full height is "
+                {move || read.get().map(|rows| three(rows.limit().into()))} ". Each number is rounded on its own."
+            </p>
         </div>
     }
 }
