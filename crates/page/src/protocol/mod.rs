@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Ids count up and are never used again. Of a cancelled ask nothing more is heard. Messages are structured clones (serde-wasm-bindgen); arrays of
-//! numbers in them ([`Values`], [`Bytes`]) are transferred, not copied.
+//! numbers in them ([`Values`], [`Counts`], [`Bytes`]) are transferred, not copied.
 //!
 //! A call is a struct with an [`Ask`]: what it is answered with, and what may come before that. `calls!` below lists them all.
 
@@ -21,12 +21,12 @@ pub mod tokenize;
 use serde::{Deserialize, Serialize};
 
 use self::attention::{Head, HeadView, Inspect, Inspected};
-pub use self::buffers::{Bytes, Values};
+pub use self::buffers::{Bytes, Counts, Values};
 use self::embed::{Neighbours, NeighboursFound, PositionMap, PositionSimilarity, TokenRows, TokenRowsRead};
 use self::model::{EngineChosen, Load, LoadProgress, ModelCard, UseEngine};
 use self::sample::{Generate, Generated, Written};
 use self::stack::{Estimate, Estimated, Probe, Probed};
-use self::tokenize::{Tokenize, Tokenized};
+use self::tokenize::{Grow, Grown, Learn, Learnt, Tokenize, Tokenized};
 
 /// Names an ask.
 pub type Id = u32;
@@ -191,6 +191,8 @@ calls! {
     UseEngine(Nothing) -> EngineChosen,
     Load(LoadProgress) -> ModelCard,
     Tokenize(Nothing) -> Tokenized,
+    Learn(Nothing) -> Learnt,
+    Grow(Nothing) -> Grown,
     TokenRows(Nothing) -> TokenRowsRead,
     PositionMap(Nothing) -> PositionSimilarity,
     Neighbours(Nothing) -> NeighboursFound,

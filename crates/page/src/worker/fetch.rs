@@ -8,6 +8,10 @@ use inkling_core::checkpoint::{CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE};
 use super::Incoming;
 use crate::protocol::{Failure, Id};
 
+/// Tiny Shakespeare, as the build puts it.
+#[cfg(target_family = "wasm")]
+const CORPUS: &str = "data/tinyshakespeare.txt";
+
 /// Files of a model.
 #[derive(Debug)]
 pub struct Folder {
@@ -38,6 +42,18 @@ impl Downloads {
             let _ = sender.unbounded_send(Incoming::Fetched { id, files });
         };
         wasm_bindgen_futures::spawn_local(download);
+    }
+
+    /// Begins to fetch the corpus. (Tests hand it in themselves.)
+    pub fn begin_corpus(&self) {
+        #[cfg(target_family = "wasm")]
+        {
+            let sender = self.sender.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                let corpus = get(CORPUS).await;
+                let _ = sender.unbounded_send(Incoming::Corpus(corpus));
+            });
+        }
     }
 
     /// Nobody waits for it any more.

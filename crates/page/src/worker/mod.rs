@@ -34,6 +34,8 @@ pub enum Incoming {
         /// What came of it.
         files: Result<fetch::Folder, Failure>,
     },
+    /// The corpus has been downloaded, or could not be.
+    Corpus(Result<Vec<u8>, Failure>),
 }
 
 /// Where answers go.
@@ -80,7 +82,9 @@ impl Workshop {
                 self.queue.retain(|(queued, _)| *queued != id);
                 self.jobs.retain(|(running, _)| *running != id);
                 self.downloads.cancel(id);
+                self.tokenizers.cancel(id);
             }
+            Incoming::Corpus(corpus) => self.corpus_fetched(corpus),
             Incoming::Fetched { id, files } => {
                 if self.downloads.finished(id) {
                     let opened = match files {
@@ -112,7 +116,9 @@ impl Workshop {
         let answer = match call {
             Call::UseEngine(call) => self.use_engine(call).await.map(Answer::UseEngine),
             Call::Load(call) => return self.load(id, call),
-            Call::Tokenize(call) => self.tokenize(call).await.map(Answer::Tokenize),
+            Call::Tokenize(call) => return self.tokenize(id, call),
+            Call::Learn(call) => return self.learn(id, call),
+            Call::Grow(call) => return self.grow(id, call),
             Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
