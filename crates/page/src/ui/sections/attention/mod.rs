@@ -1,5 +1,9 @@
 //! `#attention`.
 
+pub mod naming;
+pub mod row;
+pub mod scale;
+pub mod state;
 use leptos::prelude::*;
 
 use crate::ui::store::Store;
