@@ -30,7 +30,13 @@ impl Keys {
                     Pattern::Previous => back(1),
                     Pattern::TwoBack => back(2),
                     Pattern::ThreeBack => back(3),
-                    Pattern::First => if i > 3 { vec![0] } else { vec![] },
+                    Pattern::First => {
+                        if i > 3 {
+                            vec![0]
+                        } else {
+                            vec![]
+                        }
+                    }
                     Pattern::LastSpace => space.into_iter().collect(),
                     Pattern::Same => (0..i).filter(|&j| tokens[j] == tokens[i]).collect(),
                     Pattern::AfterSame => (1..i).filter(|&j| tokens[j - 1] == tokens[i]).collect(),

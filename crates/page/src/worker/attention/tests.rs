@@ -79,7 +79,9 @@ impl Worker {
         let checkpoint = checkpoint(config);
         let files = checkpoint.to_files().unwrap();
         let mut worker = Self { workshop, events, checkpoint };
-        worker.ask(Load::Files { files: files.into_iter().map(|(name, bytes)| (name, Bytes(bytes))).collect() }).unwrap();
+        worker
+            .ask(Load::Files { files: files.into_iter().map(|(name, bytes)| (name, Bytes(bytes))).collect() })
+            .unwrap();
         worker
     }
 
@@ -275,11 +277,8 @@ fn what_cannot_be_shown_is_said_and_the_next_question_answered() {
 
 #[test]
 fn a_bigram_has_no_heads() {
-    let config = ModelConfig {
-        architecture: inkling_core::Architecture::Bigram,
-        tie_word_embeddings: false,
-        ..config()
-    };
+    let config =
+        ModelConfig { architecture: inkling_core::Architecture::Bigram, tie_word_embeddings: false, ..config() };
     assert!(Worker::new(&config).ask(plain(5)).unwrap_err().message.contains("bigram"));
 }
 
