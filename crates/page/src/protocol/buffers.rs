@@ -34,7 +34,6 @@ impl Deref for Bytes {
     }
 }
 
-#[cfg(target_family = "wasm")]
 mod transfer {
     use std::cell::RefCell;
 
@@ -48,6 +47,7 @@ mod transfer {
     }
 
     /// Notes a buffer of the message that is being written.
+    #[cfg(target_family = "wasm")]
     pub fn note(buffer: &JsValue) {
         BUFFERS.with_borrow(|buffers| buffers.push(buffer));
     }
@@ -65,7 +65,6 @@ mod transfer {
     }
 }
 
-#[cfg(target_family = "wasm")]
 pub use transfer::to_message;
 
 macro_rules! transferred {
