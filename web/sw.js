@@ -7,11 +7,15 @@
 // Models are none of its business: the page's worker keeps them itself.
 'use strict';
 
-const SHELL = `inkling-page-${VERSION}`;
-const DATA = 'inkling-data';
+// Caches are the whole origin's, where another copy of the page may live.
+const OURS = `inkling page ${self.registration.scope} `;
+const SHELL = OURS + VERSION;
+const DATA = `inkling data ${self.registration.scope}`;
 
-// Of the folder that the page is served from, wherever that is.
-const address = (name) => new URL(name, self.registration.scope).href;
+// Of the folder that the page is served from, wherever that is. The document is asked for as the folder itself: some hosts redirect from
+// its name, and an answer by way of a redirect cannot be given to a visitor.
+const DOCUMENT = 'index.html';
+const address = (name) => new URL(name === DOCUMENT ? './' : name, self.registration.scope).href;
 
 self.addEventListener('install', (event) => {
   event.waitUntil(caches.open(SHELL).then((cache) => {
@@ -22,7 +26,7 @@ self.addEventListener('install', (event) => {
 
 self.addEventListener('activate', (event) => {
   event.waitUntil(caches.keys().then((names) => {
-    const old = names.filter((name) => name.startsWith('inkling-page-') && name !== SHELL);
+    const old = names.filter((name) => name.startsWith(OURS) && name !== SHELL);
     return Promise.all(old.map((name) => caches.delete(name)));
   }));
 });
@@ -31,9 +35,9 @@ self.addEventListener('fetch', (event) => {
   const { request } = event;
   const scope = self.registration.scope;
   if (request.method !== 'GET' || !request.url.startsWith(scope)) return;
-  const name = request.url.slice(scope.length).split(/[?#]/)[0] || 'index.html';
+  const name = request.url.slice(scope.length).split(/[?#]/)[0] || DOCUMENT;
   if (request.mode === 'navigate') {
-    if (name === 'index.html') event.respondWith(networkElseCache(request));
+    if (name === DOCUMENT) event.respondWith(networkElseCache(request));
   } else if (name in FILES) {
     event.respondWith(cacheElseNetwork(SHELL, address(name), request));
   } else if (name.startsWith('data/')) {
@@ -46,9 +50,9 @@ async function networkElseCache(request) {
   try {
     const response = await fetch(request);
     if (response.ok) return response;
-    return (await kept(SHELL, address('index.html'))) ?? response;
+    return (await kept(SHELL, address(DOCUMENT))) ?? response;
   } catch (error) {
-    return (await kept(SHELL, address('index.html'))) ?? Response.error();
+    return (await kept(SHELL, address(DOCUMENT))) ?? Response.error();
   }
 }
 

@@ -14,6 +14,7 @@ pub mod finish;
 mod names;
 pub mod serve;
 mod service_worker;
+mod wasm;
 
 use std::process::Command;
 
@@ -28,7 +29,7 @@ use crate::tools::{ensure_page_tools, on_path};
 fn prepare() -> Result<()> {
     ensure_target(WASM)?;
     ensure_page_tools()?;
-    run(cargo().args(["fetch", "--quiet", "--locked", "--target", WASM]))?;
+    run(cargo().args(["fetch", "--quiet", "--target", WASM]))?;
     corpus::ensure()
 }
 

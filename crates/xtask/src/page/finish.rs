@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::corpus;
 use super::names::{Files, by_content};
 use super::service_worker::Shell;
+use super::{corpus, wasm};
 use crate::error::{Error, Result};
 use crate::process::root;
 
@@ -38,6 +38,7 @@ pub fn run() -> Result<()> {
     let served = take_reload_script(&mut files)?;
     if !served {
         announce_service_worker(&mut files)?;
+        remove_names(&mut files)?;
     }
     let files = by_content(files)?;
     for (name, content) in &files {
@@ -86,6 +87,15 @@ fn announce_service_worker(files: &mut Files) -> Result<()> {
         return Err(Error::Disagreement(format!("{DOCUMENT} has no {HEAD_END}")));
     }
     files.insert(DOCUMENT.into(), document.replacen(HEAD_END, &meta, 1).into_bytes());
+    Ok(())
+}
+
+fn remove_names(files: &mut Files) -> Result<()> {
+    for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".wasm")) {
+        *content = wasm::without_names(content).ok_or_else(|| {
+            Error::Disagreement(format!("{name} is no WebAssembly module as the specification has it"))
+        })?;
+    }
     Ok(())
 }
 
