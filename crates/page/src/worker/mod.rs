@@ -7,6 +7,7 @@ mod attention;
 mod embed;
 mod fetch;
 mod model;
+mod probe;
 mod sample;
 mod stack;
 mod tokenize;
@@ -54,6 +55,7 @@ pub struct Workshop {
 /// Long work.
 enum Job {
     Write(Writing),
+    Probe(Box<probe::Probing>),
 }
 
 impl Workshop {
@@ -117,7 +119,10 @@ impl Workshop {
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(call) => self.probe(call).await.map(Answer::Probe),
+            Call::Probe(_) => match self.begin_probe().await {
+                Ok(probing) => return self.jobs.push_back((id, Job::Probe(Box::new(probing)))),
+                Err(failure) => Err(failure),
+            },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -136,6 +141,7 @@ impl Workshop {
                 self.part(id, Part::Generate(generated));
                 Ok(written.map(Answer::Generate))
             }
+            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
         }
     }
 
