@@ -45,6 +45,8 @@ pub enum Incoming {
         /// What came of it.
         files: Result<fetch::Folder, Failure>,
     },
+    /// The corpus has been downloaded, or could not be.
+    Corpus(Result<Vec<u8>, Failure>),
 }
 
 /// Where answers go.
@@ -92,12 +94,14 @@ impl Workshop {
                 self.jobs.retain(|(running, _)| *running != id);
                 self.downloads.cancel(id);
                 self.forget_watcher(id);
+                self.tokenizers.cancel(id);
             }
             Incoming::Progress { id, progress } => {
                 if self.downloads.is_running(id) {
                     self.part(id, Part::Load(progress));
                 }
             }
+            Incoming::Corpus(corpus) => self.corpus_fetched(corpus),
             Incoming::Fetched { id, files } => {
                 if self.downloads.finished(id) {
                     let opened = match files {
@@ -167,7 +171,18 @@ impl Workshop {
             }
             Call::CurrentModel(_) => self.current_model().map(Answer::CurrentModel),
             Call::SaveModel(_) => self.save_model().map(Answer::SaveModel),
-            Call::Tokenize(call) => self.tokenize(call).await.map(Answer::Tokenize),
+            Call::Tokenize(call) => {
+                self.tokenize(id, call);
+                return None;
+            }
+            Call::Learn(call) => {
+                self.learn(id, call);
+                return None;
+            }
+            Call::Grow(call) => {
+                self.grow(id, call);
+                return None;
+            }
             Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
