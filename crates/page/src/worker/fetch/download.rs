@@ -57,13 +57,19 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     fn set(&self, file: &str, received: u64, total: Option<u64>) {
+        // Only words about what is to come.
+        if file == MANIFEST_FILE {
+            return;
+        }
         self.files.borrow_mut().insert(file.to_owned(), (received, total));
         self.tell(None);
     }
 
     fn tell(&self, again: Option<String>) {
         let files = self.files.borrow();
-        let known = files.values().try_fold(0, |sum, (_, total)| total.map(|total| sum + total));
+        // Before the weights nobody knows how much there is.
+        let weights = files.keys().any(|file| file.ends_with(".safetensors"));
+        let known = files.values().try_fold(0, |sum, (_, total)| total.map(|total| sum + total)).filter(|_| weights);
         (self.heard)(LoadProgress {
             name: self.name.borrow().clone(),
             received: files.values().map(|(received, _)| received).sum(),
@@ -106,7 +112,6 @@ impl<S: Server> Download<'_, S> {
             Err(refusal) => return Err(refusal.failure(&key)),
         };
         let manifest = Manifest::parse(&json)?;
-        self.progress.files.borrow_mut().clear();
         *self.progress.name.borrow_mut() = manifest.name.clone();
         self.progress.total.set(manifest.bytes());
         self.progress.tell(None);
