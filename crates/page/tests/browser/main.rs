@@ -4,4 +4,5 @@ mod harness;
 
 mod access;
 mod degraded;
+mod model;
 mod whole;
