@@ -19,7 +19,7 @@ pub fn live_bits(store: Store) -> Signal<Option<Result<(f64, usize), Failure>>> 
             return Some(Err(failure));
         }
         let (tokens, inspected) = (store.tokens.get()?, inspected.get()?);
-        let read = tokens.tokens.get(inspected.skipped..inspected.skipped + inspected.count)?;
+        let read = tokens.tokens.get(inspected.skipped..inspected.skipped + inspected.tokens.len())?;
         store.view.text.with(|text| bits(text, read, &inspected)).map(Ok)
     })
 }
@@ -43,14 +43,7 @@ mod tests {
     fn losses_count_by_the_characters_they_predict() {
         let token = |start, end| Token { id: 0, text: String::new(), start, end };
         let losses = Values(vec![std::f32::consts::LN_2, 3.0 * std::f32::consts::LN_2]);
-        let inspected = Inspected {
-            skipped: 0,
-            count: 3,
-            losses,
-            logits: Values::default(),
-            thumbnails: Values::default(),
-            thumbnail_size: 0,
-        };
+        let inspected = Inspected { losses, ..Inspected::default() };
         let (bits, characters) = bits("a🦀bc", &[token(0, 1), token(1, 3), token(3, 5)], &inspected).unwrap();
         assert_eq!(characters, 3);
         assert!((bits - 4.0 / 3.0).abs() < 1e-6);
