@@ -98,12 +98,19 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    /// The host has gone: nobody is there any more.
+    pub fn stop(&self) {
         self.site.state().closed = true;
         self.site.changed.notify_all();
         // Wakes the listener, so that it sees that.
         let _ = TcpStream::connect(self.origin.trim_start_matches("http://"));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
