@@ -5,4 +5,5 @@ mod harness;
 mod access;
 mod degraded;
 mod model;
+mod offline;
 mod whole;
