@@ -46,7 +46,6 @@ impl Deref for Bytes {
     }
 }
 
-#[cfg(target_family = "wasm")]
 mod transfer {
     use std::cell::RefCell;
 
@@ -60,6 +59,7 @@ mod transfer {
     }
 
     /// Notes a buffer of the message that is being written.
+    #[cfg(target_family = "wasm")]
     pub fn note(buffer: &JsValue) {
         BUFFERS.with_borrow(|buffers| buffers.push(buffer));
     }
@@ -77,7 +77,6 @@ mod transfer {
     }
 }
 
-#[cfg(target_family = "wasm")]
 pub use transfer::to_message;
 
 macro_rules! transferred {
