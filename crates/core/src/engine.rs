@@ -177,6 +177,25 @@ impl Engine {
         }
     }
 
+    /// A read of several tensors that is waited for once, with room for so many elements; [`Self::also_read`] adds to it.
+    pub fn start_reads(&self, room: usize) -> Pending {
+        match self {
+            Self::Cpu(_) => Pending::ready(Vec::with_capacity(room)),
+            Self::Gpu(gpu) => gpu.0.start_reads(room),
+        }
+    }
+
+    /// Appends a tensor as it is now to what is read: the same one again after another replay, say.
+    ///
+    /// # Panics
+    /// When there is no room for it, or the read is another engine's of a GPU.
+    pub fn also_read(&self, pending: &mut Pending, tensor: Tensor) {
+        match self {
+            Self::Cpu(cpu) => pending.append(&cpu.memory.read(tensor)),
+            Self::Gpu(gpu) => gpu.0.also_read(pending, tensor),
+        }
+    }
+
     /// Waits for what was asked for.
     ///
     /// # Errors

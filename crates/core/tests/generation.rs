@@ -9,7 +9,7 @@ use inkling_core::nn::Recording;
 use inkling_core::nn::attention::Probs;
 use inkling_core::program::{DType, Field, Pass, Precision, Training};
 use inkling_core::quantize::{q4, q8};
-use inkling_core::sample::{Generator, Sampler, SamplerConfig};
+use inkling_core::sample::{Drawn, Generator, Sampler, SamplerConfig};
 use inkling_core::step::Step;
 use inkling_core::{Activation, Device, Engine, Error, ModelConfig, Weights};
 use variants::variants;
@@ -299,6 +299,39 @@ fn generated_texts_are_those_drawn_step_by_step_whatever_the_chunks() {
             }
             assert!(texts.iter().any(|text| text.iter().any(|token| *token != text[0])), "{texts:?}");
         }
+    }
+}
+
+#[test]
+fn logits_come_with_the_same_text_and_are_what_it_was_drawn_from() {
+    const COUNT: usize = 40;
+    for config in configs() {
+        let weights = Reference::new(&config).weights();
+        let mut generator = generator(&config, &weights, Precision::Full);
+        for (prompt, sampling) in [1, 2, 9, 10, 25].into_iter().zip(samplings()) {
+            let prompt: Vec<u32> = (0..prompt).map(|i| i * 5 % 13).collect();
+            generator.start(&prompt).unwrap();
+            let text = wait(generator.generate(&sampling, COUNT)).unwrap();
+            // Read one by one.
+            let mut logits = Vec::new();
+            generator.start(&prompt).unwrap();
+            for &token in &text {
+                logits.extend_from_slice(wait(generator.logits()).unwrap());
+                generator.push(token);
+            }
+            for chunk in [1, 3, 11, COUNT] {
+                generator.start(&prompt).unwrap();
+                let mut drawn = Drawn::default();
+                while drawn.tokens.len() < COUNT {
+                    let count = chunk.min(COUNT - drawn.tokens.len());
+                    let more = wait(generator.generate_with_logits(&sampling, count)).unwrap();
+                    drawn.tokens.extend(more.tokens);
+                    drawn.logits.extend(more.logits);
+                }
+                assert_eq!(drawn, Drawn { tokens: text.clone(), logits: logits.clone() }, "chunks of {chunk}");
+            }
+        }
+        assert_eq!(wait(generator.generate_with_logits(&samplings()[0], 0)).unwrap(), Drawn::default());
     }
 }
 

@@ -142,6 +142,8 @@ settings! {
     unmasked: bool = false,
     /// Heads whose output is zero: `layer.head`, separated by commas.
     ablated: String = String::new(),
+    /// The model that `#stack` is set to, where it is not the loaded one: see `ui::sections::stack::plan`.
+    sizes: Option<String> = None,
     /// What `#sample` continues.
     prompt: String = "ROMEO:".to_owned(),
     /// Of sampling.

@@ -190,6 +190,34 @@ impl Gpu {
         })
     }
 
+    /// A read of nothing yet, with room for so many float32.
+    pub fn start_reads(&self, room: usize) -> Pending {
+        let inner = &*self.device.0;
+        Pending(Kind::Gpu {
+            device: self.device.clone(),
+            staging: self.staging.clone(),
+            buffer: staging_buffer(&inner.device, &self.staging, padded(room as u64 * 4)),
+            len: 0,
+            dtype: DType::F32,
+            read: inner.pace().asked(),
+        })
+    }
+
+    /// Queues a read of a tensor as it is at this place in the queue, behind what the read has already.
+    ///
+    /// # Panics
+    /// When there is no room for it, it is not float32, or the read is another engine's.
+    pub fn also_read(&self, pending: &mut Pending, tensor: Tensor) {
+        assert!(pending.is_of(&self.staging), "a read of another engine");
+        let Kind::Gpu { buffer, len, dtype, .. } = &mut pending.0 else { panic!("a read of another engine") };
+        let (from, at, bytes) = self.place(tensor);
+        let to_at = *len as u64 * 4;
+        let room = *dtype == self.program.dtype(tensor) && to_at + bytes <= buffer.size();
+        assert!(room, "{} does not fit into the read", self.program.tensors[tensor.0 as usize].name);
+        self.queue_copy((from, at), (buffer, to_at), bytes);
+        *len += self.program.shape(tensor).iter().product::<usize>();
+    }
+
     /// Waits for a read.
     ///
     /// # Panics

@@ -42,6 +42,14 @@ impl Pending {
         Self(Kind::Ready(values))
     }
 
+    /// Adds values that are here.
+    pub(crate) fn append(&mut self, values: &[f32]) {
+        match &mut self.0 {
+            Kind::Ready(ready) => ready.extend_from_slice(values),
+            Kind::Gpu { .. } => panic!("a read of another engine"),
+        }
+    }
+
     /// Waits for the values. The engine must have submitted the copy.
     pub(crate) async fn wait(self) -> Result<Vec<f32>> {
         let (device, staging, buffer, len, dtype, read) = match self.0 {

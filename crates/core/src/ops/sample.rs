@@ -79,14 +79,19 @@ pub fn draw(logits: &[f32], step: &Step, candidates: &mut Vec<Candidate>) -> Opt
     let stream = Stream::new(step.seed, step.counter, Site::SAMPLE);
     let mut best = (candidates[0].0, f64::NEG_INFINITY);
     for &(id, l) in candidates.iter() {
-        // In (0, 1): both logarithms stay finite.
-        let u = (f64::from(stream.bits(id)) + 0.5) / 4_294_967_296.0;
-        let score = f64::from(l) - libm::log(-libm::log(u));
+        let score = f64::from(l) + noise(stream, id);
         if score > best.1 {
             best = (id, score);
         }
     }
     Some(best.0)
+}
+
+/// A token's Gumbel noise `g`.
+pub fn noise(stream: Stream, id: u32) -> f64 {
+    // In (0, 1): both logarithms stay finite.
+    let u = (f64::from(stream.bits(id)) + 0.5) / 4_294_967_296.0;
+    -libm::log(-libm::log(u))
 }
 
 /// Fills `candidates` with the tokens that can be drawn at a temperature above 0, the most probable first if top-p cut some off.

@@ -1,6 +1,7 @@
 //! A model that continues a text. Prompts and outputs may be longer than the context.
 //!
 //! Drawn tokens stay on the device: steps of drawing and decoding are queued one after the other, and the tokens are read back together.
+//! The logits that each was drawn from come with them where they are wanted ([`Generator::generate_with_logits`]).
 //! The newest token of a text is decoded only when something is wanted that depends on it, so the last one never costs a step.
 //!
 //! Learned positions end at `T`. When the cache is full, the last `T/2` tokens are read again as a new prompt, at positions
@@ -20,6 +21,18 @@ use crate::weights::Weights;
 /// A prompt of at most this part of the context is read token by token: a prefill always works through the whole context, and was
 /// measured to cost as much as an eighth of it one by one.
 const SHORT_PROMPT: usize = 8;
+
+/// Logits that are read at once, in floats: enough for some dozens of tokens of a large vocabulary, few enough that staging them is cheap.
+const LOGITS_AT_ONCE: usize = 1 << 20;
+
+/// Tokens and what they were drawn from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drawn {
+    /// Ids.
+    pub tokens: Vec<u32>,
+    /// The logits that each was drawn from, `[tokens, V]`.
+    pub logits: Vec<f32>,
+}
 
 /// One text in the making.
 pub struct Generator {
@@ -137,14 +150,40 @@ impl Generator {
     /// # Panics
     /// Before [`Self::start`].
     pub async fn generate(&mut self, sampling: &SamplerConfig, count: usize) -> Result<Vec<u32>> {
+        self.extend(sampling, count, None).await
+    }
+
+    /// [`Self::generate`], with the logits that each token was drawn from.
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    ///
+    /// # Panics
+    /// Before [`Self::start`].
+    pub async fn generate_with_logits(&mut self, sampling: &SamplerConfig, count: usize) -> Result<Drawn> {
+        let mut logits = Vec::with_capacity(count * self.vocab);
+        let tokens = self.extend(sampling, count, Some(&mut logits)).await?;
+        Ok(Drawn { tokens, logits })
+    }
+
+    async fn extend(
+        &mut self,
+        sampling: &SamplerConfig,
+        count: usize,
+        mut logits: Option<&mut Vec<f32>>,
+    ) -> Result<Vec<u32>> {
         sampling.validate()?;
         assert!(self.length > 0, "generate on {self:?}");
+        let most = if logits.is_some() { (LOGITS_AT_ONCE / self.vocab).max(1) } else { usize::MAX };
         let mut tokens = Vec::with_capacity(count);
         while tokens.len() < count {
             self.decode();
             let room = self.context - self.window.len();
-            let steps = (count - tokens.len()).min(room + 1);
-            self.draw(sampling, steps).await?;
+            let steps = (count - tokens.len()).min(room + 1).min(most);
+            match &mut logits {
+                None => self.draw(sampling, steps).await?,
+                Some(logits) => self.draw_with_logits(sampling, steps, logits).await?,
+            }
             let drawn = self.drawn[..steps].iter().map(|token| token.to_bits());
             if drawn.clone().any(|token| token == NO_TOKEN) {
                 self.length = 0;
@@ -160,14 +199,34 @@ impl Generator {
 
     /// Draws so many tokens and decodes all but the last.
     async fn draw(&mut self, sampling: &SamplerConfig, steps: usize) -> Result<()> {
-        for i in 0..steps as u32 {
-            if i > 0 {
-                let position = self.window.len() as u32 + i - 1;
-                self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
-            }
-            self.engine.replay(Pass::Sample, &Step { slot: i, ..sampling.step(self.length + i) });
-        }
+        (0..steps as u32).for_each(|i| self.step(sampling, i));
         self.engine.read_into(self.generation.text, &mut self.drawn).await
+    }
+
+    /// [`Self::draw`]. One read has the logits of all steps and the tokens: a browser may take a tenth of a second for each read.
+    async fn draw_with_logits(&mut self, sampling: &SamplerConfig, steps: usize, all: &mut Vec<f32>) -> Result<()> {
+        let Generation { text, logits, .. } = self.generation;
+        let mut read = self.engine.start_reads(steps * self.vocab + self.context);
+        for i in 0..steps as u32 {
+            self.step(sampling, i);
+            self.engine.also_read(&mut read, logits);
+        }
+        self.engine.also_read(&mut read, text);
+        let values = self.engine.finish_read(read).await?;
+        let (logits, drawn) = values.split_at(steps * self.vocab);
+        all.extend_from_slice(logits);
+        self.drawn.clear();
+        self.drawn.extend_from_slice(drawn);
+        Ok(())
+    }
+
+    /// Draws the token of a slot, after decoding the one before it.
+    fn step(&mut self, sampling: &SamplerConfig, slot: u32) {
+        if slot > 0 {
+            let position = self.window.len() as u32 + slot - 1;
+            self.engine.replay(Pass::Decode, &Step { position, ..Step::default() });
+        }
+        self.engine.replay(Pass::Sample, &Step { slot, ..sampling.step(self.length + slot) });
     }
 
     /// Logits of the next token, `[V]`.

@@ -3,5 +3,5 @@
 pub mod generator;
 pub mod sampler;
 
-pub use generator::Generator;
+pub use generator::{Drawn, Generator};
 pub use sampler::{Sampler, SamplerConfig};

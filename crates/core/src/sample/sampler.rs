@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::ops::sample::{Candidate, argmax, draw, keep, weight};
+use crate::ops::sample::{Candidate, argmax, draw, keep, noise, weight};
+use crate::rng::{Site, Stream};
 use crate::step::Step;
 
 /// Settings.
@@ -89,6 +90,12 @@ impl Sampler {
         probabilities
     }
 
+    /// The noise that is added to each token's `logit / temperature` at `position` of the text; the largest sum is drawn.
+    pub fn noise(&self, position: u32) -> impl Fn(u32) -> f64 + use<> {
+        let stream = Stream::new(self.config.seed, position, Site::SAMPLE);
+        move |id| noise(stream, id)
+    }
+
     /// The token at `position` of the text.
     ///
     /// # Errors
@@ -148,6 +155,17 @@ mod tests {
         assert_eq!(kept(None, Some(1.0)), [0, 1, 2, 3, 4]);
         // top-p counts shares of what top-k left.
         assert_eq!(kept(Some(2), Some(0.5)), [1]);
+    }
+
+    #[test]
+    fn the_largest_sum_of_logit_and_noise_is_drawn() {
+        for position in 0..100 {
+            let mut sampler = sampler(0.7, Some(4), None);
+            let (kept, noise) = (sampler.probabilities(&LOGITS), sampler.noise(position));
+            let score = |id: u32| f64::from(LOGITS[id as usize] / 0.7) + noise(id);
+            let best = (0..5).filter(|&id| kept[id as usize] > 0.0).max_by(|&a, &b| score(a).total_cmp(&score(b)));
+            assert_eq!(Some(sampler.sample(&LOGITS, position).unwrap()), best);
+        }
     }
 
     #[test]

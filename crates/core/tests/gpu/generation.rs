@@ -113,6 +113,23 @@ fn texts_from_codes_are_the_cpus() {
 }
 
 #[test]
+fn logits_come_with_the_text_in_one_read() {
+    let config = gpt();
+    let Some(twins) = twins(&config, &weights(&config), Precision::Full) else { return };
+    let sampling = SamplerConfig { temperature: 0.9, seed: 5, ..SamplerConfig::default() };
+    let [cpu, gpu] = twins.map(|mut generator| {
+        generator.start(&[3, 1, 4]).unwrap();
+        // Past the end of the context; then the same text without them.
+        let drawn = wait(generator.generate_with_logits(&sampling, 45)).unwrap();
+        generator.start(&[3, 1, 4]).unwrap();
+        assert_eq!(wait(generator.generate(&sampling, 45)).unwrap(), drawn.tokens);
+        drawn
+    });
+    assert_eq!(cpu.tokens, gpu.tokens);
+    compare("logits of 45 tokens", &cpu.logits, &gpu.logits, LOGITS);
+}
+
+#[test]
 fn a_long_context_is_written_in_more_than_one_submit() {
     // 200 draws and as many decoding steps are more replays than a submit can hold.
     let config = ModelConfig { n_positions: 300, n_layer: 1, ..gpt() };

@@ -1,0 +1,404 @@
+//! A model's folder from a server.
+//!
+//! Beside the page: `manifest.json`, then every file at once, each checked by its SHA-256 and kept for later visits. Elsewhere: `config.json`, then
+//! (if the model it tells of fits into memory) the vocabulary and the weights, in one file or in several. What fails by chance is tried
+//! again, twice.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config, read_shard_names};
+
+use super::Folder;
+use super::address::Address;
+use super::manifest::{Listed, MANIFEST_FILE, Manifest};
+use super::server::{Refusal, Server};
+use crate::protocol::Failure;
+use crate::protocol::model::{LoadProgress, Origin};
+use crate::worker::model::{MEMORY, needed};
+
+/// Milliseconds before the second try and the third.
+const PAUSES: [u32; 2] = [600, 2400];
+
+/// Largest file of words about a model.
+const MOST_JSON: u64 = 64 << 20;
+
+/// Fetches a folder.
+///
+/// # Errors
+/// What is missing, unreachable, damaged or too large.
+pub async fn folder(server: &impl Server, typed: &str, heard: &dyn Fn(LoadProgress)) -> Result<Folder, Failure> {
+    let address = Address::parse(typed)?;
+    let progress =
+        Progress { name: RefCell::new(address.name.clone()), files: RefCell::default(), total: 0.into(), heard };
+    let download = Download { server, address, progress };
+    if download.address.ours { download.ours().await } else { download.foreign().await }
+}
+
+/// A model for which there is no room.
+pub fn too_large(bytes: u64) -> Failure {
+    let gigabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e9);
+    Failure::input(format!(
+        "This model needs about {} GB of memory, and a tab has {} GB at most: take a smaller one.",
+        gigabytes(bytes),
+        gigabytes(MEMORY)
+    ))
+}
+
+struct Progress<'a> {
+    name: RefCell<String>,
+    /// Bytes so far and in all, by file.
+    files: RefCell<BTreeMap<String, (u64, Option<u64>)>>,
+    /// Bytes of all files, if a manifest told; else 0.
+    total: std::cell::Cell<u64>,
+    heard: &'a dyn Fn(LoadProgress),
+}
+
+impl Progress<'_> {
+    fn set(&self, file: &str, received: u64, total: Option<u64>) {
+        // Only words about what is to come.
+        if file == MANIFEST_FILE {
+            return;
+        }
+        self.files.borrow_mut().insert(file.to_owned(), (received, total));
+        self.tell(None);
+    }
+
+    fn tell(&self, again: Option<String>) {
+        let files = self.files.borrow();
+        // Before the weights nobody knows how much there is.
+        let weights = files.keys().any(|file| file.ends_with(".safetensors"));
+        let known = files.values().try_fold(0, |sum, (_, total)| total.map(|total| sum + total)).filter(|_| weights);
+        (self.heard)(LoadProgress {
+            name: self.name.borrow().clone(),
+            received: files.values().map(|(received, _)| received).sum(),
+            total: if self.total.get() > 0 { Some(self.total.get()) } else { known },
+            again,
+        });
+    }
+}
+
+struct Download<'a, S> {
+    server: &'a S,
+    address: Address,
+    progress: Progress<'a>,
+}
+
+impl<S: Server> Download<'_, S> {
+    fn address_of(&self, file: &str) -> String {
+        format!("{}/{file}", self.address.folder)
+    }
+
+    /// A folder with a manifest.
+    async fn ours(&self) -> Result<Folder, Failure> {
+        let key = self.address_of(MANIFEST_FILE);
+        let json = match self.get(MANIFEST_FILE, false, MOST_JSON).await {
+            Ok(json) => {
+                self.server.keep(&key, &json).await;
+                json
+            }
+            // Without a connection, what an earlier visit left has to do.
+            Err(refusal @ Refusal::Unreachable(_)) => {
+                self.server.kept(&key).await.ok_or_else(|| refusal.failure(&key))?
+            }
+            Err(Refusal::Missing) => {
+                return Err(Failure::network(format!(
+                    "There is no model at {}: it would have a {MANIFEST_FILE} there. For a model elsewhere, give the whole \
+                     address with https://.",
+                    self.address.folder
+                )));
+            }
+            Err(refusal) => return Err(refusal.failure(&key)),
+        };
+        let manifest = Manifest::parse(&json)?;
+        *self.progress.name.borrow_mut() = manifest.name.clone();
+        self.progress.total.set(manifest.bytes());
+        self.progress.tell(None);
+        let files = join_all(manifest.files.iter().map(|(file, listed)| self.listed(file, listed))).await;
+        let mut folder = Folder::new(manifest.name.clone(), Origin::Checked { cached: true });
+        for (file, got) in manifest.files.keys().zip(files) {
+            let (bytes, was_kept) = got?;
+            if !was_kept {
+                folder.origin = Origin::Checked { cached: false };
+            }
+            folder.files.insert(file.clone(), bytes);
+        }
+        (folder.val_loss, folder.command) = (manifest.val_loss, manifest.command);
+        Ok(folder)
+    }
+
+    /// A file that must be what the manifest says; also whether it was kept from an earlier visit.
+    async fn listed(&self, file: &str, listed: &Listed) -> Result<(Vec<u8>, bool), Failure> {
+        let key = format!("{}?sha256={}", self.address_of(file), listed.sha256);
+        if let Some(bytes) = self.server.kept(&key).await
+            && listed.is(&bytes)
+        {
+            self.progress.set(file, listed.bytes, Some(listed.bytes));
+            return Ok((bytes, true));
+        }
+        // The second time past the browser's own cache, which may still have the file of an earlier release.
+        for fresh in [false, true] {
+            let bytes = match self.get(file, fresh, listed.bytes.max(MOST_JSON)).await {
+                Ok(bytes) => bytes,
+                Err(refusal) => return Err(refusal.failure(&self.address_of(file))),
+            };
+            if listed.is(&bytes) {
+                self.server.keep(&key, &bytes).await;
+                return Ok((bytes, false));
+            }
+        }
+        Err(Failure::network(format!(
+            "{} is not the file that {MANIFEST_FILE} lists: its SHA-256 differs, so it was damaged on the way, or the page is being updated \
+             just now. Try again in a minute.",
+            self.address_of(file)
+        )))
+    }
+
+    /// A folder of whom it may concern.
+    async fn foreign(&self) -> Result<Folder, Failure> {
+        let mut folder = Folder::new(self.address.name.clone(), Origin::Address);
+        let config = self.required(CONFIG_FILE, MOST_JSON).await?;
+        let room = room(&config)?;
+        folder.files.insert(CONFIG_FILE.into(), config);
+        if let Some(tokenizer) = self.optional(TOKENIZER_FILE, MOST_JSON).await? {
+            folder.files.insert(TOKENIZER_FILE.into(), tokenizer);
+        }
+        if let Some(model) = self.optional(MODEL_FILE, room).await? {
+            folder.files.insert(MODEL_FILE.into(), model);
+            return Ok(folder);
+        }
+        let Some(index) = self.optional(INDEX_FILE, MOST_JSON).await? else {
+            return Err(Failure::network(format!(
+                "There is neither {MODEL_FILE} nor {INDEX_FILE} at {}.",
+                self.address.folder
+            )));
+        };
+        let shards = read_shard_names(|_| Ok(Some(index.clone())))?;
+        folder.files.insert(INDEX_FILE.into(), index);
+        for shard in shards {
+            let left = room.saturating_sub(folder.bytes());
+            let bytes = self.required(&shard, left).await?;
+            folder.files.insert(shard, bytes);
+        }
+        Ok(folder)
+    }
+
+    async fn required(&self, file: &str, most: u64) -> Result<Vec<u8>, Failure> {
+        self.get(file, false, most).await.map_err(|refusal| refusal.failure(&self.address_of(file)))
+    }
+
+    async fn optional(&self, file: &str, most: u64) -> Result<Option<Vec<u8>>, Failure> {
+        match self.get(file, false, most).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Refusal::Missing) => Ok(None),
+            Err(refusal) => Err(refusal.failure(&self.address_of(file))),
+        }
+    }
+
+    /// A file, at the third try if need be.
+    async fn get(&self, file: &str, fresh: bool, most: u64) -> Result<Vec<u8>, Refusal> {
+        let address = self.address_of(file);
+        let mut pauses = PAUSES.iter().enumerate();
+        loop {
+            let heard = |received, total| self.progress.set(file, received, total);
+            let refusal = match self.server.get(&address, fresh, most, &heard).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(refusal) => refusal,
+            };
+            self.progress.files.borrow_mut().remove(file);
+            let Some((tries, &pause)) = pauses.next().filter(|_| refusal.may_pass()) else { return Err(refusal) };
+            self.progress.tell(Some(format!(
+                "no luck with {file}, trying again ({} of {})",
+                tries + 2,
+                PAUSES.len() + 1
+            )));
+            if !self.server.pause(pause).await {
+                return Err(refusal);
+            }
+        }
+    }
+}
+
+/// Bytes that a model's files may have, of what its configuration leaves of memory.
+pub fn room(config: &[u8]) -> Result<u64, Failure> {
+    let config = read_config(|file| Ok((file == CONFIG_FILE).then(|| config.to_vec())))?;
+    let needed = needed(&config);
+    MEMORY.checked_sub(needed).ok_or_else(|| too_large(needed))
+}
+
+#[cfg(test)]
+mod tests {
+    use inkling_core::hash::sha256;
+    use pollster::block_on;
+
+    use super::*;
+
+    /// A server out of memory.
+    #[derive(Default)]
+    struct Stub {
+        files: BTreeMap<String, Vec<u8>>,
+        /// Answers before the files are given.
+        refusals: RefCell<Vec<Refusal>>,
+        /// What a cache on the way has instead, unless asked for fresh files.
+        stale: BTreeMap<String, Vec<u8>>,
+        kept: RefCell<BTreeMap<String, Vec<u8>>>,
+        offline: bool,
+        asked: RefCell<Vec<String>>,
+        pauses: RefCell<Vec<u32>>,
+    }
+
+    impl Server for Stub {
+        async fn get(
+            &self,
+            address: &str,
+            fresh: bool,
+            most: u64,
+            heard: &dyn Fn(u64, Option<u64>),
+        ) -> Result<Vec<u8>, Refusal> {
+            self.asked.borrow_mut().push(address.to_owned());
+            if self.offline {
+                return Err(Refusal::Unreachable("offline".into()));
+            }
+            if let Some(refusal) = self.refusals.borrow_mut().pop() {
+                return Err(refusal);
+            }
+            let stale = self.stale.get(address).filter(|_| !fresh);
+            let bytes = stale.or_else(|| self.files.get(address)).ok_or(Refusal::Missing)?;
+            let size = bytes.len() as u64;
+            if size > most {
+                return Err(Refusal::TooLarge(size));
+            }
+            heard(size, Some(size));
+            Ok(bytes.clone())
+        }
+
+        async fn pause(&self, milliseconds: u32) -> bool {
+            self.pauses.borrow_mut().push(milliseconds);
+            !self.offline
+        }
+
+        async fn kept(&self, key: &str) -> Option<Vec<u8>> {
+            self.kept.borrow().get(key).cloned()
+        }
+
+        async fn keep(&self, key: &str, bytes: &[u8]) {
+            self.kept.borrow_mut().insert(key.to_owned(), bytes.to_vec());
+        }
+    }
+
+    const CONFIG: &[u8] = include_bytes!("../../../../../web/models/shakespeare/config.json");
+
+    fn ours() -> Stub {
+        let files = [(CONFIG_FILE, CONFIG), (MODEL_FILE, &b"weights"[..])];
+        let listed = files
+            .map(|(name, bytes)| format!(r#""{name}": {{"bytes": {}, "sha256": "{}"}}"#, bytes.len(), sha256(bytes)));
+        let manifest = format!(r#"{{"name": "Bard", "val_loss": 1.5, "files": {{{}}}}}"#, listed.join(","));
+        let mut stub = Stub::default();
+        stub.files.insert("m/bard/manifest.json".into(), manifest.into_bytes());
+        stub.files.extend(files.map(|(name, bytes)| (format!("m/bard/{name}"), bytes.to_vec())));
+        stub
+    }
+
+    fn fetch(stub: &Stub, typed: &str) -> Result<Folder, Failure> {
+        block_on(folder(stub, typed, &|_| {}))
+    }
+
+    #[test]
+    fn a_checked_folder_is_kept_and_not_downloaded_again() {
+        let stub = ours();
+        let first = fetch(&stub, "m/bard").unwrap();
+        assert_eq!((first.name.as_str(), first.val_loss), ("Bard", Some(1.5)));
+        assert_eq!(first.origin, Origin::Checked { cached: false });
+        assert_eq!(first.files[MODEL_FILE], b"weights");
+        stub.asked.borrow_mut().clear();
+        let second = fetch(&stub, "m/bard").unwrap();
+        assert_eq!((second.files, second.origin), (first.files, Origin::Checked { cached: true }));
+        assert_eq!(*stub.asked.borrow(), ["m/bard/manifest.json"]);
+    }
+
+    #[test]
+    fn without_a_connection_what_was_kept_is_opened_at_once() {
+        let mut stub = ours();
+        let first = fetch(&stub, "m/bard").unwrap();
+        stub.offline = true;
+        assert_eq!(fetch(&stub, "m/bard").unwrap().files, first.files);
+        assert_eq!(stub.pauses.borrow().len(), 1);
+        stub.kept.borrow_mut().clear();
+        assert_eq!(fetch(&stub, "m/bard").unwrap_err().kind, crate::protocol::FailureKind::Network);
+    }
+
+    #[test]
+    fn damaged_files_are_never_opened() {
+        // What was kept: downloaded again.
+        let stub = ours();
+        fetch(&stub, "m/bard").unwrap();
+        stub.kept.borrow_mut().values_mut().for_each(|bytes| bytes[0] ^= 1);
+        assert_eq!(fetch(&stub, "m/bard").unwrap().origin, Origin::Checked { cached: false });
+        // What a cache on the way has of an earlier release: asked for past it.
+        let mut stub = ours();
+        stub.stale.insert("m/bard/model.safetensors".into(), b"older".to_vec());
+        assert_eq!(fetch(&stub, "m/bard").unwrap().files[MODEL_FILE], b"weights");
+        // What the server has: refused.
+        let mut stub = ours();
+        stub.files.insert("m/bard/model.safetensors".into(), b"weightz".to_vec());
+        assert!(fetch(&stub, "m/bard").unwrap_err().message.contains("SHA-256"));
+        assert!(!stub.kept.borrow().keys().any(|key| key.contains("safetensors")));
+    }
+
+    #[test]
+    fn what_fails_by_chance_is_tried_again_twice() {
+        let stub = ours();
+        let busy = || vec![Refusal::Status(503), Refusal::Unreachable("reset".into())];
+        stub.refusals.replace(busy());
+        fetch(&stub, "m/bard").unwrap();
+        assert_eq!(*stub.pauses.borrow(), PAUSES);
+        let stub = ours();
+        stub.refusals.replace([busy(), vec![Refusal::Status(500)]].concat());
+        assert!(fetch(&stub, "m/bard").unwrap_err().message.contains("503"), "the last refusal is told");
+        // What is not there does not come by asking again.
+        for refusal in [Refusal::Missing, Refusal::Status(403)] {
+            let stub = ours();
+            stub.refusals.replace(vec![refusal]);
+            fetch(&stub, "m/bard").unwrap_err();
+            assert!(stub.pauses.borrow().is_empty());
+        }
+    }
+
+    #[test]
+    fn progress_has_the_manifests_total() {
+        let heard = RefCell::new(Vec::new());
+        block_on(folder(&ours(), "m/bard", &|progress| heard.borrow_mut().push(progress))).unwrap();
+        let last = heard.borrow().last().unwrap().clone();
+        let total = CONFIG.len() as u64 + 7;
+        assert_eq!((last.name.as_str(), last.received, last.total), ("Bard", total, Some(total)));
+    }
+
+    #[test]
+    fn folders_elsewhere_need_no_manifest() {
+        let at = |file: &str| format!("https://example.org/gpt/{file}");
+        let mut stub = Stub::default();
+        stub.files.insert(at(CONFIG_FILE), CONFIG.to_vec());
+        let failure = fetch(&stub, "https://example.org/gpt").unwrap_err();
+        assert!(failure.message.contains("neither"), "{}", failure.message);
+        let map = br#"{"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}"#;
+        stub.files.insert(at(INDEX_FILE), map.to_vec());
+        assert!(fetch(&stub, "https://example.org/gpt").unwrap_err().message.contains("a.safetensors"));
+        stub.files.insert(at("a.safetensors"), b"a".to_vec());
+        stub.files.insert(at("b.safetensors"), b"b".to_vec());
+        let folder = fetch(&stub, "https://example.org/gpt/").unwrap();
+        assert_eq!((folder.origin, folder.files.len()), (Origin::Address, 4));
+        assert!(stub.kept.borrow().is_empty());
+        stub.files.insert(at(MODEL_FILE), b"w".to_vec());
+        assert!(fetch(&stub, "https://example.org/gpt").unwrap().files.contains_key(MODEL_FILE));
+        // An index may not lead out of the folder.
+        stub.files.remove(&at(MODEL_FILE));
+        stub.files.insert(at(INDEX_FILE), br#"{"weight_map": {"a": "../secret.safetensors"}}"#.to_vec());
+        assert!(fetch(&stub, "https://example.org/gpt").unwrap_err().message.contains("secret"));
+    }
+
+    #[test]
+    fn nothing_beside_the_page_is_a_sentence() {
+        assert!(fetch(&Stub::default(), "m/none").unwrap_err().message.contains("manifest.json"));
+    }
+}
