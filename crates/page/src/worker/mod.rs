@@ -45,6 +45,7 @@ pub struct Workshop {
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
+    desk: sample::Desk,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -65,6 +66,7 @@ impl Workshop {
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
+            desk: sample::Desk::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -133,7 +135,9 @@ impl Workshop {
         match job {
             Job::Write(writing) => {
                 let (generated, written) = writing.slice().await?;
-                self.part(id, Part::Generate(generated));
+                if let Some(generated) = generated {
+                    self.part(id, Part::Generate(generated));
+                }
                 Ok(written.map(Answer::Generate))
             }
         }

@@ -46,6 +46,7 @@ pub fn parameter_cards(config: &ModelConfig) -> Vec<ParameterCard> {
 
 impl Workshop {
     pub(super) async fn use_engine(&mut self, UseEngine(choice): UseEngine) -> Result<EngineChosen, Failure> {
+        self.desk = Default::default();
         let _ = choice == EngineChoice::Auto;
         Ok(EngineChosen { kind: EngineKind::Cpu, name: "SIMD, one thread".into(), reason: String::new() })
     }
@@ -76,6 +77,7 @@ impl Workshop {
         };
         self.model = Some(LoadedModel { checkpoint });
         self.inspector = Default::default();
+        self.desk = Default::default();
         Ok(card)
     }
 }
