@@ -79,7 +79,7 @@ fn forward(
     // Of this invocation's columns only, until the end.
     var total = vec4(0.0);
     var sum = mat4x4<f32>();
-    for (var key = first_key(place.row) / TILE * TILE; key <= place.row; key += TILE) {
+    for (var key = first_key(place.row) / TILE * TILE; key < end_of_keys(place.row); key += TILE) {
         let s = scores(place, key, lane);
         share(vec4(maximum_of(s[0]), maximum_of(s[1]), maximum_of(s[2]), maximum_of(s[3])), lane);
         let before = maximum;
@@ -147,7 +147,7 @@ fn weights(
     let place = locate(group, tile / tiles, 1u);
     let key = tile % tiles * TILE;
     var s = mat4x4<f32>();
-    if key <= place.row && key + TILE > first_key(place.row) {
+    if key < end_of_keys(place.row) && key + TILE > first_key(place.row) {
         s = scores(place, key, lane);
     }
     let row = place.row + lane / 16u * 4u;

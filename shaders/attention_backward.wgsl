@@ -139,8 +139,9 @@ fn keys_values(
     var dvalue = mat4x4<f32>();
     // After the last query that sees the last key.
     let end = min(params.context, place.row + TILE - 1u + params.window);
+    let begin = select(place.row, 0u, params.open == 1u);
     for (var head = 0u; head < params.group_size; head++) {
-        for (var first = place.row; first < end; first += TILE) {
+        for (var first = begin; first < end; first += TILE) {
             let s = product(place, place.key, place.row, place.channel, first, lane);
             // dPᵀ = V dOᵀ
             var dp = mat4x4<f32>();
@@ -219,7 +220,7 @@ fn queries(
     let log_sums = load_lse(at);
     let dots = load_delta(at);
     var dquery = mat4x4<f32>();
-    for (var first = first_key(place.row) / TILE * TILE; first <= place.row; first += TILE) {
+    for (var first = first_key(place.row) / TILE * TILE; first < end_of_keys(place.row); first += TILE) {
         let s = product(place, place.channel, place.row, place.key, first, lane);
         // dP = dO Vᵀ
         var dp = mat4x4<f32>();

@@ -38,6 +38,8 @@ struct Params {
     context: u32,
     // At most T, which hides no key up to the query.
     window: u32,
+    // 1 where queries see later keys too; 0 otherwise.
+    open: u32,
     // 1/√D
     score_scale: f32,
     // Dropout's.
@@ -93,7 +95,12 @@ fn qkv_channels() -> u32 {
 
 // Whether queries see keys. Keys after the query are hidden too: their distance wraps around to more than any window.
 fn sees(query: vec4<u32>, key: vec4<u32>) -> vec4<bool> {
-    return query - key < vec4(params.window);
+    return select(query - key < vec4(params.window), key < vec4(params.context), params.open == 1u);
+}
+
+// The number of keys up to the last that queries of a tile see: those of the tile itself and all before, or all.
+fn end_of_keys(row: u32) -> u32 {
+    return select(row + 1u, params.context, params.open == 1u);
 }
 
 // The first key that a query sees.

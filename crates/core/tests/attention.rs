@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use inkling_core::Engine;
 use inkling_core::cpu::Pool;
-use inkling_core::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads};
+use inkling_core::nn::attention::Probs;
+use inkling_core::nn::{Graph, Recording};
+use inkling_core::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads, Mask};
 use inkling_core::ops::dropout::DropoutSite;
 use inkling_core::ops::kv_cache::{DecodeAttention, FillCache, KvCache};
-use inkling_core::program::{Pass, Program, Tensor, Training};
+use inkling_core::program::{DType, Pass, Program, Tensor, Training};
 use inkling_core::rng::{Site, Stream};
 use inkling_core::step::Step;
+use inkling_core::{Engine, ModelConfig, presets};
 
 fn read(engine: &Engine, tensor: Tensor) -> Vec<f32> {
     pollster::block_on(engine.read(tensor)).unwrap()
@@ -20,14 +22,16 @@ fn noise(len: usize, seed: u32) -> Vec<f32> {
     (0..len as u32).map(|i| stream.normal(i)).collect()
 }
 
-/// Every way to share keys with every window, at sizes around those of a block.
+/// Every way to share keys with every mask, at sizes around those of a block.
 fn sizes() -> impl Iterator<Item = Heads> {
     let groups = [(1, 1), (2, 1), (4, 2), (6, 3), (3, 3)];
-    let windows = [None, Some(1), Some(2), Some(63), Some(64), Some(65), Some(1000)];
+    let windows = [1, 2, 63, 64, 65, 1000].map(Mask::Window);
+    let masks = [Mask::Causal, Mask::Open].into_iter().chain(windows);
     let contexts = [1, 2, 64, 65, 150];
     groups.into_iter().enumerate().flat_map(move |(i, (heads, kv_heads))| {
-        let shape = move |context, window| Heads { batch: 2, context, heads, kv_heads, head_dim: i + 3, window };
-        contexts.into_iter().flat_map(move |context| windows.into_iter().map(move |window| shape(context, window)))
+        let shape = move |context, mask| Heads { batch: 2, context, heads, kv_heads, head_dim: i + 3, mask };
+        let masks = masks.clone();
+        contexts.into_iter().flat_map(move |context| masks.clone().map(move |mask| shape(context, mask)))
     })
 }
 
@@ -66,13 +70,17 @@ fn attend(heads: Heads, qkv_values: &[f32], dout_values: &[f32]) -> Layer {
 
 /// `(out, lse, probs)` by the definition.
 fn reference(heads: Heads, qkv: &[f32]) -> [Vec<f64>; 3] {
-    let Heads { batch, context: t, heads: nh, kv_heads: nkv, head_dim: d, window } = heads;
+    let Heads { batch, context: t, heads: nh, kv_heads: nkv, head_dim: d, mask } = heads;
     let at = |token: usize, head: usize, channel: usize| f64::from(qkv[(token * (nh + 2 * nkv) + head) * d + channel]);
     let (mut out, mut all_lse, mut probs) = (vec![0.0; batch * t * nh * d], vec![], vec![]);
     for (b, h, i) in (0..batch).flat_map(|b| (0..nh).flat_map(move |h| (0..t).map(move |i| (b, h, i)))) {
         let (query, kv_head) = (b * t + i, h / (nh / nkv));
         // transformers' sliding_window_causal_mask_function: kv_idx <= q_idx and kv_idx > q_idx - sliding_window.
-        let sees = |j: usize| j <= i && window.is_none_or(|window| j as i64 > i as i64 - window as i64);
+        let sees = |j: usize| match mask {
+            Mask::Open => true,
+            Mask::Causal => j <= i,
+            Mask::Window(window) => j <= i && j as i64 > i as i64 - window as i64,
+        };
         let score =
             |j| (0..d).map(|c| at(query, h, c) * at(b * t + j, nh + kv_head, c)).sum::<f64>() / (d as f64).sqrt();
         let lse = (0..t).filter(|&j| sees(j)).map(|j| score(j).exp()).sum::<f64>().ln();
@@ -179,7 +187,8 @@ impl Decoder {
 
 #[test]
 fn decoding_gives_the_rows_of_the_forward_pass() {
-    for heads in sizes() {
+    // Who decodes sees no later keys.
+    for heads in sizes().filter(|heads| heads.mask != Mask::Open) {
         let heads = Heads { batch: 1, ..heads };
         let (qkv, dout) = inputs(heads);
         let expected = attend(heads, &qkv, &dout).out;
@@ -203,5 +212,42 @@ fn decoding_gives_the_rows_of_the_forward_pass() {
                 assert_eq!(value[i * kv..][..kv], row[c + kv..], "value {i} of {heads:?}");
             }
         }
+    }
+}
+
+#[test]
+fn without_its_mask_a_model_sees_the_future() {
+    let config = ModelConfig {
+        n_layer: 2,
+        n_embd: 16,
+        n_head: 2,
+        n_kv_head: 2,
+        n_positions: 9,
+        ..presets::find("micro").unwrap().model
+    };
+    let recording = Recording {
+        batch: 1,
+        context: 9,
+        training: Training::No,
+        probs: Probs::Keep,
+        activations: DType::F32,
+        recompute: false,
+    };
+    let run = |(program, graph): (Program, Graph), last: u32| {
+        let mut engine = Engine::cpu(program, Pool::new(1));
+        engine.initialize(7);
+        engine.write_ids(graph.tokens, &[1, 2, 3, 4, 5, 6, 7, 8, last]);
+        engine.replay(Pass::Forward, &Step::default());
+        let probs = pollster::block_on(engine.read_named("h.1.attn.probs")).unwrap().data;
+        (read(&engine, graph.logits.unwrap())[..config.vocab_size].to_vec(), probs)
+    };
+    let (masked, open) = (|| recording.record(&config).unwrap(), || recording.record_open(&config).unwrap());
+    // What the first token predicts depends on the last one only where nothing hides it.
+    assert_eq!(run(masked(), 0).0, run(masked(), 1).0);
+    assert_ne!(run(open(), 0).0, run(open(), 1).0);
+    let probs = run(open(), 0).1;
+    assert!(probs.iter().all(|&p| p > 0.0));
+    for row in probs.chunks_exact(9) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
     }
 }

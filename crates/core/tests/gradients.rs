@@ -18,7 +18,7 @@ use inkling_core::lora::{BaseFormat, LoraConfig};
 use inkling_core::nn::attention::Probs;
 use inkling_core::nn::{Graph, Recording};
 use inkling_core::ops::activation::Pointwise;
-use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
+use inkling_core::ops::attention::{Attention, AttentionBackward, Heads, Mask};
 use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward, MeanLoss};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
 use inkling_core::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
@@ -205,7 +205,7 @@ fn query_and_key_norm() {
     for (rows, heads, kv_heads, head_dim) in [(1, 1, 1, 1), (3, 4, 2, 5), (130, 2, 1, 3), (2, 3, 3, 64)] {
         for [q_frozen, k_frozen] in [[false, false], [true, false], [false, true], [true, true]] {
             let mut p = program();
-            let heads = Heads { batch: 1, context: rows, heads, kv_heads, head_dim, window: None };
+            let heads = Heads { batch: 1, context: rows, heads, kv_heads, head_dim, mask: Mask::Causal };
             let (x, dx) = pair(&mut p, "x", &[rows, heads.qkv_channels()]);
             let (q_weight, dq) = pair(&mut p, "q_weight", &[head_dim]);
             let (k_weight, dk) = pair(&mut p, "k_weight", &[head_dim]);
@@ -348,7 +348,7 @@ fn check_attention(heads: Heads) {
 #[test]
 fn attention() {
     for (batch, context, heads, head_dim) in [(1, 1, 1, 3), (2, 5, 3, 4), (1, 65, 2, 8), (2, 130, 1, 17)] {
-        check_attention(Heads { batch, context, heads, kv_heads: heads, head_dim, window: None });
+        check_attention(Heads { batch, context, heads, kv_heads: heads, head_dim, mask: Mask::Causal });
     }
 }
 
@@ -359,8 +359,9 @@ fn attention_with_shared_keys_and_windows() {
         for (context, window) in
             [(70, None), (9, Some(1)), (70, Some(2)), (150, Some(64)), (150, Some(91)), (9, Some(99))]
         {
-            check_attention(Heads { batch: 2, context, heads, kv_heads, head_dim: 4, window });
+            check_attention(Heads { batch: 2, context, heads, kv_heads, head_dim: 4, mask: Mask::causal(window) });
         }
+        check_attention(Heads { batch: 2, context: 70, heads, kv_heads, head_dim: 4, mask: Mask::Open });
     }
 }
 
@@ -428,7 +429,7 @@ fn embedding_times_a_factor_on_fixed_positions() {
 fn rope() {
     for (batch, context, heads, kv_heads, head_dim) in [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 9, 3, 1, 38)] {
         let mut p = program();
-        let heads = Heads { batch, context, heads, kv_heads, head_dim, window: None };
+        let heads = Heads { batch, context, heads, kv_heads, head_dim, mask: Mask::Causal };
         let (rows, channels) = (batch * context, heads.qkv_channels());
         let sizes = Sizes { rows, outputs: channels, inputs: 3 };
         let (x, dx) = pair(&mut p, "x", &[rows, 3]);

@@ -2,7 +2,7 @@
 
 use super::projection::Projection;
 use crate::config::{ModelConfig, PositionEmbedding};
-use crate::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads};
+use crate::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads, Mask};
 use crate::ops::dropout::DropoutSite;
 use crate::ops::kv_cache::{DecodeAttention, FillCache, KvCache};
 use crate::ops::linear::Epilogue;
@@ -90,10 +90,15 @@ impl SelfAttention {
                 heads: config.n_head,
                 kv_heads: config.n_kv_head,
                 head_dim,
-                window: config.sliding_window,
+                mask: Mask::causal(config.sliding_window),
             },
             dropout: DropoutSite { p: config.dropout, site: Site::block_dropout(layer, 0) },
         }
+    }
+
+    /// Exchanges the configuration's mask.
+    pub fn set_mask(&mut self, mask: Mask) {
+        self.heads.mask = mask;
     }
 
     /// From the output of `c_attn` to what is attended with.

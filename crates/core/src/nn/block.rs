@@ -16,7 +16,8 @@ use crate::rng::Site;
 pub struct Block {
     layer: usize,
     ln_1: Norm,
-    attn: SelfAttention,
+    /// Its attention.
+    pub attn: SelfAttention,
     ln_2: Norm,
     mlp: Mlp,
     dropout: f32,

@@ -11,6 +11,7 @@ use crate::cpu::gemm::Beta;
 use crate::error::{Error, Result};
 use crate::lora::{LoraConfig, is_block_matrix};
 use crate::ops::adamw::RoundMatrices;
+use crate::ops::attention::Mask;
 use crate::ops::dropout::DropoutSite;
 use crate::ops::embedding::{Embedding, EmbeddingBackward, Tables, sinusoids};
 use crate::program::{Arena, DType, Field, Pass, Program, Tensor, Training};
@@ -73,6 +74,17 @@ impl Recording {
         Ok(self.record_on(program, config, max_logits_bytes))
     }
 
+    /// [`Self::record`] of a model whose queries see all keys, those of later tokens too: to show what the mask is for. Such a model cannot
+    /// write, and tokens that only fill up the context are seen as well: there must be none.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub fn record_open(&self, config: &ModelConfig) -> Result<(Program, Graph)> {
+        config.validate()?;
+        let program = Program::with_activations(config.parameters(), self.training, self.activations);
+        Ok(self.record_masked(program, config, MAX_LOGITS_BYTES, Mask::Open))
+    }
+
     /// [`Self::record`] of a frozen model with adapters, the program's parameters.
     ///
     /// # Errors
@@ -96,7 +108,17 @@ impl Recording {
         Ok(self.record_on(program, config, MAX_LOGITS_BYTES))
     }
 
-    fn record_on(&self, mut program: Program, config: &ModelConfig, max_logits_bytes: usize) -> (Program, Graph) {
+    fn record_on(&self, program: Program, config: &ModelConfig, max_logits_bytes: usize) -> (Program, Graph) {
+        self.record_masked(program, config, max_logits_bytes, Mask::causal(config.sliding_window))
+    }
+
+    fn record_masked(
+        &self,
+        mut program: Program,
+        config: &ModelConfig,
+        max_logits_bytes: usize,
+        mask: Mask,
+    ) -> (Program, Graph) {
         let p = &mut program;
         if let Some(half) = p.half() {
             p.push(Pass::Load, RoundMatrices { value: p.arena(Arena::Matrices, Field::Value), half });
@@ -117,7 +139,8 @@ impl Recording {
                 Some(logits)
             }
             Architecture::Gpt => {
-                let model = Gpt::new(p, config, self.batch, self.context);
+                let mut model = Gpt::new(p, config, self.batch, self.context);
+                model.blocks.iter_mut().for_each(|block| block.attn.set_mask(mask));
                 let saved = model.forward(p, tokens, self.probs, self.recompute);
                 let head = LossHead::forward(p, model.lm_head, saved.ln_f.y, loss, max_logits_bytes);
                 if self.training != Training::No {

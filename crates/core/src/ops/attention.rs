@@ -19,8 +19,8 @@ mod heads;
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub use self::heads::Heads;
 use self::heads::{Block, QUERY_BLOCK};
+pub use self::heads::{Heads, Mask};
 use crate::cpu::Pool;
 use crate::cpu::aligned::AlignedVec;
 use crate::cpu::gemm::{Beta, Mat, PackedMat, gemm_packed, gemm_serial};

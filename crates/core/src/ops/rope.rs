@@ -153,6 +153,7 @@ pub fn table(positions: usize, head_dim: usize, theta: f32) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::attention::Mask;
     use crate::rng::{Site, Stream};
 
     #[test]
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(table(100_001, 2, 10_000.0)[200_000..], [-0.999_360_8, 0.035_748_8]);
     }
 
-    const HEADS: Heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 38, window: None };
+    const HEADS: Heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 38, mask: Mask::Causal };
 
     fn noise(seed: u32) -> Vec<f32> {
         let stream = Stream::new(6, seed, Site(1));

@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values(pub Vec<f32>);
 
+/// Whole numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub Vec<u32>);
+
 /// A file's contents, or an image's.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
@@ -26,6 +30,14 @@ impl Deref for Values {
     }
 }
 
+impl Deref for Counts {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        &self.0
+    }
+}
+
 impl Deref for Bytes {
     type Target = [u8];
 
@@ -34,7 +46,6 @@ impl Deref for Bytes {
     }
 }
 
-#[cfg(target_family = "wasm")]
 mod transfer {
     use std::cell::RefCell;
 
@@ -48,6 +59,7 @@ mod transfer {
     }
 
     /// Notes a buffer of the message that is being written.
+    #[cfg(target_family = "wasm")]
     pub fn note(buffer: &JsValue) {
         BUFFERS.with_borrow(|buffers| buffers.push(buffer));
     }
@@ -65,7 +77,6 @@ mod transfer {
     }
 }
 
-#[cfg(target_family = "wasm")]
 pub use transfer::to_message;
 
 macro_rules! transferred {
@@ -98,4 +109,5 @@ macro_rules! transferred {
 }
 
 transferred!(Values, f32, js_sys::Float32Array);
+transferred!(Counts, u32, js_sys::Uint32Array);
 transferred!(Bytes, u8, js_sys::Uint8Array);

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! Ids count up and are never used again. Of a cancelled ask nothing more is heard. Messages are structured clones (serde-wasm-bindgen); arrays of
-//! numbers in them ([`Values`], [`Bytes`]) are transferred, not copied.
+//! numbers in them ([`Values`], [`Counts`], [`Bytes`]) are transferred, not copied.
 //!
 //! A call is a struct with an [`Ask`]: what it is answered with, and what may come before that. `calls!` below lists them all.
 
 pub mod attention;
 pub mod buffers;
+pub mod contents;
 pub mod embed;
 pub mod model;
 pub mod sample;
@@ -21,12 +22,13 @@ pub mod tokenize;
 use serde::{Deserialize, Serialize};
 
 use self::attention::{Head, HeadView, Inspect, Inspected};
-pub use self::buffers::{Bytes, Values};
+pub use self::buffers::{Bytes, Counts, Values};
+pub use self::contents::Contents;
 use self::embed::{Neighbours, NeighboursFound, PositionMap, PositionSimilarity, TokenRows, TokenRowsRead};
-use self::model::{EngineChosen, Load, LoadProgress, ModelCard, UseEngine};
+use self::model::{CurrentModel, EngineChosen, Load, LoadProgress, ModelCard, SaveModel, SavedModel, UseEngine};
 use self::sample::{Generate, Generated, Written};
 use self::stack::{Estimate, Estimated, Probe, Probed};
-use self::tokenize::{Tokenize, Tokenized};
+use self::tokenize::{Grow, Grown, Learn, Learnt, Tokenize, Tokenized};
 
 /// Names an ask.
 pub type Id = u32;
@@ -102,6 +104,8 @@ pub enum FailureKind {
     Device,
     /// No model is loaded yet.
     NoModel,
+    /// What was asked of a model that another one has since replaced.
+    Replaced,
 }
 
 impl Failure {
@@ -113,6 +117,11 @@ impl Failure {
     /// Something could not be fetched.
     pub fn network(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Network, message: message.into() }
+    }
+
+    /// What was under way for a model that is not the loaded one any more.
+    pub fn replaced() -> Self {
+        Self { kind: FailureKind::Replaced, message: "another model took this one's place".into() }
     }
 
     /// Before a model is there.
@@ -154,7 +163,7 @@ pub enum Nothing {}
 macro_rules! calls {
     ($($call:ident($part:ident) -> $answer:ident),* $(,)?) => {
         /// Everything that can be asked for.
-        #[derive(Debug, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
         #[allow(missing_docs, reason = "each has the documentation of its struct")]
         pub enum Call { $($call($call)),* }
 
@@ -188,9 +197,13 @@ macro_rules! calls {
 }
 
 calls! {
-    UseEngine(Nothing) -> EngineChosen,
+    UseEngine(EngineChosen) -> Nothing,
     Load(LoadProgress) -> ModelCard,
+    CurrentModel(Nothing) -> ModelCard,
+    SaveModel(Nothing) -> SavedModel,
     Tokenize(Nothing) -> Tokenized,
+    Learn(Nothing) -> Learnt,
+    Grow(Nothing) -> Grown,
     TokenRows(Nothing) -> TokenRowsRead,
     PositionMap(Nothing) -> PositionSimilarity,
     Neighbours(Nothing) -> NeighboursFound,

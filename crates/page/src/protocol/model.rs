@@ -3,9 +3,10 @@
 use inkling_core::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use super::Bytes;
+use super::Contents;
 
-/// Asks for an engine; a loaded model moves to it.
+/// Asks for an engine; a loaded model moves to it. The answer never comes: a part says which engine computes, and another one whenever that
+/// changes (a GPU that is lost). The newest ask is the one that hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UseEngine(pub EngineChoice);
 
@@ -30,6 +31,8 @@ pub struct EngineChosen {
     pub name: String,
     /// Why it is this one, as a sentence.
     pub reason: String,
+    /// Whether it is not the one that was wished for: there is none, or it broke down.
+    pub instead: bool,
 }
 
 /// The two engines.
@@ -42,36 +45,70 @@ pub enum EngineKind {
 }
 
 /// Loads a model in place of the one there is, which stays if this fails.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Load {
-    /// A checkpoint folder at an address: that of the folder, without a file's name.
+    /// A checkpoint folder at an address: that of the folder, or of a file in it.
     Url {
-        /// Relative to the page, or absolute.
+        /// Relative to the page (then `manifest.json` lies beside it), or absolute.
         folder: String,
     },
     /// Files that the visitor gave.
     Files {
-        /// Names without folders, and contents.
-        files: Vec<(String, Bytes)>,
+        /// All of them; what is no part of a model is not read.
+        files: Vec<GivenFile>,
     },
+}
+
+/// A file that the visitor gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GivenFile {
+    /// Name, with the folders above it as far as known, separated by `/`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// What is in it. Only the worker reads it.
+    pub contents: Contents,
+}
+
+/// Asks which model is loaded: after a load that was cancelled or failed, when it is not certain which one stayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentModel;
+
+/// The loaded model as the folder that `trainer` and `transformers` open, in one `.zip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaveModel;
+
+/// A file to be saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedModel {
+    /// `shakespeare.zip`.
+    pub name: String,
+    /// What is in it.
+    pub bytes: super::Bytes,
 }
 
 /// How far a download is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadProgress {
-    /// The file.
-    pub file: String,
+    /// The model.
+    pub name: String,
     /// Bytes of all files so far.
     pub received: u64,
     /// Bytes of all files, where known.
     pub total: Option<u64>,
+    /// Why it is tried once more, while it waits for that.
+    pub again: Option<String>,
 }
 
 /// A loaded model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// What to call it: the folder's name, or that of its files.
+    /// Counts loaded models: two cards with the same number are of the same weights.
+    pub number: u32,
+    /// What to call it: its manifest's name, the folder's, or that of its files.
     pub name: String,
+    /// Where it is from.
+    pub origin: Origin,
     /// Architecture and sizes.
     pub config: ModelConfig,
     /// Every parameter, in the order of the forward pass.
@@ -84,6 +121,24 @@ pub struct ModelCard {
     pub bytes: u64,
     /// What it scored when it was trained, where its files say so.
     pub val_loss: Option<f64>,
+    /// The command that trained it, where its files say so.
+    pub command: Option<String>,
+    /// What the visitor should know of how it was opened.
+    pub note: Option<String>,
+}
+
+/// Where a model is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Beside the page, and every byte is what the manifest says.
+    Checked {
+        /// Nothing was downloaded: the browser had kept it from an earlier visit.
+        cached: bool,
+    },
+    /// An address.
+    Address,
+    /// The visitor's files.
+    Files,
 }
 
 /// A parameter's name and shape.

@@ -1,10 +1,12 @@
 //! Everything on screen. The prose is in index.html and there before any program; each figure is mounted into its own placeholder, and fails
 //! alone.
 
+pub mod announce;
 pub mod canvas;
 pub mod chip;
 pub mod client;
 pub mod color;
+pub mod model;
 pub mod number;
 pub mod remote;
 pub mod sections;
@@ -14,8 +16,6 @@ pub mod store;
 mod address;
 #[cfg(target_family = "wasm")]
 mod failure;
-#[cfg(target_family = "wasm")]
-mod model;
 #[cfg(target_family = "wasm")]
 mod theme;
 

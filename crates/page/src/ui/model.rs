@@ -1,53 +1,191 @@
-//! Loads the model that the settings name, the shipped one where they name none.
+//! Which model is loaded and which engine computes: what the visitor asked for last, and nothing older.
 
 use std::sync::Arc;
 
+use futures_util::future::{AbortHandle, abortable};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use super::client::Heard;
+use super::number::count;
 use super::store::Store;
-use crate::protocol::model::{EngineChoice, Load, UseEngine};
+use crate::protocol::Failure;
+use crate::protocol::model::{
+    CurrentModel, EngineChoice, EngineKind, GivenFile, Load, LoadProgress, ModelCard, UseEngine,
+};
 
 /// The shipped model's folder.
 pub const SHIPPED: &str = "models/shakespeare";
 
-/// Loads the model, and another one whenever the settings name one.
+/// What is to be loaded beside what the address says.
+#[derive(Clone, Copy)]
+pub struct Opening {
+    /// Files that the visitor gave; they come before the address.
+    pub given: RwSignal<Option<Vec<GivenFile>>, LocalStorage>,
+    /// Counts tries.
+    attempt: RwSignal<u32>,
+    stop: StoredValue<Option<AbortHandle>>,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { given: RwSignal::new_local(None), attempt: RwSignal::new(0), stop: StoredValue::new(None) }
+    }
+}
+
+impl Store {
+    /// Opens the visitor's files.
+    pub fn open_files(self, files: Vec<GivenFile>) {
+        self.view.model.set(None);
+        self.opening.given.set(Some(files));
+    }
+
+    /// Opens a folder at an address; none is the shipped model's.
+    pub fn open_address(self, address: Option<String>) {
+        self.opening.given.set(None);
+        self.view.model.set(address.filter(|address| address != SHIPPED));
+        self.retry();
+    }
+
+    /// Tries once more.
+    pub fn retry(self) {
+        self.opening.attempt.update(|attempt| *attempt += 1);
+    }
+
+    /// Stops what is being loaded.
+    pub fn stop_loading(self) {
+        if let Some(stop) = self.opening.stop.try_update_value(Option::take).flatten() {
+            stop.abort();
+            self.loading.set(None);
+            self.load_failure.set(Some(Failure::input("You stopped the download.")));
+            spawn_local(agree(self));
+        }
+    }
+}
+
+/// Loads the model, and another one whenever another one is asked for; chooses the engine likewise.
 pub fn follow(store: Store) {
-    let engine = store.view.engine;
+    // The download comes first: it goes on while the adapter is asked for.
     Effect::new(move || {
-        let choice = match engine.get().as_deref() {
+        store.opening.attempt.track();
+        let what = match store.opening.given.get() {
+            Some(files) => Load::Files { files },
+            None => Load::Url { folder: store.view.model.get().unwrap_or_else(|| SHIPPED.into()) },
+        };
+        let (loading, stop) = abortable(load(store, what));
+        if let Some(older) = store.opening.stop.try_update_value(|slot| slot.replace(stop)).flatten() {
+            older.abort();
+        }
+        spawn_local(async move {
+            let _ = loading.await;
+        });
+    });
+    Effect::new(move |older: Option<AbortHandle>| {
+        older.inspect(AbortHandle::abort);
+        let choice = match store.view.engine.get().as_deref() {
             Some("cpu") => EngineChoice::Cpu,
             Some("webgpu") => EngineChoice::WebGpu,
             _ => EngineChoice::Auto,
         };
+        let (watching, stop) = abortable(watch(store, choice));
         spawn_local(async move {
-            match store.client.ask(UseEngine(choice)).answer().await {
-                Ok(chosen) => store.engine.set(Some(chosen)),
-                Err(failure) => store.load_failure.set(Some(failure)),
-            }
+            let _ = watching.await;
         });
-    });
-    Effect::new(move || {
-        let folder = store.view.model.get().unwrap_or_else(|| SHIPPED.into());
-        spawn_local(load(store, Load::Url { folder }));
+        stop
     });
 }
 
-async fn load(store: Store, load: Load) {
+/// Hears which engine computes, until another one is chosen.
+async fn watch(store: Store, choice: EngineChoice) {
+    let mut conversation = store.client.ask(UseEngine(choice));
+    while let Some(heard) = conversation.next().await {
+        match heard {
+            Heard::Part(chosen) => {
+                let engine = if chosen.kind == EngineKind::Cpu { "the CPU" } else { "WebGPU" };
+                // What is expected needs no words.
+                if chosen.instead || store.engine.with_untracked(Option::is_some) {
+                    store.announce(format!("Now computing: {engine}. {}", chosen.reason));
+                }
+                store.engine.set(Some(chosen));
+            }
+            Heard::Answer(never) => match never {},
+            Heard::Failed(failure) => store.load_failure.set(Some(failure)),
+        }
+    }
+}
+
+async fn load(store: Store, what: Load) {
     store.load_failure.set(None);
-    let mut conversation = store.client.ask(load);
+    store.loading.set(Some(LoadProgress { name: String::new(), received: 0, total: None, again: None }));
+    let mut conversation = store.client.ask(what);
     while let Some(heard) = conversation.next().await {
         match heard {
             Heard::Part(progress) => store.loading.set(Some(progress)),
             Heard::Answer(card) => {
                 store.loading.set(None);
-                store.model.set(Some(Arc::new(card)));
+                show(store, card).await;
             }
             Heard::Failed(failure) => {
                 store.loading.set(None);
+                store.announce(failure.message.clone());
                 store.load_failure.set(Some(failure));
+                agree(store).await;
             }
+        }
+    }
+}
+
+/// Shows what the worker has, if it is something else than the page believes: an answer may have been on its way when the page stopped listening.
+async fn agree(store: Store) {
+    let Ok(card) = store.client.ask(CurrentModel).answer().await else { return };
+    let shown = store.model.with_untracked(|model| model.as_ref().map(|model| model.number));
+    if shown != Some(card.number) {
+        show(store, card).await;
+    }
+}
+
+/// Puts a model into all figures. First they forget the older one, so that none of its numbers is drawn by the new one's shape.
+async fn show(store: Store, card: ModelCard) {
+    if store.model.with_untracked(Option::is_some) {
+        store.model.set(None);
+        for _ in 0..2 {
+            any_spawner::Executor::tick().await;
+        }
+    }
+    let (layers, heads) = (card.config.n_layer, card.config.n_head);
+    let view = store.view;
+    if view.layer.with_untracked(|&layer| layer >= layers) {
+        view.layer.set(0);
+    }
+    if view.head.with_untracked(|&head| head >= heads) {
+        view.head.set(0);
+    }
+    if view.ablated.with_untracked(|ablated| !all_within(ablated, layers, heads)) {
+        view.ablated.set(String::new());
+    }
+    let parameters = card.config.num_parameters();
+    store.announce(format!("{} is loaded: {} parameters.", card.name, count(parameters)));
+    store.model.set(Some(Arc::new(card)));
+}
+
+/// Whether all of `layer.head,…` are the model's.
+fn all_within(ablated: &str, layers: usize, heads: usize) -> bool {
+    ablated.split(',').filter(|pair| !pair.is_empty()).all(|pair| {
+        let pair = pair.split_once('.').and_then(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?)));
+        pair.is_some_and(|(layer, head): (usize, usize)| layer < layers && head < heads)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_that_the_model_has_not_are_seen() {
+        assert!(all_within("", 1, 1));
+        assert!(all_within("0.1,3.0", 4, 4));
+        for outside in ["4.0", "0.4", "x", "1", "0.0,9.9"] {
+            assert!(!all_within(outside, 4, 4), "{outside}");
         }
     }
 }

@@ -35,7 +35,7 @@ impl<T: Send + Sync + 'static> Remote<T> {
 }
 
 /// Asks whenever a signal that `question` reads changes; an answer to an older question is cancelled and never shown. While `question` is
-/// `None` nothing is asked.
+/// `None` nothing is asked, and nothing is known: there is no model, or another one takes its place.
 pub fn remote<A>(client: Client, question: impl Fn() -> Option<A> + 'static) -> Remote<A::Answer>
 where
     A: Ask + 'static,
@@ -47,6 +47,12 @@ where
             older.abort();
         }
         let Some(question) = question() else {
+            if remote.value.with_untracked(Option::is_some) {
+                remote.value.set(None);
+            }
+            if remote.failure.with_untracked(Option::is_some) {
+                remote.failure.set(None);
+            }
             remote.pending.set(false);
             return None;
         };

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use super::announce::Announcer;
 use super::client::Client;
+use super::model::Opening;
 use super::remote::{Remote, remote};
 use crate::protocol::Failure;
 use crate::protocol::model::{EngineChosen, LoadProgress, ModelCard};
@@ -30,6 +32,10 @@ pub struct Store {
     pub tokens: Remote<Tokenized>,
     /// Light or dark, for who paints pixels.
     pub dark: RwSignal<bool>,
+    /// What readers hear.
+    pub announcer: Announcer,
+    /// What is to be loaded beside what the address says.
+    pub opening: Opening,
 }
 
 impl Store {
@@ -49,7 +55,14 @@ impl Store {
             engine: RwSignal::new(None),
             tokens,
             dark,
+            announcer: Announcer::default(),
+            opening: Opening::default(),
         }
+    }
+
+    /// Tells readers what happened, in a sentence; at most one in ten seconds is heard, the last one.
+    pub fn announce(self, message: impl Into<String>) {
+        self.announcer.say(message.into());
     }
 
     /// The picked token of the text: the last one where none is picked or the text has become shorter. `None` without tokens.

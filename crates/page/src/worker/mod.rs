@@ -5,11 +5,13 @@
 
 mod attention;
 mod embed;
+mod engines;
 mod fetch;
 mod model;
 mod sample;
 mod stack;
 mod tokenize;
+mod zip;
 
 #[cfg(target_family = "wasm")]
 mod port;
@@ -18,15 +20,24 @@ use std::collections::VecDeque;
 
 use futures_channel::mpsc::UnboundedSender;
 
-use self::model::{Engines, LoadedModel};
+use self::engines::Engines;
+use self::model::LoadedModel;
 use self::sample::Writing;
-use crate::protocol::{Answer, Call, Event, Failure, Id, Part, Request};
+use crate::protocol::model::LoadProgress;
+use crate::protocol::{Answer, Call, Event, Failure, FailureKind, Id, Part, Request};
 
 /// What reaches the worker's task.
 #[derive(Debug)]
 pub enum Incoming {
     /// From the page.
     Request(Request),
+    /// A download goes on.
+    Progress {
+        /// Of the ask.
+        id: Id,
+        /// How far it is.
+        progress: LoadProgress,
+    },
     /// A download has ended.
     Fetched {
         /// Of the ask.
@@ -34,6 +45,8 @@ pub enum Incoming {
         /// What came of it.
         files: Result<fetch::Folder, Failure>,
     },
+    /// The corpus has been downloaded, or could not be.
+    Corpus(Result<Vec<u8>, Failure>),
 }
 
 /// Where answers go.
@@ -82,7 +95,15 @@ impl Workshop {
                 self.queue.retain(|(queued, _)| *queued != id);
                 self.jobs.retain(|(running, _)| *running != id);
                 self.downloads.cancel(id);
+                self.forget_watcher(id);
+                self.tokenizers.cancel(id);
             }
+            Incoming::Progress { id, progress } => {
+                if self.downloads.is_running(id) {
+                    self.part(id, Part::Load(progress));
+                }
+            }
+            Incoming::Corpus(corpus) => self.corpus_fetched(corpus),
             Incoming::Fetched { id, files } => {
                 if self.downloads.finished(id) {
                     let opened = match files {
@@ -105,16 +126,66 @@ impl Workshop {
         match self.slice(id, &mut job).await {
             Ok(None) => self.jobs.push_back((id, job)),
             Ok(Some(answer)) => self.done(id, Ok(answer)),
-            Err(failure) => self.done(id, Err(failure)),
+            Err(failure) => {
+                if self.is_of_gpu(&failure) {
+                    self.fall_back(&failure);
+                }
+                self.done(id, Err(failure));
+            }
         }
         true
     }
 
+    /// Answers; on the CPU if the GPU fails while it does.
     async fn answer(&mut self, id: Id, call: Call) {
-        let answer = match call {
-            Call::UseEngine(call) => self.use_engine(call).await.map(Answer::UseEngine),
-            Call::Load(call) => return self.load(id, call),
-            Call::Tokenize(call) => self.tokenize(call).await.map(Answer::Tokenize),
+        let again = self.engines.gpu().map(|_| call.clone());
+        match (self.outcome(id, call).await, again) {
+            (Some(Err(failure)), Some(again)) if self.is_of_gpu(&failure) => {
+                self.fall_back(&failure);
+                if let Some(answer) = self.outcome(id, again).await {
+                    self.done(id, answer);
+                }
+            }
+            (Some(answer), _) => self.done(id, answer),
+            (None, _) => {}
+        }
+    }
+
+    fn is_of_gpu(&self, failure: &Failure) -> bool {
+        failure.kind == FailureKind::Device && self.engines.gpu().is_some()
+    }
+
+    /// Drops whatever was made of the loaded model or lives on an engine: it is made anew when it is asked for.
+    fn forget_derived(&mut self) {
+        self.inspector = attention::Inspector::default();
+        self.desk = sample::Desk::default();
+    }
+
+    /// The answer to a call; none yet of what goes on beside the queue.
+    async fn outcome(&mut self, id: Id, call: Call) -> Option<Result<Answer, Failure>> {
+        Some(match call {
+            Call::UseEngine(call) => {
+                self.use_engine(id, call).await;
+                return None;
+            }
+            Call::Load(call) => {
+                self.load(id, call);
+                return None;
+            }
+            Call::CurrentModel(_) => self.current_model().map(Answer::CurrentModel),
+            Call::SaveModel(_) => self.save_model().map(Answer::SaveModel),
+            Call::Tokenize(call) => {
+                self.tokenize(id, call);
+                return None;
+            }
+            Call::Learn(call) => {
+                self.learn(id, call);
+                return None;
+            }
+            Call::Grow(call) => {
+                self.grow(id, call);
+                return None;
+            }
             Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
@@ -123,11 +194,13 @@ impl Workshop {
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
-                Ok(writing) => return self.jobs.push_back((id, Job::Write(writing))),
+                Ok(writing) => {
+                    self.jobs.push_back((id, Job::Write(writing)));
+                    return None;
+                }
                 Err(failure) => Err(failure),
             },
-        };
-        self.done(id, answer);
+        })
     }
 
     /// A few milliseconds of a job; the answer when it is finished.

@@ -1,35 +1,28 @@
-//! Which engine computes, and the model that is loaded.
+//! The model that is loaded.
 
-use inkling_core::checkpoint::Checkpoint;
-use inkling_core::cpu::Pool;
-use inkling_core::gpu::GpuDevice;
-use inkling_core::{Device, ModelConfig};
+use inkling_core::ModelConfig;
+use inkling_core::checkpoint::{CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config};
+use inkling_core::nn::generator::Generation;
+use inkling_core::program::Precision;
+use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
 
-use super::Workshop;
 use super::fetch::Folder;
-use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, Load, ModelCard, ParameterCard, UseEngine};
-use crate::protocol::{Failure, Id};
+use super::{Workshop, zip};
+use crate::protocol::model::{Load, ModelCard, ParameterCard, SavedModel};
+use crate::protocol::{Bytes, Failure, Id};
 
-/// What computes.
-#[derive(Default)]
-pub struct Engines {
-    gpu: Option<GpuDevice>,
-}
+/// Bytes that a model and its programs may have: WebAssembly reaches 4 GiB, and the rest has to live too.
+pub const MEMORY: u64 = 3 << 30;
 
-impl Engines {
-    /// A device to load a program on.
-    pub fn device(&self) -> Device {
-        match &self.gpu {
-            Some(device) => Device::Gpu(device.clone()),
-            None => Device::Cpu(Pool::new(1)),
-        }
-    }
-}
+/// Tokens of a vocabulary of bytes.
+const BYTES: usize = 256;
 
 /// A model and its vocabulary.
 pub struct LoadedModel {
     /// As its files say.
     pub checkpoint: Checkpoint,
+    /// What the page knows of it.
+    pub card: ModelCard,
 }
 
 impl LoadedModel {
@@ -39,45 +32,99 @@ impl LoadedModel {
     }
 }
 
+/// Bytes of memory that a model's weights and its smallest program take.
+pub fn needed(config: &ModelConfig) -> u64 {
+    let weights = config.num_parameters().saturating_mul(4);
+    // Not recorded at all where the weights alone are too many.
+    let program = match Generation::record(config, Precision::Full) {
+        Ok((program, _)) if weights < MEMORY => program.memory_bytes(),
+        _ => weights,
+    };
+    weights.saturating_add(program)
+}
+
 /// Name and shape of every parameter.
 pub fn parameter_cards(config: &ModelConfig) -> Vec<ParameterCard> {
     config.parameters().into_iter().map(|spec| ParameterCard { name: spec.name, shape: spec.shape }).collect()
 }
 
 impl Workshop {
-    pub(super) async fn use_engine(&mut self, UseEngine(choice): UseEngine) -> Result<EngineChosen, Failure> {
-        self.desk = Default::default();
-        let _ = choice == EngineChoice::Auto;
-        Ok(EngineChosen { kind: EngineKind::Cpu, name: "SIMD, one thread".into(), reason: String::new() })
-    }
-
     pub(super) fn load(&mut self, id: Id, load: Load) {
         match load {
             Load::Url { folder } => self.downloads.begin(id, folder),
-            Load::Files { files } => {
-                let files = files.into_iter().map(|(name, bytes)| (name, bytes.0)).collect();
-                let opened = self.open(Folder { name: "your model".into(), files });
-                self.done(id, opened.map(crate::protocol::Answer::Load));
-            }
+            Load::Files { files } => self.downloads.read(id, files),
         }
     }
 
-    /// Puts a downloaded model in place of the one there is.
+    /// Puts a model in place of the one there is, which stays if this fails.
     pub(super) fn open(&mut self, folder: Folder) -> Result<ModelCard, Failure> {
-        let checkpoint = Checkpoint::model_from_files(|name| Ok(folder.files.get(name).cloned()))?;
-        let tokenizer = &checkpoint.tokenizer;
-        let card = ModelCard {
-            name: folder.name,
-            config: checkpoint.config.clone(),
-            parameters: parameter_cards(&checkpoint.config),
-            vocabulary: (0..tokenizer.vocab_size() as u32).map(|id| super::tokenize::shown(tokenizer, id)).collect(),
-            tokenizer: tokenizer.kind().name().into(),
-            bytes: folder.files.values().map(|bytes| bytes.len() as u64).sum(),
-            val_loss: None,
-        };
-        self.model = Some(LoadedModel { checkpoint });
-        self.inspector = Default::default();
-        self.desk = Default::default();
+        let number = self.model.as_ref().map_or(0, |model| model.card.number) + 1;
+        let model = read(folder, number)?;
+        let card = model.card.clone();
+        self.model = Some(model);
+        self.forget_derived();
+        // What is under way is of the older model.
+        for (id, _) in std::mem::take(&mut self.jobs) {
+            self.done(id, Err(Failure::replaced()));
+        }
         Ok(card)
     }
+
+    pub(super) fn current_model(&self) -> Result<ModelCard, Failure> {
+        Ok(self.loaded()?.card.clone())
+    }
+
+    pub(super) fn save_model(&self) -> Result<SavedModel, Failure> {
+        let model = self.loaded()?;
+        let files = model.checkpoint.to_files()?;
+        // Names of files on every system.
+        let name: String = model.card.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+        Ok(SavedModel { name: format!("{}.zip", name.to_lowercase()), bytes: Bytes(zip::pack(&files)) })
+    }
+}
+
+/// Reads and checks everything.
+fn read(mut folder: Folder, number: u32) -> Result<LoadedModel, Failure> {
+    let config = read_config(|name| Ok(folder.files.get(name).cloned()))?;
+    let need = needed(&config).saturating_add(folder.bytes());
+    if need > MEMORY {
+        return Err(super::fetch::too_large(need));
+    }
+    let bytes = folder.bytes();
+    let note = if folder.files.contains_key(TOKENIZER_FILE) { None } else { Some(bytes_for(&mut folder, &config)?) };
+    let missing = |name: &str| !folder.files.contains_key(name);
+    if missing(MODEL_FILE) && missing(INDEX_FILE) {
+        return Err(Failure::input(format!("{MODEL_FILE} is missing: open it together with {CONFIG_FILE}.")));
+    }
+    let mut files = folder.files;
+    // Each file is read once, and its bytes are not needed after that.
+    let checkpoint = Checkpoint::model_from_files(|name| Ok(files.remove(name)))?;
+    let tokenizer = &checkpoint.tokenizer;
+    let card = ModelCard {
+        number,
+        name: folder.name,
+        origin: folder.origin,
+        config: checkpoint.config.clone(),
+        parameters: parameter_cards(&checkpoint.config),
+        vocabulary: (0..tokenizer.vocab_size() as u32).map(|id| super::tokenize::shown(tokenizer, id)).collect(),
+        tokenizer: tokenizer.kind().name().into(),
+        bytes,
+        val_loss: folder.val_loss,
+        command: folder.command,
+        note,
+    };
+    Ok(LoadedModel { checkpoint, card })
+}
+
+/// A vocabulary for a model that came without: bytes, where it has as many tokens as there are.
+fn bytes_for(folder: &mut Folder, config: &ModelConfig) -> Result<String, Failure> {
+    if config.vocab_size != BYTES {
+        return Err(Failure::input(format!(
+            "{TOKENIZER_FILE} is missing: without it nobody knows which text the model's {} tokens stand for. transformers writes it with \
+             tokenizer.save_pretrained(folder), for the fast tokenizers.",
+            config.vocab_size
+        )));
+    }
+    folder.files.insert(TOKENIZER_FILE.into(), Tokenizer::from(ByteTokenizer).to_json());
+    Ok(format!("There was no {TOKENIZER_FILE}; the model has 256 tokens, so each is taken for a byte."))
 }

@@ -9,6 +9,27 @@ use crate::gpu::shader::Shader;
 /// Queries per block: with 256 keys the scores take 64 KiB, and at T = 128 a quarter of the square is skipped.
 pub(super) const QUERY_BLOCK: usize = 64;
 
+/// Which keys a query sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Those up to its own: nobody sees what is to be predicted.
+    Causal,
+    /// The last so many of these.
+    Window(usize),
+    /// All, the later ones too: what a language model must not do. For showing why.
+    Open,
+}
+
+impl Mask {
+    /// The mask of a model whose queries see at most so many keys.
+    pub const fn causal(window: Option<usize>) -> Self {
+        match window {
+            Some(window) => Self::Window(window),
+            None => Self::Causal,
+        }
+    }
+}
+
 /// Sizes of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -22,8 +43,8 @@ pub struct Heads {
     pub kv_heads: usize,
     /// `D`.
     pub head_dim: usize,
-    /// Query `i` sees the keys `j` with `i - window < j <= i`; `None` sees all up to `i`.
-    pub window: Option<usize>,
+    /// Query `i` sees the keys `j <= i`; with a window those with `i - window < j <= i`.
+    pub mask: Mask,
 }
 
 impl Heads {
@@ -54,12 +75,19 @@ impl Heads {
 
     /// The keys that a query sees.
     pub fn visible(self, query: usize) -> Range<usize> {
-        (query + 1).saturating_sub(self.window.unwrap_or(usize::MAX))..query + 1
+        match self.mask {
+            Mask::Causal => 0..query + 1,
+            Mask::Window(window) => (query + 1).saturating_sub(window)..query + 1,
+            Mask::Open => 0..self.context,
+        }
     }
 
     /// The window over `context` keys as shaders take it: one as long as the context hides nothing, so that they need not know of `None`.
     pub(in crate::ops) fn window_of(self, context: usize) -> usize {
-        self.window.map_or(context, |window| window.min(context))
+        match self.mask {
+            Mask::Window(window) => window.min(context),
+            Mask::Causal | Mask::Open => context,
+        }
     }
 
     pub(in crate::ops) fn scale(self) -> f32 {
@@ -69,8 +97,11 @@ impl Heads {
     /// Of `products` matrix products over the pairs of a query and a key that it sees.
     pub(super) fn flops(self, products: u64) -> u64 {
         let [context, window] = [self.context, self.window_of(self.context)].map(|n| n as u64);
-        // Query `i` sees `min(i + 1, window)` keys.
-        let pairs = window * (window + 1) / 2 + (context - window) * window;
+        let pairs = match self.mask {
+            // Query `i` sees `min(i + 1, window)` keys.
+            Mask::Causal | Mask::Window(_) => window * (window + 1) / 2 + (context - window) * window,
+            Mask::Open => context * context,
+        };
         products * 2 * (self.batch * self.channels()) as u64 * pairs
     }
 
@@ -115,7 +146,7 @@ impl Heads {
         (0..self.context.div_ceil(QUERY_BLOCK)).map(move |i| {
             let queries = i * QUERY_BLOCK..self.context.min((i + 1) * QUERY_BLOCK);
             let first = PackedMat::panel_start(self.visible(queries.start).start);
-            Block { heads: self, keys: first..queries.end, queries }
+            Block { heads: self, keys: first..self.visible(queries.end - 1).end, queries }
         })
     }
 
@@ -128,6 +159,7 @@ impl Heads {
             .param("group_size", self.group_size())
             .param("context", self.context)
             .param("window", self.window_of(self.context))
+            .param("open", usize::from(self.mask == Mask::Open))
             .param("score_scale", self.scale())
     }
 
@@ -167,14 +199,16 @@ mod tests {
     #[test]
     fn work_is_counted_and_done_where_there_is_something_to_see() {
         for context in [1, 63, 64, 65, 300] {
-            for window in [None, Some(1), Some(2), Some(64), Some(65), Some(299), Some(1000)] {
-                let heads = Heads { batch: 2, context, heads: 6, kv_heads: 3, head_dim: 5, window };
+            let windows = [1, 2, 64, 65, 299, 1000].map(Mask::Window);
+            for mask in windows.into_iter().chain([Mask::Causal, Mask::Open]) {
+                let heads = Heads { batch: 2, context, heads: 6, kv_heads: 3, head_dim: 5, mask };
                 let pairs: usize = (0..context).map(|i| heads.visible(i).len()).sum();
                 assert_eq!(heads.flops(1), 2 * 2 * 30 * pairs as u64, "{heads:?}");
                 for block in heads.blocks() {
                     let first = heads.visible(block.queries.start).start;
                     let panel = PackedMat::panel_start(first);
-                    assert_eq!(block.keys, panel..block.queries.end, "{heads:?}");
+                    let end = if mask == Mask::Open { context } else { block.queries.end };
+                    assert_eq!(block.keys, panel..end, "{heads:?}");
                     for (row, query) in block.queries.clone().enumerate() {
                         let columns = block.visible(row);
                         let keys = panel + columns.start..panel + columns.end;

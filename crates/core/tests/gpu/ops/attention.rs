@@ -1,6 +1,6 @@
 use inkling_core::Engine;
 use inkling_core::cpu::Pool;
-use inkling_core::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads};
+use inkling_core::ops::attention::{Attention, AttentionBackward, AttentionProbs, Heads, Mask};
 use inkling_core::ops::dropout::DropoutSite;
 use inkling_core::program::{DType, Pass, Program, Tensor, Training};
 use inkling_core::rng::Site;
@@ -47,17 +47,20 @@ impl Layers {
 }
 
 fn label(heads: Heads) -> String {
-    let Heads { batch, context, heads, kv_heads, head_dim, window } = heads;
-    let window = window.map_or(String::new(), |window| format!(", window {window}"));
-    format!("B {batch}, T {context}, NH {heads}, NKV {kv_heads}, D {head_dim}{window}")
+    let Heads { batch, context, heads, kv_heads, head_dim, mask } = heads;
+    format!("B {batch}, T {context}, NH {heads}, NKV {kv_heads}, D {head_dim}, {mask:?}")
 }
 
 const fn heads(batch: usize, context: usize, heads: usize, head_dim: usize) -> Heads {
-    Heads { batch, context, heads, kv_heads: heads, head_dim, window: None }
+    Heads { batch, context, heads, kv_heads: heads, head_dim, mask: Mask::Causal }
 }
 
 const fn shared(context: usize, (heads, kv_heads): (usize, usize), head_dim: usize, window: Option<usize>) -> Heads {
-    Heads { batch: 2, context, heads, kv_heads, head_dim, window }
+    Heads { batch: 2, context, heads, kv_heads, head_dim, mask: Mask::causal(window) }
+}
+
+const fn open(context: usize, (heads, kv_heads): (usize, usize), head_dim: usize) -> Heads {
+    Heads { batch: 2, context, heads, kv_heads, head_dim, mask: Mask::Open }
 }
 
 const DROPOUT: DropoutSite = DropoutSite { p: 0.3, site: Site(2000) };
@@ -86,7 +89,7 @@ const SIZES: [Heads; 14] = [
 ];
 
 /// Shared keys and windows around the edges of tiles. Those with equal head dimensions share compiled kernels in one program.
-const VARIANTS: [&[Heads]; 3] = [
+const VARIANTS: [&[Heads]; 4] = [
     &[
         shared(65, (2, 1), 8, Some(1)),
         shared(130, (3, 3), 8, Some(1)),
@@ -104,6 +107,7 @@ const VARIANTS: [&[Heads]; 3] = [
     ],
     // Rows and heads begin within a vec4.
     &[shared(67, (4, 2), 5, Some(10)), shared(130, (3, 1), 5, Some(65))],
+    &[open(1, (2, 1), 8), open(63, (2, 1), 8), open(64, (1, 1), 8), open(65, (4, 2), 8), open(130, (3, 3), 8)],
     // Two tiles of channels to a head.
     &[shared(66, (2, 1), 80, Some(3))],
 ];

@@ -4,7 +4,7 @@
 
 use inkling_core::Engine;
 use inkling_core::ops::activation::Pointwise;
-use inkling_core::ops::attention::{Attention, AttentionBackward, Heads};
+use inkling_core::ops::attention::{Attention, AttentionBackward, Heads, Mask};
 use inkling_core::ops::cross_entropy::{CrossEntropy, CrossEntropyBackward};
 use inkling_core::ops::dropout::{DropoutBackward, DropoutSite};
 use inkling_core::ops::head::Head;
@@ -92,7 +92,7 @@ fn a_normalised_row_is_infinite() {
 fn a_turned_pair_is_infinite() {
     // By scalars and by quads.
     for half in [1, 4] {
-        let heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 2 * half, window: None };
+        let heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 2 * half, mask: Mask::Causal };
         // Of a = b = 60,000 and an angle of 45°: 0 and 84,853; the other way about the reverse.
         let angles = vec![std::f32::consts::FRAC_1_SQRT_2; 2 * half];
         let given = vec![60_000.0; 6 * half];
@@ -166,7 +166,7 @@ fn the_gradient_of_logits_is_infinite() {
 #[test]
 fn attention_is_infinite() {
     // One token: all attention is on itself, and what is attended to is its value.
-    let heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 7, window: None };
+    let heads = Heads { batch: 1, context: 1, heads: 1, kv_heads: 1, head_dim: 7, mask: Mask::Causal };
     let value: Vec<f32> = [0.0; 14].into_iter().chain(GIVEN).collect();
     let mut p = program();
     let (qkv, lse) = (p.tensor("qkv", &[1, 21]), p.tensor("lse", &[1, 1, 1]));

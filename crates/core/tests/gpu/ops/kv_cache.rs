@@ -1,4 +1,4 @@
-use inkling_core::ops::attention::Heads;
+use inkling_core::ops::attention::{Heads, Mask};
 use inkling_core::ops::kv_cache::{DecodeAttention, FillCache, KvCache, TakeRow};
 use inkling_core::program::{DType, Pass, Program, Training};
 use inkling_core::step::Step;
@@ -17,7 +17,7 @@ fn heads(heads: usize, head_dim: usize) -> Heads {
 }
 
 fn shared((heads, kv_heads): (usize, usize), head_dim: usize, window: Option<usize>) -> Heads {
-    Heads { batch: 1, context: 1, heads, kv_heads, head_dim, window }
+    Heads { batch: 1, context: 1, heads, kv_heads, head_dim, mask: Mask::causal(window) }
 }
 
 fn at(position: usize) -> Step {

@@ -1,5 +1,5 @@
 use inkling_core::Engine;
-use inkling_core::ops::attention::Heads;
+use inkling_core::ops::attention::{Heads, Mask};
 use inkling_core::ops::norm::ROWS_PER_PARTIAL;
 use inkling_core::ops::qk_norm::{QkNorm, QkNormBackward};
 use inkling_core::program::{DType, Pass, Program, Training};
@@ -11,7 +11,7 @@ use crate::{Case, F16, F32, device, noise, wait};
 const HEADS: [[usize; 3]; 7] = [[1, 1, 1], [4, 4, 5], [6, 2, 64], [4, 1, 63], [3, 3, 65], [2, 1, 128], [12, 4, 16]];
 
 fn heads([heads, kv_heads, head_dim]: [usize; 3], rows: usize) -> Heads {
-    Heads { batch: 1, context: rows, heads, kv_heads, head_dim, window: None }
+    Heads { batch: 1, context: rows, heads, kv_heads, head_dim, mask: Mask::Causal }
 }
 
 fn forward(rows: usize, sizes: [usize; 3], dtype: DType) {

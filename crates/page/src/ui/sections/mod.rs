@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod embed;
+pub mod own;
 pub mod sample;
 pub mod shell;
 pub mod stack;
@@ -26,6 +27,7 @@ mod mounting {
         into("attention-figure", move || {
             super::attention::AttentionFigure(super::attention::AttentionFigureProps { store })
         });
+        into("own-figure", move || super::own::OwnFigure(super::own::OwnFigureProps { store }));
         into("sample-figure", move || super::sample::SampleFigure(super::sample::SampleFigureProps { store }));
     }
 

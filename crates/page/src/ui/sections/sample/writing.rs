@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use super::text::{Settings, Text, Token};
-use crate::protocol::Failure;
+use crate::protocol::{Failure, FailureKind};
 use crate::protocol::sample::{Generate, entropy};
 use crate::protocol::tokenize::{Tokenize, Tokenized, Vocabulary};
 use crate::ui::client::Heard;
@@ -226,7 +226,8 @@ impl Desk {
                     Heard::Failed(failure) => {
                         self.stop_slowly();
                         self.text.update(Text::end);
-                        self.failure.set(Some(failure));
+                        // Where another model took the old one's place, that one writes.
+                        self.failure.set((failure.kind != FailureKind::Replaced).then_some(failure));
                     }
                 }
             }

@@ -1,0 +1,194 @@
+//! Toggles that teach: take something away, and see what the model made of it.
+
+use leptos::prelude::*;
+
+use super::outcome::{likeliest, mean, softmax};
+use super::state::{State, format_heads};
+use crate::protocol::attention::Experiment;
+use crate::ui::number::{percent, three};
+
+/// The toggles and what they do.
+#[component]
+pub fn Experiments(
+    /// Of the figure.
+    state: State,
+) -> impl IntoView {
+    let settings = state.store.view;
+    let is_changed = move || state.experiment.get() != Experiment::default();
+    let reset = move |_| {
+        settings.unscaled.set(false);
+        settings.unmasked.set(false);
+        settings.ablated.set(String::new());
+    };
+    view! {
+        <div class="attn-toggles">
+            <Toggle
+                id="attention-scale-off"
+                label="Scale off"
+                note="scores go into the softmax undivided: a few keys take all"
+                on=settings.unscaled
+            />
+            <Toggle
+                id="attention-mask-off"
+                label="Mask off"
+                note="later characters leak in: the model sees what it is to guess"
+                on=settings.unmasked
+            />
+            <Zeroing state/>
+            <button id="attention-reset" on:click=reset disabled=move || !is_changed()>"Undo all"</button>
+        </div>
+        <p class="sentence" role="status">{move || is_changed().then(|| state.changed.failure.get()).flatten().map(|f| f.message)}</p>
+        <Loss state/>
+        <Next state/>
+    }
+}
+
+#[component]
+fn Toggle(id: &'static str, label: &'static str, note: &'static str, on: RwSignal<bool>) -> impl IntoView {
+    view! {
+        <label class="attn-toggle">
+            <input
+                id=id
+                type="checkbox"
+                prop:checked=on
+                on:change=move |event| on.set(event_target_checked(&event))
+            />
+            <span><b>{label}</b>" "<span class="soft">{note}</span></span>
+        </label>
+    }
+}
+
+/// A button for the picked head, and the heads that are zeroed.
+#[component]
+fn Zeroing(state: State) -> impl IntoView {
+    let ablated = state.store.view.ablated;
+    let heads = Memo::new(move |_| state.experiment.get().ablated);
+    let toggle = move |at: (usize, usize)| {
+        let mut now = heads.get_untracked();
+        match now.iter().position(|head| *head == at) {
+            Some(found) => drop(now.remove(found)),
+            None => now.push(at),
+        }
+        now.sort_unstable();
+        ablated.set(format_heads(&now));
+    };
+    let is_zeroed = move || state.picked().is_some_and(|at| heads.get().contains(&at));
+    let name = move || {
+        let (layer, head) = state.picked()?;
+        Some(format!("Zero head {layer}.{head}"))
+    };
+    view! {
+        <div class="attn-zeroing">
+            <button
+                id="attention-zero"
+                aria-pressed=move || is_zeroed().to_string()
+                on:click=move |_| {
+                    if let Some(at) = untrack(move || state.picked()) {
+                        toggle(at);
+                    }
+                }
+            >{name}</button>
+            <span class="soft small">"the picked head says nothing more to the rest of the model"</span>
+            <ul class="attn-zeroed" aria-label="Zeroed heads">
+                <For each=move || heads.get() key=|at| *at let:at>
+                    <li>
+                        <button
+                            data-zeroed=format_heads(&[at])
+                            aria-label=format!("Bring back head {}", format_heads(&[at]))
+                            on:click=move |_| toggle(at)
+                        >{format_heads(&[at])}" ×"</button>
+                    </li>
+                </For>
+            </ul>
+        </div>
+    }
+}
+
+/// The loss of the text, before and after.
+#[component]
+fn Loss(state: State) -> impl IntoView {
+    let losses = move || {
+        let (plain, changed) = state.passes.get()?;
+        Some((mean(&plain.losses)?, changed.and_then(|changed| mean(&changed.losses))))
+    };
+    let before = move || losses().map(|(before, _)| three(before));
+    let after = move || {
+        let (before, after) = losses()?;
+        let difference = after? - before;
+        let sign = if difference > 0.0 { "+" } else { "" };
+        Some((three(after?), format!("{sign}{}", three(difference)), difference > 0.0))
+    };
+    let single = move || {
+        state
+            .passes
+            .get()
+            .filter(|_| losses().is_none())
+            .map(|_| "One token: nothing was guessed, so there is no loss. Type a second one.")
+    };
+    view! {
+        <p class="attn-loss">
+            {single}
+            {move || before().map(|before| view! {
+                "Loss of this text: "
+                <b id="attention-loss" class="mono">{before}</b>
+                {move || after().map(|(after, difference, worse)| view! {
+                    " → "
+                    <b id="attention-loss-after" class="mono">{after}</b>
+                    " ("
+                    <span class=if worse { "attn-worse" } else { "attn-better" }>{difference}</span>
+                    ")"
+                })}
+                " nats per token"
+            })}
+        </p>
+    }
+}
+
+/// Chances of the next token, before and after.
+#[component]
+fn Next(state: State) -> impl IntoView {
+    let tokens = Memo::new(move |_| {
+        let (plain, changed) = state.passes.get()?;
+        let before = softmax(&plain.logits);
+        let after = changed.as_ref().map(|changed| softmax(&changed.logits));
+        Some((likeliest(&before, after.as_ref().unwrap_or(&before)), after.is_some()))
+    });
+    let is_pair = Memo::new(move |_| tokens.with(|tokens| tokens.as_ref().is_some_and(|(_, pair)| *pair)));
+    // Ten rows that stay; what is in them changes.
+    let row = move |at: usize| {
+        let token = Memo::new(move |_| tokens.with(|tokens| tokens.as_ref().and_then(|t| t.0.get(at).copied())));
+        let width = move |pick: fn((u32, f32, f32)) -> f32| {
+            token.get().map(|token| {
+                let mut width = (f64::from(pick(token)) * 100.0).to_string();
+                width.push('%');
+                width
+            })
+        };
+        view! {
+            <li class="attn-next-token" hidden=move || token.get().is_none()>
+                <span class="mono attn-next-glyph">{move || token.get().map(|token| state.glyph(token.0))}</span>
+                <span class="attn-next-bars" aria-hidden="true">
+                    <span class="attn-bar attn-bar-before" style:width=move || width(|token| token.1)></span>
+                    <span class="attn-bar attn-bar-after" hidden=move || !is_pair.get() style:width=move || width(|token| token.2)></span>
+                </span>
+                <span class="mono small attn-next-number">
+                    {move || token.get().map(|token| percent(f64::from(token.1)))}
+                    {move || token.get().filter(|_| is_pair.get()).map(|token| view! {
+                        <span class="unseen">" then "</span>
+                        <span class="attn-next-after">{percent(f64::from(token.2))}</span>
+                    })}
+                </span>
+            </li>
+        }
+    };
+    view! {
+        <p class="small soft attn-next-head">
+            "What the model expects after the last character"
+            <span class="attn-key" hidden=move || !is_pair.get()>
+                <span class="attn-bar-before"></span>"as it is"
+                <span class="attn-bar-after"></span>"with the experiment"
+            </span>
+        </p>
+        <ol class="attn-next" id="attention-next">{(0..10).map(row).collect::<Vec<_>>()}</ol>
+    }
+}

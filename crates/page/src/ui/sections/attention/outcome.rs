@@ -1,0 +1,46 @@
+//! What an experiment does to the model's guesses. Small arithmetic on the two passes that the worker ran.
+
+/// Nats per token; `None` where no token is guessed.
+pub fn mean(losses: &[f32]) -> Option<f64> {
+    (!losses.is_empty()).then(|| losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64)
+}
+
+/// Chances of the next token.
+pub fn softmax(logits: &[f32]) -> Vec<f32> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exps: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - most).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    exps.iter().map(|exp| (exp / sum) as f32).collect()
+}
+
+/// The ten tokens that either finds likeliest, the likeliest first: id, chance before, chance after.
+pub fn likeliest(before: &[f32], after: &[f32]) -> Vec<(u32, f32, f32)> {
+    let pairs = before.iter().zip(after).enumerate();
+    let mut tokens: Vec<_> = pairs.map(|(id, (&before, &after))| (id as u32, before, after)).collect();
+    tokens.sort_by(|a, b| b.1.max(b.2).total_cmp(&a.1.max(a.2)));
+    tokens.truncate(10);
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_sum_to_one() {
+        let chances = softmax(&[1000.0, 1000.0 + 3.0_f32.ln(), f32::NEG_INFINITY]);
+        assert!((chances[0] - 0.25).abs() < 1e-4 && (chances[1] - 0.75).abs() < 1e-4 && chances[2] == 0.0);
+    }
+
+    #[test]
+    fn a_single_token_is_not_guessed() {
+        assert_eq!(mean(&[]), None);
+        assert_eq!(mean(&[1.0, 2.0]), Some(1.5));
+    }
+
+    #[test]
+    fn both_sides_have_their_likeliest() {
+        let found = likeliest(&[0.5, 0.4, 0.1], &[0.1, 0.2, 0.7]);
+        assert_eq!(found.iter().map(|token| token.0).collect::<Vec<_>>(), [2, 0, 1]);
+    }
+}

@@ -1,0 +1,47 @@
+//! Which engine computes and why, and a switch.
+
+use leptos::prelude::*;
+
+use crate::ui::store::Store;
+
+/// The choices: their value in the address, and their name.
+const CHOICES: [(&str, &str); 3] = [("", "Auto"), ("cpu", "CPU"), ("webgpu", "WebGPU")];
+
+/// The switch and a sentence.
+#[component]
+pub fn EngineBar(
+    /// What all figures share.
+    store: Store,
+) -> impl IntoView {
+    let choice = move || store.view.engine.get().filter(|engine| CHOICES.iter().any(|(value, _)| value == engine));
+    let name = move || store.engine.with(|engine| engine.as_ref().map(|engine| engine.name.clone()));
+    let reason = move || store.engine.with(|engine| engine.as_ref().map(|engine| engine.reason.clone()));
+    let instead = move || store.engine.with(|engine| engine.as_ref().is_some_and(|engine| engine.instead));
+    let choices = CHOICES.map(|(value, text)| {
+        view! {
+            <label class="segment">
+                <input
+                    type="radio"
+                    name="engine"
+                    value=value
+                    prop:checked=move || choice().unwrap_or_default() == value
+                    on:change=move |_| store.view.engine.set((!value.is_empty()).then(|| value.to_owned()))
+                />
+                <span>{text}</span>
+            </label>
+        }
+    });
+    view! {
+        <div class="shell-row">
+            <fieldset class="segments">
+                <legend class="unseen">"What computes"</legend>
+                {choices.to_vec()}
+            </fieldset>
+            <p class="engine" class:engine-instead=instead>
+                <span class="engine-name">{move || name().unwrap_or_else(|| "Looking for what computes best …".into())}</span>
+                " "
+                <span class="engine-reason">{reason}</span>
+            </p>
+        </div>
+    }
+}

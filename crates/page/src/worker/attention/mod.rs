@@ -1,0 +1,126 @@
+//! A forward pass over a text, and what its heads did.
+//!
+//! Attention weights are what the recorded program leaves in `h.{layer}.attn.probs`. Scores `q · k` it never has in one place: they are one more
+//! product, of the queries and keys that it attended with.
+
+mod experiment;
+mod reader;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use inkling_core::Architecture;
+
+use self::reader::Reader;
+use self::summary::{Keys, Summary};
+use super::Workshop;
+use crate::protocol::attention::{Experiment, Head, HeadView, Inspect, Inspected};
+use crate::protocol::{Failure, Values};
+
+/// Keeps the program of whole texts and its last pass.
+#[derive(Default)]
+pub struct Inspector {
+    reader: Option<Reader>,
+}
+
+/// A text as it is read: so many tokens are left out at the front.
+struct Read {
+    skipped: usize,
+    tokens: Vec<u32>,
+}
+
+impl Workshop {
+    pub(super) async fn inspect(&mut self, call: Inspect) -> Result<Inspected, Failure> {
+        let (reader, Read { skipped, tokens }) = self.read(&call).await?;
+        let [losses, logits] = reader.results(tokens.len()).await?;
+        let model = self.loaded()?;
+        let config = model.config();
+        let is_space = |id: u32| {
+            let bytes = model.checkpoint.tokenizer.token_bytes(id).unwrap_or_default();
+            !bytes.is_empty() && bytes.iter().all(u8::is_ascii_whitespace)
+        };
+        let keys = Keys::new(&tokens, is_space);
+        let mut summary = Summary::new(tokens.len());
+        for layer in 0..config.n_layer {
+            let probs = reader.weights(layer).await?;
+            for head in probs.chunks_exact(reader.context() * reader.context()).take(config.n_head) {
+                summary.add(head, reader.context(), &keys);
+            }
+        }
+        self.inspector.reader = Some(reader);
+        let Summary { size, thumbnails, patterns, entropies, .. } = summary;
+        Ok(Inspected {
+            experiment: call.experiment,
+            skipped,
+            tokens,
+            losses: Values(losses),
+            logits: Values(logits),
+            thumbnails: Values(thumbnails),
+            thumbnail_size: size,
+            patterns: Values(patterns),
+            chance: Values(keys.chance()),
+            entropies: Values(entropies),
+        })
+    }
+
+    pub(super) async fn head(&mut self, call: Head) -> Result<HeadView, Failure> {
+        let Head { inspect, layer, head } = call;
+        let (reader, Read { skipped, tokens }) = self.read(&inspect).await?;
+        let config = self.loaded()?.config().clone();
+        if layer >= config.n_layer || head >= config.n_head {
+            self.inspector.reader = Some(reader);
+            return Err(experiment::no_such_head(&config, layer, head));
+        }
+        let scores = reader.scores(&config, layer, head, tokens.len()).await?;
+        let weights = reader.head_weights(layer, head, tokens.len()).await?;
+        self.inspector.reader = Some(reader);
+        let root = (config.head_dim() as f32).sqrt();
+        let Experiment { unscaled, unmasked, .. } = inspect.experiment;
+        // Without scale, the queries of the program are √D times too large: see `experiment`.
+        let scores = if unscaled { scores.into_iter().map(|score| score / root).collect() } else { scores };
+        Ok(HeadView {
+            layer,
+            head,
+            heads: config.n_head,
+            skipped,
+            tokens,
+            head_dim: config.head_dim(),
+            factor: if unscaled { 1.0 } else { 1.0 / root },
+            causal: !unmasked,
+            window: config.sliding_window,
+            scores: Values(scores),
+            weights: Values(weights),
+        })
+    }
+
+    /// A program that has read the text. It is taken out of the inspector and to be put back: one that failed is not used again.
+    async fn read(&mut self, call: &Inspect) -> Result<(Reader, Read), Failure> {
+        let device = self.engines.device();
+        let earlier = self.inspector.reader.take();
+        let model = self.loaded()?;
+        let config = model.config();
+        if config.architecture == Architecture::Bigram {
+            return Err(Failure::input("This model is a bigram: it looks at one token only and has no attention."));
+        }
+        if call.experiment.unmasked {
+            return Err(Failure::input("This engine cannot take the mask off yet."));
+        }
+        experiment::check(config, &call.experiment)?;
+        if call.tokens.is_empty() {
+            return Err(Failure::input("The text is empty: there is nobody to look at anybody."));
+        }
+        if call.tokens.iter().any(|&id| id as usize >= config.vocab_size) {
+            return Err(Failure::input("The text's tokens are of another model's vocabulary."));
+        }
+        let most = reader::longest(config, call.tokens.len())?;
+        let skipped = call.tokens.len().saturating_sub(most);
+        let tokens = call.tokens[skipped..].to_vec();
+        let context = reader::bucket(tokens.len(), most);
+        let mut reader = match earlier.filter(|reader| reader.is_for(&device, context)) {
+            Some(reader) => reader,
+            None => Reader::load(device, model, context).await?,
+        };
+        reader.read(model, &tokens, &call.experiment);
+        Ok((reader, Read { skipped, tokens }))
+    }
+}

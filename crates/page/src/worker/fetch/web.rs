@@ -1,0 +1,174 @@
+//! The network, the browser's cache and the visitor's files.
+
+use std::rc::Rc;
+
+use js_sys::{Function, Promise, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    AbortController, Blob, Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Request,
+    RequestCache, RequestCredentials, RequestInit, Response,
+};
+
+use super::server::{Refusal, Server};
+
+/// The cache's name.
+const CACHE: &str = "inkling-models";
+
+/// The network, for one download.
+#[derive(Clone)]
+pub struct Network(Rc<AbortController>);
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// What an exception says.
+fn message(problem: &JsValue) -> String {
+    problem.dyn_ref::<js_sys::Error>().map_or_else(|| "no reason given".into(), |error| error.message().into())
+}
+
+fn unreachable(problem: JsValue) -> Refusal {
+    Refusal::Unreachable(message(&problem))
+}
+
+impl Network {
+    /// Nothing under way yet.
+    pub fn new() -> Self {
+        Self(Rc::new(AbortController::new().expect("every browser with workers has it")))
+    }
+
+    /// Ends what is under way.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
+    async fn body(&self, response: &Response, most: u64, heard: &dyn Fn(u64, Option<u64>)) -> Result<Vec<u8>, Refusal> {
+        // The length of what was compressed on the way says nothing of what arrives.
+        let header = |name| response.headers().get(name).ok().flatten();
+        let total = header("content-length").filter(|_| header("content-encoding").is_none());
+        let total = total.and_then(|length| length.parse::<u64>().ok());
+        if let Some(total) = total.filter(|&total| total > most) {
+            return Err(Refusal::TooLarge(total));
+        }
+        heard(0, total);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(total.unwrap_or(0) as usize).map_err(|_| Refusal::TooLarge(total.unwrap_or(0)))?;
+        let Some(body) = response.body() else { return Ok(bytes) };
+        let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+        let mut told = js_sys::Date::now();
+        loop {
+            let piece = JsFuture::from(reader.read()).await.map_err(unreachable)?;
+            if Reflect::get(&piece, &"done".into()).is_ok_and(|done| done.is_truthy()) {
+                break;
+            }
+            let piece: Uint8Array = Reflect::get(&piece, &"value".into()).map_err(unreachable)?.unchecked_into();
+            let (start, length) = (bytes.len(), piece.length() as usize);
+            if (start + length) as u64 > most {
+                self.0.abort();
+                return Err(Refusal::TooLarge((start + length) as u64));
+            }
+            bytes.try_reserve(length).map_err(|_| Refusal::TooLarge((start + length) as u64))?;
+            bytes.resize(start + length, 0);
+            piece.copy_to(&mut bytes[start..]);
+            // Ten times a second is as often as it is drawn.
+            let now = js_sys::Date::now();
+            if now - told > 100.0 {
+                told = now;
+                heard(bytes.len() as u64, total);
+            }
+        }
+        if total.is_some_and(|total| total != bytes.len() as u64) {
+            return Err(Refusal::Unreachable("the connection ended too early".into()));
+        }
+        heard(bytes.len() as u64, total);
+        Ok(bytes)
+    }
+}
+
+impl Server for Network {
+    async fn get(
+        &self,
+        address: &str,
+        fresh: bool,
+        most: u64,
+        heard: &dyn Fn(u64, Option<u64>),
+    ) -> Result<Vec<u8>, Refusal> {
+        let options = RequestInit::new();
+        options.set_signal(Some(&self.0.signal()));
+        options.set_credentials(RequestCredentials::SameOrigin);
+        if fresh {
+            options.set_cache(RequestCache::Reload);
+        }
+        let answer = JsFuture::from(scope().fetch_with_str_and_init(address, &options)).await;
+        let response: Response = answer.map_err(unreachable)?.unchecked_into();
+        match response.status() {
+            200..300 => self.body(&response, most, heard).await,
+            404 | 410 => Err(Refusal::Missing),
+            status => Err(Refusal::Status(status)),
+        }
+    }
+
+    async fn pause(&self, milliseconds: u32) -> bool {
+        let online = || scope().navigator().on_line();
+        if online() {
+            let pause = Promise::new(&mut |resolve: Function, _| {
+                // Fails never: the function is one.
+                let _ = scope().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds as i32);
+            });
+            let _ = JsFuture::from(pause).await;
+        }
+        online()
+    }
+
+    async fn kept(&self, key: &str) -> Option<Vec<u8>> {
+        let found = JsFuture::from(cache().await?.match_with_str(key)).await.ok()?;
+        let response: Response = found.dyn_into().ok()?;
+        let buffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+        Some(Uint8Array::new(&buffer).to_vec())
+    }
+
+    async fn keep(&self, key: &str, bytes: &[u8]) {
+        let Some(cache) = cache().await else { return };
+        let Ok(response) = Response::new_with_opt_js_u8_array(Some(&Uint8Array::from(bytes))) else { return };
+        // A full disk, say: the next visit downloads again.
+        let _ = JsFuture::from(cache.put_with_str(key, &response)).await;
+        forget_older(&cache, key).await;
+    }
+}
+
+/// The browser's cache; there is none on an insecure page, and in some browsers' private windows.
+async fn cache() -> Option<Cache> {
+    let caches = Reflect::get(&js_sys::global(), &"caches".into()).ok().filter(JsValue::is_object)?;
+    let opened = caches.unchecked_into::<CacheStorage>().open(CACHE);
+    JsFuture::from(opened).await.ok().map(JsCast::unchecked_into)
+}
+
+/// Drops what was kept under the same address with another checksum.
+async fn forget_older(cache: &Cache, key: &str) {
+    let Some((address, _)) = key.split_once('?') else { return };
+    let Ok(keys) = JsFuture::from(cache.keys()).await else { return };
+    for request in js_sys::Array::from(&keys) {
+        let request: Request = request.unchecked_into();
+        let url = request.url();
+        let other = url.split_once('?').is_some_and(|(kept, _)| kept.ends_with(address)) && !url.ends_with(key);
+        if other {
+            let _ = JsFuture::from(cache.delete_with_request(&request)).await;
+        }
+    }
+}
+
+/// Reads a file of the visitor's.
+///
+/// # Errors
+/// What the browser says.
+pub async fn read(file: &JsValue) -> Result<Vec<u8>, String> {
+    let file: &Blob = file.dyn_ref().ok_or("it is no file")?;
+    let buffer = JsFuture::from(file.array_buffer()).await.map_err(|problem| message(&problem))?;
+    let array = Uint8Array::new(&buffer);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(array.length() as usize).map_err(|_| "it is too large")?;
+    bytes.resize(array.length() as usize, 0);
+    array.copy_to(&mut bytes);
+    Ok(bytes)
+}
