@@ -31,10 +31,8 @@ fn Slider(
 ) -> impl IntoView {
     let (least, step) = from;
     let read = move |text: String, typed: bool| {
-        if text.is_empty() {
-            return if optional {
-                set(None)
-            };
+        if text.is_empty() && optional {
+            return set(None);
         }
         let Ok(number) = text.parse::<f64>() else { return };
         let number = number.max(least);

@@ -33,6 +33,7 @@ pub fn SampleFigure(
     let desk = Desk::new(store);
     let place = Place::new(desk);
     let tint = RwSignal::new(Tint::Chance);
+    speech::tell(desk);
     let failure = move || desk.failure.get().map(|failure| failure.message);
     view! {
         <div class="sample">
@@ -54,7 +55,6 @@ pub fn SampleFigure(
                     <TopTen place />
                 </div>
             </div>
-            {speech::live_region(desk)}
         </div>
     }
 }

@@ -6,9 +6,9 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use super::text::{Settings, Text, Token};
-use crate::protocol::{Failure, FailureKind};
 use crate::protocol::sample::{Generate, entropy};
 use crate::protocol::tokenize::{Tokenize, Tokenized, Vocabulary};
+use crate::protocol::{Failure, FailureKind};
 use crate::ui::client::Heard;
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;

@@ -181,3 +181,6 @@ impl Drop for Writing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
