@@ -59,6 +59,7 @@ pub struct Workshop {
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
+    desk: sample::Desk,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -80,6 +81,7 @@ impl Workshop {
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
+            desk: sample::Desk::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -158,6 +160,7 @@ impl Workshop {
     /// Drops whatever was made of the loaded model or lives on an engine: it is made anew when it is asked for.
     fn forget_derived(&mut self) {
         self.inspector = attention::Inspector::default();
+        self.desk = sample::Desk::default();
     }
 
     /// The answer to a call; none yet of what goes on beside the queue.
@@ -210,7 +213,9 @@ impl Workshop {
         match job {
             Job::Write(writing) => {
                 let (generated, written) = writing.slice().await?;
-                self.part(id, Part::Generate(generated));
+                if let Some(generated) = generated {
+                    self.part(id, Part::Generate(generated));
+                }
                 Ok(written.map(Answer::Generate))
             }
             Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
