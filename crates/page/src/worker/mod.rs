@@ -8,6 +8,7 @@ mod embed;
 mod engines;
 mod fetch;
 mod model;
+mod probe;
 mod sample;
 mod stack;
 mod tokenize;
@@ -60,6 +61,7 @@ pub struct Workshop {
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
     spaces: embed::Spaces,
+    desk: sample::Desk,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -71,6 +73,7 @@ enum Job {
     Write(Writing),
     Shuffle(embed::Shuffling),
     Project(embed::Projecting),
+    Probe(Box<probe::Probing>),
 }
 
 impl Workshop {
@@ -83,6 +86,7 @@ impl Workshop {
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
             spaces: embed::Spaces::default(),
+            desk: sample::Desk::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -161,6 +165,7 @@ impl Workshop {
     /// Drops whatever was made of the loaded model or lives on an engine: it is made anew when it is asked for.
     fn forget_derived(&mut self) {
         self.inspector = attention::Inspector::default();
+        self.desk = sample::Desk::default();
     }
 
     /// The answer to a call; none yet of what goes on beside the queue.
@@ -200,7 +205,10 @@ impl Workshop {
                 Err(failure) => Err(failure),
             },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(call) => self.probe(call).await.map(Answer::Probe),
+            Call::Probe(_) => match self.begin_probe().await {
+                Ok(probing) => return self.jobs.push_back((id, Job::Probe(Box::new(probing)))),
+                Err(failure) => Err(failure),
+            },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -218,11 +226,14 @@ impl Workshop {
         match job {
             Job::Write(writing) => {
                 let (generated, written) = writing.slice().await?;
-                self.part(id, Part::Generate(generated));
+                if let Some(generated) = generated {
+                    self.part(id, Part::Generate(generated));
+                }
                 Ok(written.map(Answer::Generate))
             }
             Job::Shuffle(shuffling) => Ok(shuffling.slice().map(Answer::Baseline)),
             Job::Project(projecting) => Ok(projecting.slice().map(Answer::TokenMap)),
+            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
         }
     }
 

@@ -4,4 +4,6 @@ mod harness;
 
 mod access;
 mod degraded;
+mod model;
+mod offline;
 mod whole;

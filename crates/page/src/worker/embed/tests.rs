@@ -7,16 +7,16 @@ use inkling_core::checkpoint::Checkpoint;
 use inkling_core::cpu::Pool;
 use inkling_core::embedding_space::{EmbeddingSpace, Query};
 use inkling_core::nn::attention::Probs;
-use inkling_core::nn::gpt::Recording;
+use inkling_core::nn::{Graph, Recording};
 use inkling_core::program::{DType, Field, Pass, Training};
 use inkling_core::step::Step;
 use inkling_core::tokenizer::CharTokenizer;
 use inkling_core::{Architecture, Engine, ModelConfig, PositionEmbedding};
 
+use super::super::fetch::Folder;
 use super::super::{Incoming, Workshop};
 use crate::protocol::embed::{Baseline, Near, Neighbours, PositionMap, TokenMap, TokenRows};
-use crate::protocol::model::Load;
-use crate::protocol::{Ask, Bytes, Event, Failure, Request};
+use crate::protocol::{Ask, Event, Failure, Request};
 
 /// A worker whose answers are kept.
 struct Bench {
@@ -29,9 +29,13 @@ impl Bench {
         let events = Rc::new(RefCell::new(Vec::new()));
         let (heard, (sender, _)) = (Rc::clone(&events), futures_channel::mpsc::unbounded());
         let mut bench = Self { workshop: Workshop::new(move |event| heard.borrow_mut().push(event), sender), events };
-        let files = files.into_iter().map(|(name, bytes)| (name, Bytes(bytes))).collect();
-        bench.ask(Load::Files { files }).unwrap();
+        bench.open(files);
         bench
+    }
+
+    fn open(&mut self, files: Vec<(String, Vec<u8>)>) {
+        let files = files.into_iter().collect();
+        self.workshop.open(Folder { name: "a model".into(), files, ..Default::default() }).unwrap();
     }
 
     fn of(checkpoint: &Checkpoint) -> Self {
@@ -61,7 +65,7 @@ fn shipped() -> Checkpoint {
     Checkpoint::model_from_files(|name| Ok(files.get(name).cloned())).unwrap()
 }
 
-fn engine(config: &ModelConfig, context: usize) -> (Engine, inkling_core::nn::gpt::Graph) {
+fn engine(config: &ModelConfig, context: usize) -> (Engine, Graph) {
     let recording = Recording {
         batch: 1,
         context,
@@ -176,9 +180,7 @@ fn another_model_has_other_neighbours() {
     let mut bench = Bench::new(shipped_files());
     let call = Neighbours { of: Near::Token(5), count: 100 };
     assert_eq!(bench.ask(call).unwrap().nearest.len(), shipped().config.vocab_size - 1);
-    let files = random(small(PositionEmbedding::Sinusoidal)).to_files().unwrap();
-    let files = files.into_iter().map(|(name, bytes)| (name, Bytes(bytes))).collect();
-    bench.ask(Load::Files { files }).unwrap();
+    bench.open(random(small(PositionEmbedding::Sinusoidal)).to_files().unwrap());
     assert_eq!(bench.ask(call).unwrap().nearest.len(), 9);
 }
 
