@@ -16,6 +16,7 @@ use inkling_core::{Architecture, Engine, ModelConfig, PositionEmbedding};
 use super::super::fetch::Folder;
 use super::super::{Incoming, Workshop};
 use crate::protocol::embed::{Baseline, Near, Neighbours, PositionMap, TokenMap, TokenRows};
+use crate::protocol::model::Origin;
 use crate::protocol::{Ask, Event, Failure, Request};
 
 /// A worker whose answers are kept.
@@ -35,7 +36,7 @@ impl Bench {
 
     fn open(&mut self, files: Vec<(String, Vec<u8>)>) {
         let files = files.into_iter().collect();
-        self.workshop.open(Folder { name: "a model".into(), files, ..Default::default() }).unwrap();
+        self.workshop.open(Folder { files, ..Folder::new("a model".into(), Origin::Files) }).unwrap();
     }
 
     fn of(checkpoint: &Checkpoint) -> Self {
