@@ -1,24 +1,56 @@
-// Says what is wrong when the programs cannot run at all; everything else is theirs to say.
-(() => {
-  // A function that makes a vector of zeros: WebAssembly with 128-bit SIMD.
-  const simd = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
-  const cannot =
-    location.protocol === "file:" ? "file" :
-    typeof WebAssembly !== "object" || typeof BigInt !== "function" ? "wasm" :
-    !WebAssembly.validate(simd) ? "simd" :
-    typeof Worker !== "function" ? "worker" : null;
-  const say = (what) => {
-    if (document.documentElement.dataset.started) return;
-    document.documentElement.dataset.cannot = what;
-    const sentence = document.getElementById("cannot-" + what);
-    if (sentence) sentence.hidden = false;
-  };
-  // The page's program marks the document once it runs.
-  const watch = () => {
-    if (cannot) return say(cannot);
-    addEventListener("unhandledrejection", () => say("fetch"));
-    addEventListener("error", (event) => { if (event.target !== window) say("fetch"); }, true);
-  };
-  watch();
-  addEventListener("DOMContentLoaded", () => { const what = document.documentElement.dataset.cannot; if (what) say(what); });
-})();
+// Starts the page's two programs. Not in the document itself: its Content-Security-Policy allows no script there.
+'use strict';
+
+// Shows the document's own sentence of why there is nothing to see, and says so in place of every figure.
+function giveUp(reason, details) {
+  // A program that runs says by itself what is wrong.
+  if ('started' in document.documentElement.dataset) return;
+  document.getElementById(`cannot-${reason}`).hidden = false;
+  if (details) console.error(details);
+  document.getElementById('shell').replaceChildren();
+  for (const figure of document.querySelectorAll('.figure')) {
+    const sentence = document.createElement('p');
+    sentence.className = 'sentence';
+    sentence.textContent = 'This figure needs the model, which could not be started.';
+    figure.replaceChildren(sentence);
+  }
+}
+
+// Why nothing can run in this browser, as the end of an id; undefined if it can.
+function obstacle() {
+  if (location.protocol === 'file:') return 'file';
+  if (typeof WebAssembly !== 'object' || typeof BigInt !== 'function') return 'wasm';
+  // A program with 128-bit SIMD: it splats a zero and counts the bits of its lanes.
+  const program = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+  if (!WebAssembly.validate(new Uint8Array(program))) return 'simd';
+  if (typeof Worker !== 'function') return 'worker';
+}
+
+async function start() {
+  const reason = obstacle();
+  if (reason) return giveUp(reason);
+  // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
+  const worker = new Worker('./worker-start.js');
+  const early = [];
+  worker.onmessage = worker.onerror = (event) => early.push(event);
+  window.inklingWorker = { worker, early };
+  try {
+    const { default: load } = await import('./page.js');
+    await load();
+  } catch (error) {
+    giveUp('fetch', error);
+  }
+}
+
+start();
+
+// The build names a service worker in pages that are to be kept; one that is under development would be kept stale.
+if ('serviceWorker' in navigator) {
+  const program = document.querySelector('meta[name="service-worker"]')?.content;
+  if (program) {
+    // After everything that the visitor waits for. Where it cannot be had the page works as well, but not offline.
+    addEventListener('load', () => navigator.serviceWorker.register(program).catch((error) => console.info('No offline use:', error.message)));
+  } else {
+    navigator.serviceWorker.getRegistration().then((earlier) => earlier?.unregister());
+  }
+}

@@ -52,6 +52,12 @@ pub enum Error {
     /// Two implementations that should agree and do not.
     #[error("{0}")]
     Disagreement(String),
+    /// A request that cannot be met, and what to ask for instead.
+    #[error("{0}")]
+    Usage(String),
+    /// A page that takes too long to load.
+    #[error("the page is larger than it may be (brotli): {0}")]
+    OverBudget(String),
     /// A benchmark on a machine that was not quiet.
     #[error("these figures are not to be quoted; measure again on a quiet machine:\n  {0}")]
     Doubtful(String),

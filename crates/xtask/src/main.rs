@@ -8,6 +8,7 @@ mod browser;
 mod core_tests;
 mod error;
 mod golden;
+mod page;
 mod process;
 mod python;
 mod setup;
@@ -16,6 +17,7 @@ mod table;
 mod test;
 mod test_counts;
 mod toolchain;
+mod tools;
 mod vulkan;
 
 use std::process::ExitCode;
@@ -36,6 +38,13 @@ enum Task {
     Setup(setup::Arguments),
     /// Run everything that must hold, cheapest first: format, lints, docs, tests natively, on a GPU, in wasm and in a browser
     Test,
+    /// Show the page on this machine: installs what builds it, builds, serves, builds again whenever a source changes
+    Serve(page::serve::Arguments),
+    /// Write the page as a folder for any static host, and check its size
+    Dist(page::dist::Arguments),
+    /// The last step of a page's build, which trunk calls
+    #[command(hide = true)]
+    PageFinish,
     /// Write the PyTorch fixtures anew and open a freshly trained folder in `transformers` (needs Python)
     Golden,
     /// Measure the trainer's speed, with --vs-torch against PyTorch in the same run
@@ -46,6 +55,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Test => return test::run(),
+        Task::Serve(arguments) => page::serve::run(&arguments),
+        Task::Dist(arguments) => page::dist::run(&arguments),
+        Task::PageFinish => page::finish::run(),
         Task::Golden => golden::run(),
         Task::Bench(arguments) => bench::run(&arguments),
     };

@@ -1,9 +1,10 @@
 //! `cargo xtask setup`: prepares a machine for every other task.
 
-use crate::browser::{ensure_chromedriver, ensure_runner};
+use crate::browser::ensure_chromedriver;
 use crate::error::Result;
 use crate::python;
 use crate::toolchain::{WASI, WASM, ensure_component, ensure_node, ensure_target};
+use crate::tools::{ensure_page_tools, ensure_test_runner};
 use crate::vulkan::ensure_driver;
 
 /// What to prepare.
@@ -24,8 +25,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     println!("Rust: rustfmt, clippy, {WASM} and {WASI} are there");
     tell("Node", "core's tests in wasm", ensure_node());
     tell("Vulkan driver", "core's tests on a GPU", ensure_driver());
-    tell("wasm-bindgen-cli", "core's tests in a browser", ensure_runner().map(drop));
-    tell("Chromium and its driver", "core's tests in a browser", ensure_chromedriver().map(drop));
+    tell("trunk and wasm-bindgen", "the page", ensure_page_tools());
+    tell("wasm-bindgen-test-runner", "core's tests in a browser", ensure_test_runner().map(drop));
+    tell("Chromium and its driver", "tests in a browser", ensure_chromedriver().map(drop));
     if arguments.python {
         python::ensure()?;
     } else {

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::browser::{ensure_chromedriver, ensure_runner};
+use crate::browser::ensure_chromedriver;
 use crate::core_tests;
 use crate::error::Result;
+use crate::page::dist;
 use crate::process::{cargo, root, run as run_to_the_end, watch};
 use crate::steps::{Absence, Steps};
 use crate::test_counts::TestCounts;
 use crate::toolchain::{AARCH64, WASI, WASM, ensure_component, ensure_node, ensure_target};
+use crate::tools::{ensure_test_runner, on_path};
 use crate::vulkan::ensure_driver;
 
 /// A browser that has not finished by then hangs: SwiftShader takes some seconds.
@@ -33,7 +35,9 @@ pub fn run() -> ExitCode {
         ensure_target(WASM)?;
         let mut command = cross_cargo();
         command.args(["clippy", "--package", "inkling-core", "--lib", "--test", core_tests::WEB, "--target", WASM]);
-        run_to_the_end(command.args(["--", "--deny", "warnings"]))
+        run_to_the_end(command.args(["--", "--deny", "warnings"]))?;
+        let mut command = cross_cargo();
+        run_to_the_end(command.args(["clippy", "--package", "page", "--target", WASM, "--", "--deny", "warnings"]))
     });
     steps.optional_step("core builds with NEON", |_| {
         ensure_target(AARCH64)?;
@@ -78,13 +82,15 @@ pub fn run() -> ExitCode {
     });
     steps.optional_step("core's tests in a browser", |counts| {
         ensure_target(WASM)?;
-        let (runner, chromedriver) = (ensure_runner()?, ensure_chromedriver()?);
-        let runner = format!("target.{WASM}.runner = ['{}']", runner.display());
+        let (runner, chromedriver) = (ensure_test_runner()?, ensure_chromedriver()?);
+        let runner = format!("target.{WASM}.runner = ['{runner}']");
         let mut command = cross_cargo();
         command.args(["test", "--package", "inkling-core", "--test", core_tests::WEB, "--target", WASM]);
-        command.args(["--config", &runner]).env("CHROMEDRIVER", chromedriver);
+        on_path(command.args(["--config", &runner]).env("CHROMEDRIVER", chromedriver))?;
         tests(command.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_SECONDS), counts)
     });
+    steps.optional_step("the page builds within its budgets", |_| dist::build().map(drop));
+    // The page's browser tests take what this step has built.
     print!("{}", steps.report());
     if steps.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

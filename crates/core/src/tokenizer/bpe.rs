@@ -8,8 +8,8 @@
 //! All 256 bytes are tokens, so that every text has an encoding. A token is a byte string, not always of whole characters.
 //! Source: Radford et al. 2019 (GPT-2), section 2.2; Sennrich et al. 2016.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::byte_alphabet::{quote, spell};
 use super::merging::Merging;
@@ -120,6 +120,33 @@ impl BpeTokenizer {
             Some(MergeStep { merge: self.merges.of_rank(rank), ids: merging.ids().collect() })
         });
         std::iter::once(start).chain(merges)
+    }
+
+    /// The ranks of the merges of one of the [`words`] of a text, in the order they are applied: as [`Self::merge_steps`], without the tokens.
+    ///
+    /// They need not increase: a token that can be made in two ways may bring up an earlier rule. With the first `k` rules alone the word is
+    /// merged in the same order as far as all ranks are below `k`, and no further.
+    pub fn merge_ranks(&self, word: &str) -> impl Iterator<Item = u32> {
+        let mut merging = Merging::default();
+        merging.start(self.byte_ids(word), &self.merges);
+        std::iter::from_fn(move || merging.step(&self.merges))
+    }
+
+    /// The tokenizer of the first `merges` rules: without the tokens that only later rules make, the others keeping their order. Of a learnt
+    /// one it is what a shorter training would have given (but for a pair that was merged twice: it counts where it was merged last).
+    #[must_use]
+    pub fn truncated(&self, merges: usize) -> Self {
+        let made = |ranks: &[(u32, u32)]| -> HashSet<u32> {
+            ranks.iter().map(|pair| self.merges.by_pair[pair].result).collect()
+        };
+        let (kept, dropped) = self.merges.pairs.split_at(merges.min(self.merges.pairs.len()));
+        let gone = &made(dropped) - &made(kept);
+        let ids: Vec<u32> = (0..self.vocab_size() as u32).filter(|id| !gone.contains(id)).collect();
+        let renumbered: HashMap<u32, u32> = ids.iter().copied().zip(0..).collect();
+        let tokens: Vec<Vec<u8>> = ids.iter().filter_map(|&id| self.tokens.get(id)).map(<[u8]>::to_vec).collect();
+        let pairs: Vec<(u32, u32)> = kept.iter().map(|(left, right)| (renumbered[left], renumbered[right])).collect();
+        let end_of_text = self.end_of_text.map(|id| renumbered[&id]);
+        Self::new(&tokens, &pairs, end_of_text).expect("a part of a vocabulary and its rules is one")
     }
 
     fn byte_ids(&self, word: &str) -> impl Iterator<Item = u32> {

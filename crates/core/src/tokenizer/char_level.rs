@@ -56,6 +56,11 @@ impl CharTokenizer {
         Ok(ids)
     }
 
+    /// The first character of a text that the vocabulary lacks, and the byte at which it stands.
+    pub fn first_unknown(&self, text: &str) -> Option<(usize, char)> {
+        text.char_indices().find(|(_, c)| !self.ids.contains_key(c))
+    }
+
     /// Number of ids, at least 1.
     pub fn vocab_size(&self) -> usize {
         self.chars.len()

@@ -1,7 +1,9 @@
 //! Bytes and byte pair encoding: identities, merges step by step, the size of a vocabulary.
 
 use inkling_core::tokenizer::pieces::pieces;
-use inkling_core::tokenizer::{BpeTraining, ByteTokenizer, Tokenizer, TokenizerKind, Utf8Stream, WordCounts, words};
+use inkling_core::tokenizer::{
+    BpeTokenizer, BpeTraining, ByteTokenizer, Tokenizer, TokenizerKind, Utf8Stream, WordCounts, words,
+};
 use proptest::prelude::*;
 
 use crate::{PROSE, learn, texts};
@@ -56,6 +58,23 @@ fn merges_are_shown_one_by_one() {
     }
     assert_eq!(steps.last().unwrap().ids, tokenizer.encode(" lowest"));
     assert_eq!(spelt(&steps.last().unwrap().ids), [" lo", "we", "st"]);
+}
+
+#[test]
+fn the_first_merges_are_a_shorter_training() {
+    let all = learn(PROSE, 900);
+    for merges in [0, 1, 44, 300] {
+        assert!(all.truncated(merges) == learn_merges(merges), "{merges}");
+    }
+    assert!(all.truncated(all.merges().count()) == all && all.truncated(usize::MAX) == all);
+    let with_end = learn("one one one<|endoftext|>two", 300);
+    assert_eq!(with_end.truncated(1).encode("<|endoftext|>one").len(), 3);
+    assert_eq!(with_end.truncated(1).vocab_size(), 258);
+}
+
+/// Of [`PROSE`]; 257 ids are the fewest that a training takes.
+fn learn_merges(merges: usize) -> BpeTokenizer {
+    if merges == 0 { learn("", 257) } else { learn(PROSE, 256 + merges) }
 }
 
 #[test]
@@ -121,6 +140,20 @@ proptest! {
     }
 
     /// Whatever tokens a character's bytes lie in, it is counted once.
+    #[test]
+    fn ranks_tell_the_length_after_any_number_of_merges(text in texts(), merges in 0..600_usize) {
+        let all = learn(PROSE, 856);
+        let below = |word: &str| all.merge_ranks(word).take_while(|&rank| (rank as usize) < merges).count();
+        let merged: usize = words(&text).map(below).sum();
+        prop_assert_eq!(all.truncated(merges).encode(&text).len(), text.len() - merged);
+    }
+
+    #[test]
+    fn a_part_of_the_merges_decodes_to_the_text(text in "[ab ]{0,60}", merges in 0..20_usize) {
+        let tokenizer = Tokenizer::from(learn(&text, 400).truncated(merges));
+        prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text).unwrap()).unwrap(), text);
+    }
+
     #[test]
     fn tokens_are_worth_the_characters_of_their_text(text in texts()) {
         for tokenizer in [Tokenizer::from(ByteTokenizer), learn(&text, 300).into()] {

@@ -34,6 +34,13 @@ fn an_unknown_character_is_named_with_its_place_and_the_vocabulary() {
 }
 
 #[test]
+fn the_first_unknown_character_is_found() {
+    let tokenizer = inkling_core::tokenizer::CharTokenizer::from_text("aé").unwrap();
+    assert_eq!(tokenizer.first_unknown("éa"), None);
+    assert_eq!(tokenizer.first_unknown("éa🦀b"), Some((3, '🦀')));
+}
+
+#[test]
 fn a_large_vocabulary_is_not_listed_in_full() {
     let text: String = ('\u{4e00}'..'\u{5e00}').collect();
     let message = tokenizer(&text).encode("a").unwrap_err().to_string();

@@ -25,7 +25,7 @@ pub struct Experiment {
 }
 
 /// What a forward pass gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inspected {
     /// What was done to the model.
     pub experiment: Experiment,

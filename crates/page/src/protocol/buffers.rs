@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values(pub Vec<f32>);
 
+/// Whole numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub Vec<u32>);
+
 /// A file's contents, or an image's.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
@@ -22,6 +26,14 @@ impl Deref for Values {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl Deref for Counts {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
         &self.0
     }
 }
@@ -97,4 +109,5 @@ macro_rules! transferred {
 }
 
 transferred!(Values, f32, js_sys::Float32Array);
+transferred!(Counts, u32, js_sys::Uint32Array);
 transferred!(Bytes, u8, js_sys::Uint8Array);

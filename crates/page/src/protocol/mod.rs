@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Ids count up and are never used again. Of a cancelled ask nothing more is heard. Messages are structured clones (serde-wasm-bindgen); arrays of
-//! numbers in them ([`Values`], [`Bytes`]) are transferred, not copied.
+//! numbers in them ([`Values`], [`Counts`], [`Bytes`]) are transferred, not copied.
 //!
 //! A call is a struct with an [`Ask`]: what it is answered with, and what may come before that. `calls!` below lists them all.
 
@@ -22,13 +22,13 @@ pub mod tokenize;
 use serde::{Deserialize, Serialize};
 
 use self::attention::{Head, HeadView, Inspect, Inspected};
-pub use self::buffers::{Bytes, Values};
+pub use self::buffers::{Bytes, Counts, Values};
 pub use self::contents::Contents;
 use self::embed::{Neighbours, NeighboursFound, PositionMap, PositionSimilarity, TokenRows, TokenRowsRead};
 use self::model::{CurrentModel, EngineChosen, Load, LoadProgress, ModelCard, SaveModel, SavedModel, UseEngine};
 use self::sample::{Generate, Generated, Written};
 use self::stack::{Estimate, Estimated, Probe, Probed};
-use self::tokenize::{Tokenize, Tokenized};
+use self::tokenize::{Grow, Grown, Learn, Learnt, Tokenize, Tokenized};
 
 /// Names an ask.
 pub type Id = u32;
@@ -202,6 +202,8 @@ calls! {
     CurrentModel(Nothing) -> ModelCard,
     SaveModel(Nothing) -> SavedModel,
     Tokenize(Nothing) -> Tokenized,
+    Learn(Nothing) -> Learnt,
+    Grow(Nothing) -> Grown,
     TokenRows(Nothing) -> TokenRowsRead,
     PositionMap(Nothing) -> PositionSimilarity,
     Neighbours(Nothing) -> NeighboursFound,

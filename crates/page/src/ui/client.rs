@@ -9,13 +9,23 @@ use futures_util::StreamExt;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{MessageEvent, Worker};
 
 use crate::protocol::buffers::to_message;
 use crate::protocol::{Ask, Event, Failure, Id, Request};
 
-/// The worker's program, as the build names it.
-const WORKER: &str = "./worker_loader.js";
+#[wasm_bindgen]
+extern "C" {
+    /// What web/start.js leaves for this program: a worker, which it has started early, and the events heard of it since.
+    type Started;
+    #[wasm_bindgen(thread_local_v2, js_name = inklingWorker)]
+    static STARTED: Started;
+    #[wasm_bindgen(method, getter)]
+    fn worker(this: &Started) -> Worker;
+    #[wasm_bindgen(method, getter)]
+    fn early(this: &Started) -> js_sys::Array;
+}
 
 /// A worker and who waits for what.
 struct Line {
@@ -61,10 +71,15 @@ pub struct Conversation<A> {
 }
 
 impl Client {
-    /// Starts the worker. `broken` hears why, if it breaks down.
+    /// Listens to the worker. `broken` hears why, if it breaks down.
     pub fn connect(broken: impl Fn(String) + Clone + 'static) -> Self {
-        let worker = Worker::new(WORKER).expect("a page may start workers of its own origin");
-        let line = Rc::new(RefCell::new(Line { worker, waiting: Some(Vec::new()), asks: HashMap::new(), last: 0 }));
+        let (worker, early) = STARTED.with(|started| (started.worker(), started.early()));
+        let line = Rc::new(RefCell::new(Line {
+            worker: worker.clone(),
+            waiting: Some(Vec::new()),
+            asks: HashMap::new(),
+            last: 0,
+        }));
         let (listener, report) = (Rc::downgrade(&line), broken.clone());
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
             let Some(line) = listener.upgrade() else { return };
@@ -82,10 +97,14 @@ impl Client {
                 message
             });
         });
-        line.borrow().worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        line.borrow().worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         on_message.forget();
         on_error.forget();
+        for event in early {
+            // Fails only for an event that is being dispatched.
+            let _ = worker.dispatch_event(event.unchecked_ref());
+        }
         Self(StoredValue::new_local(line))
     }
 

@@ -8,6 +8,7 @@ mod embed;
 mod engines;
 mod fetch;
 mod model;
+mod probe;
 mod sample;
 mod stack;
 mod tokenize;
@@ -45,6 +46,8 @@ pub enum Incoming {
         /// What came of it.
         files: Result<fetch::Folder, Failure>,
     },
+    /// The corpus has been downloaded, or could not be.
+    Corpus(Result<Vec<u8>, Failure>),
 }
 
 /// Where answers go.
@@ -56,6 +59,7 @@ pub struct Workshop {
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
+    desk: sample::Desk,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -65,6 +69,7 @@ pub struct Workshop {
 /// Long work.
 enum Job {
     Write(Writing),
+    Probe(Box<probe::Probing>),
 }
 
 impl Workshop {
@@ -76,6 +81,7 @@ impl Workshop {
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
+            desk: sample::Desk::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -92,12 +98,14 @@ impl Workshop {
                 self.jobs.retain(|(running, _)| *running != id);
                 self.downloads.cancel(id);
                 self.forget_watcher(id);
+                self.tokenizers.cancel(id);
             }
             Incoming::Progress { id, progress } => {
                 if self.downloads.is_running(id) {
                     self.part(id, Part::Load(progress));
                 }
             }
+            Incoming::Corpus(corpus) => self.corpus_fetched(corpus),
             Incoming::Fetched { id, files } => {
                 if self.downloads.finished(id) {
                     let opened = match files {
@@ -152,6 +160,7 @@ impl Workshop {
     /// Drops whatever was made of the loaded model or lives on an engine: it is made anew when it is asked for.
     fn forget_derived(&mut self) {
         self.inspector = attention::Inspector::default();
+        self.desk = sample::Desk::default();
     }
 
     /// The answer to a call; none yet of what goes on beside the queue.
@@ -167,12 +176,26 @@ impl Workshop {
             }
             Call::CurrentModel(_) => self.current_model().map(Answer::CurrentModel),
             Call::SaveModel(_) => self.save_model().map(Answer::SaveModel),
-            Call::Tokenize(call) => self.tokenize(call).await.map(Answer::Tokenize),
+            Call::Tokenize(call) => {
+                self.tokenize(id, call);
+                return None;
+            }
+            Call::Learn(call) => {
+                self.learn(id, call);
+                return None;
+            }
+            Call::Grow(call) => {
+                self.grow(id, call);
+                return None;
+            }
             Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(call) => self.probe(call).await.map(Answer::Probe),
+            Call::Probe(_) => match self.begin_probe().await {
+                Ok(probing) => return self.jobs.push_back((id, Job::Probe(Box::new(probing)))),
+                Err(failure) => Err(failure),
+            },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -190,9 +213,12 @@ impl Workshop {
         match job {
             Job::Write(writing) => {
                 let (generated, written) = writing.slice().await?;
-                self.part(id, Part::Generate(generated));
+                if let Some(generated) = generated {
+                    self.part(id, Part::Generate(generated));
+                }
                 Ok(written.map(Answer::Generate))
             }
+            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
         }
     }
 

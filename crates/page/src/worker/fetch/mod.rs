@@ -29,6 +29,14 @@ use super::Incoming;
 use crate::protocol::model::{GivenFile, LoadProgress, Origin};
 use crate::protocol::{Failure, Id};
 
+/// Tiny Shakespeare, as the build puts it.
+#[cfg(target_family = "wasm")]
+const CORPUS: &str = "data/tinyshakespeare.txt";
+
+/// More than the corpus has.
+#[cfg(target_family = "wasm")]
+const CORPUS_BYTES: u64 = 1 << 24;
+
 /// Files of a model.
 #[derive(Debug)]
 pub struct Folder {
@@ -103,6 +111,20 @@ impl Downloads {
         self.start(id, web::Network::new(), task);
         #[cfg(not(target_family = "wasm"))]
         self.start(id, task);
+    }
+
+    /// Begins to fetch the corpus. (Tests hand it in themselves.)
+    pub fn begin_corpus(&self) {
+        #[cfg(target_family = "wasm")]
+        {
+            use self::server::Server;
+
+            let sender = self.sender.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                let corpus = web::Network::new().get(CORPUS, false, CORPUS_BYTES, &|_, _| {}).await;
+                let _ = sender.unbounded_send(Incoming::Corpus(corpus.map_err(|refusal| refusal.failure(CORPUS))));
+            });
+        }
     }
 
     fn progress(&self, id: Id) -> impl Fn(LoadProgress) + 'static {

@@ -1,0 +1,208 @@
+//! A server of the built page, which can be made to fail at will and remembers what it was asked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// What becomes of an answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Nothing comes until [`Server::mend`].
+    Held,
+    /// This status, without the file.
+    Status(u16),
+    /// Half of the file, then the line is cut.
+    Cut,
+    /// The file with a byte in its middle inverted.
+    Corrupt,
+    /// These bytes in its place.
+    Other(Vec<u8>),
+}
+
+#[derive(Default)]
+struct State {
+    /// By the end of the path that they concern.
+    faults: BTreeMap<String, Fault>,
+    /// Paths, in the order in which they were asked for.
+    asked: Vec<String>,
+    /// The page has gone.
+    closed: bool,
+}
+
+struct Site {
+    folder: PathBuf,
+    /// Where the page lies: `/`, or `/some/folder/`.
+    base: String,
+    /// Sent with every answer.
+    headers: String,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A running server.
+pub struct Server {
+    site: Arc<Site>,
+    origin: String,
+}
+
+impl Server {
+    /// Serves a folder below `base`, with more headers in every answer.
+    pub fn start(folder: PathBuf, base: &str, headers: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let origin = format!("http://{}", listener.local_addr().expect("a listener has an address"));
+        let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let site = Arc::new(Site { folder, base: base.to_owned(), headers, state, changed });
+        let server = Self { site: Arc::clone(&site), origin };
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if site.state().closed {
+                    break;
+                }
+                let site = Arc::clone(&site);
+                // A browser hangs up when it likes.
+                thread::spawn(move || drop(site.converse(&stream)));
+            }
+        });
+        server
+    }
+
+    /// Where the page is.
+    pub fn address(&self) -> String {
+        format!("{}{}", self.origin, self.site.base)
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// From now on whatever ends in this fails like that, without the hash that the build puts into names: `page_bg.wasm`.
+    pub fn fail(&self, path_end: &str, fault: Fault) {
+        self.site.state().faults.insert(path_end.to_owned(), fault);
+    }
+
+    /// Ends all faults; what was held is sent.
+    pub fn mend(&self) {
+        self.site.state().faults.clear();
+        self.site.changed.notify_all();
+    }
+
+    /// Paths that were asked for since this was last called.
+    pub fn take_asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.site.state().asked)
+    }
+}
+
+impl Server {
+    /// The host has gone: nobody is there any more.
+    pub fn stop(&self) {
+        self.site.state().closed = true;
+        self.site.changed.notify_all();
+        // Wakes the listener, so that it sees that.
+        let _ = TcpStream::connect(self.origin.trim_start_matches("http://"));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `page_bg.wasm` of `page_bg-0123456789abcdef.wasm`.
+fn plain(path: &str) -> String {
+    let split = path.rsplit_once('.').and_then(|(stem, kind)| Some((stem.rsplit_once('-')?, kind)));
+    match split {
+        Some(((stem, hash), kind)) if hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            format!("{stem}.{kind}")
+        }
+        _ => path.to_owned(),
+    }
+}
+
+impl Site {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn converse(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut lines = BufReader::new(stream);
+        loop {
+            let mut request = String::new();
+            lines.read_line(&mut request)?;
+            let Some(target) = request.split(' ').nth(1) else { return Ok(()) };
+            let path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
+            let mut header = String::new();
+            while lines.read_line(&mut header)? > 2 {
+                header.clear();
+            }
+            self.answer(stream, &path)?;
+        }
+    }
+
+    fn answer(&self, mut stream: &TcpStream, path: &str) -> io::Result<()> {
+        let fault = {
+            let mut state = self.state();
+            state.asked.push(path.to_owned());
+            loop {
+                let fault =
+                    state.faults.iter().find(|(end, _)| plain(path).ends_with(*end)).map(|(_, fault)| fault.clone());
+                if state.closed {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                if !matches!(fault, Some(Fault::Held)) {
+                    break fault;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        let file = self.file(path);
+        let (status, mut body) = match (&fault, file) {
+            (Some(Fault::Other(bytes)), _) => (200, bytes.clone()),
+            (Some(Fault::Status(status)), _) => (*status, Vec::new()),
+            (_, Some(bytes)) => (200, bytes),
+            (_, None) => (404, b"not here".to_vec()),
+        };
+        if matches!(fault, Some(Fault::Corrupt)) {
+            let middle = body.len() / 2;
+            body[middle] = !body[middle];
+        }
+        let headers = &self.headers;
+        write!(stream, "HTTP/1.1 {status} .\r\ncontent-type: {}\r\ncontent-length: {}\r\n", mime(path), body.len())?;
+        write!(stream, "cache-control: no-cache\r\n{headers}\r\n")?;
+        if matches!(fault, Some(Fault::Cut)) {
+            stream.write_all(&body[..body.len() / 2])?;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        stream.write_all(&body)
+    }
+
+    /// The file's bytes, if it lies in the folder.
+    fn file(&self, path: &str) -> Option<Vec<u8>> {
+        let path = Path::new(path.strip_prefix(&self.base)?);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let path = self.folder.join(path);
+        inside.then(|| fs::read(if path.is_dir() { path.join("index.html") } else { path }).ok())?
+    }
+}
+
+fn mime(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, end)| end) {
+        "js" | "mjs" => "text/javascript",
+        "css" => "text/css",
+        "wasm" => "application/wasm",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "txt" => "text/plain",
+        "safetensors" => "application/octet-stream",
+        _ => "text/html; charset=utf-8",
+    }
+}

@@ -1,0 +1,9 @@
+//! The page as a whole, in a real browser: `cargo xtask test` builds it and runs these.
+
+mod harness;
+
+mod access;
+mod degraded;
+mod model;
+mod offline;
+mod whole;
