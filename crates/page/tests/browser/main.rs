@@ -1,9 +1,14 @@
 //! The page as a whole, in a real browser: `cargo xtask test` builds it and runs these.
 
 mod harness;
+mod native;
 
 mod access;
+mod attention;
 mod degraded;
+mod figures;
 mod model;
 mod offline;
+mod own;
+mod tokenize;
 mod whole;

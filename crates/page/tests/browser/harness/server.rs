@@ -7,6 +7,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a slow line carries at once.
+const PACKET: usize = 16 * 1024;
 
 /// What becomes of an answer.
 #[derive(Clone, Debug)]
@@ -31,6 +35,10 @@ struct State {
     asked: Vec<String>,
     /// The page has gone.
     closed: bool,
+    /// Bytes per second of all connections together.
+    rate: Option<f64>,
+    /// When the line has carried what was sent so far.
+    idle: Option<Instant>,
 }
 
 struct Site {
@@ -90,6 +98,11 @@ impl Server {
     pub fn mend(&self) {
         self.site.state().faults.clear();
         self.site.changed.notify_all();
+    }
+
+    /// A line of so many bits per second, also for the page's worker, which the browser's own throttling leaves out.
+    pub fn throttle(&self, bits_per_second: f64) {
+        self.site.state().rate = Some(bits_per_second / 8.0);
     }
 
     /// Paths that were asked for since this was last called.
@@ -180,7 +193,22 @@ impl Site {
             stream.write_all(&body[..body.len() / 2])?;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        stream.write_all(&body)
+        for packet in body.chunks(PACKET) {
+            self.take_time(packet.len());
+            stream.write_all(packet)?;
+        }
+        Ok(())
+    }
+
+    /// Waits as long as the line takes for so many bytes.
+    fn take_time(&self, bytes: usize) {
+        let arrival = {
+            let mut state = self.state();
+            let Some(rate) = state.rate else { return };
+            let start = state.idle.unwrap_or_else(Instant::now).max(Instant::now());
+            *state.idle.insert(start + Duration::from_secs_f64(bytes as f64 / rate))
+        };
+        thread::sleep(arrival.saturating_duration_since(Instant::now()));
     }
 
     /// The file's bytes, if it lies in the folder.
