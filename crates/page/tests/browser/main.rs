@@ -6,6 +6,7 @@ mod native;
 mod access;
 mod attention;
 mod degraded;
+mod embed;
 mod figures;
 mod model;
 mod offline;

@@ -14,7 +14,8 @@ use crate::harness::root;
 
 /// A model.
 pub struct Native {
-    checkpoint: Checkpoint,
+    /// Its files, read.
+    pub checkpoint: Checkpoint,
 }
 
 impl Native {
