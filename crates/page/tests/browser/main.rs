@@ -8,5 +8,6 @@ mod attention;
 mod degraded;
 mod figures;
 mod own;
+mod sample;
 mod tokenize;
 mod whole;
