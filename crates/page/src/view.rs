@@ -142,6 +142,8 @@ settings! {
     unmasked: bool = false,
     /// Heads whose output is zero: `layer.head`, separated by commas.
     ablated: String = String::new(),
+    /// The model that `#stack` is set to, where it is not the loaded one: see `ui::sections::stack::plan`.
+    sizes: Option<String> = None,
     /// What `#sample` continues.
     prompt: String = "ROMEO:".to_owned(),
     /// Of sampling.
@@ -152,6 +154,10 @@ settings! {
     top_p: Option<f32> = None,
     /// Of sampling.
     seed: u64 = 1337,
+    /// Tokens that `#sample` writes.
+    length: usize = 400,
+    /// Picked token of what `#sample` wrote, from 0.
+    picked: usize = 1,
 }
 
 /// `name=value&…` in a form that every browser decodes again.

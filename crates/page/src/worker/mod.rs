@@ -8,6 +8,7 @@ mod embed;
 mod engines;
 mod fetch;
 mod model;
+mod probe;
 mod sample;
 mod stack;
 mod tokenize;
@@ -58,6 +59,7 @@ pub struct Workshop {
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
+    desk: sample::Desk,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -67,6 +69,7 @@ pub struct Workshop {
 /// Long work.
 enum Job {
     Write(Writing),
+    Probe(Box<probe::Probing>),
 }
 
 impl Workshop {
@@ -78,6 +81,7 @@ impl Workshop {
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
+            desk: sample::Desk::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -156,6 +160,7 @@ impl Workshop {
     /// Drops whatever was made of the loaded model or lives on an engine: it is made anew when it is asked for.
     fn forget_derived(&mut self) {
         self.inspector = attention::Inspector::default();
+        self.desk = sample::Desk::default();
     }
 
     /// The answer to a call; none yet of what goes on beside the queue.
@@ -187,7 +192,10 @@ impl Workshop {
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(call) => self.probe(call).await.map(Answer::Probe),
+            Call::Probe(_) => match self.begin_probe().await {
+                Ok(probing) => return self.jobs.push_back((id, Job::Probe(Box::new(probing)))),
+                Err(failure) => Err(failure),
+            },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -205,9 +213,12 @@ impl Workshop {
         match job {
             Job::Write(writing) => {
                 let (generated, written) = writing.slice().await?;
-                self.part(id, Part::Generate(generated));
+                if let Some(generated) = generated {
+                    self.part(id, Part::Generate(generated));
+                }
                 Ok(written.map(Answer::Generate))
             }
+            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
         }
     }
 

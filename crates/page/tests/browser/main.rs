@@ -7,6 +7,8 @@ mod access;
 mod attention;
 mod degraded;
 mod figures;
+mod model;
+mod offline;
 mod own;
 mod sample;
 mod tokenize;

@@ -89,7 +89,7 @@ impl Server {
         &self.origin
     }
 
-    /// From now on whatever ends in this fails like that.
+    /// From now on whatever ends in this fails like that, without the hash that the build puts into names: `page_bg.wasm`.
     pub fn fail(&self, path_end: &str, fault: Fault) {
         self.site.state().faults.insert(path_end.to_owned(), fault);
     }
@@ -111,12 +111,30 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    /// The host has gone: nobody is there any more.
+    pub fn stop(&self) {
         self.site.state().closed = true;
         self.site.changed.notify_all();
         // Wakes the listener, so that it sees that.
         let _ = TcpStream::connect(self.origin.trim_start_matches("http://"));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `page_bg.wasm` of `page_bg-0123456789abcdef.wasm`.
+fn plain(path: &str) -> String {
+    let split = path.rsplit_once('.').and_then(|(stem, kind)| Some((stem.rsplit_once('-')?, kind)));
+    match split {
+        Some(((stem, hash), kind)) if hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            format!("{stem}.{kind}")
+        }
+        _ => path.to_owned(),
     }
 }
 
@@ -146,7 +164,8 @@ impl Site {
             let mut state = self.state();
             state.asked.push(path.to_owned());
             loop {
-                let fault = state.faults.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, fault)| fault.clone());
+                let fault =
+                    state.faults.iter().find(|(end, _)| plain(path).ends_with(*end)).map(|(_, fault)| fault.clone());
                 if state.closed {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
