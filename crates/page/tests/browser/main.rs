@@ -11,5 +11,6 @@ mod figures;
 mod model;
 mod offline;
 mod own;
+mod sample;
 mod tokenize;
 mod whole;

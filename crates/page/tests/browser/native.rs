@@ -2,13 +2,14 @@
 
 use std::fs;
 
-use inkling_core::Engine;
 use inkling_core::checkpoint::Checkpoint;
 use inkling_core::cpu::Pool;
 use inkling_core::nn::Recording;
 use inkling_core::nn::attention::Probs;
-use inkling_core::program::{DType, Field, Pass, Training};
+use inkling_core::program::{DType, Field, Pass, Precision, Training};
+use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::step::Step;
+use inkling_core::{Device, Engine};
 
 use crate::harness::root;
 
@@ -31,6 +32,20 @@ impl Native {
         self.checkpoint.tokenizer.encode(text).expect("the model knows these characters")
     }
 
+    /// What it writes after a prompt, and the logits that each token was drawn from.
+    pub fn generate(&self, prompt: &str, sampling: &SamplerConfig, count: usize) -> (String, Vec<Vec<f32>>) {
+        let Checkpoint { config, weights, tokenizer, .. } = &self.checkpoint;
+        let device = Device::Cpu(Pool::new(1));
+        let drawn = pollster::block_on(async {
+            let mut generator = Generator::new(config, weights, Precision::F32, device, 1 << 30).await?;
+            generator.start(&self.encode(prompt))?;
+            generator.generate_with_logits(sampling, count).await
+        });
+        let drawn = drawn.expect("the model writes");
+        let logits = drawn.logits.chunks_exact(config.vocab_size).map(<[f32]>::to_vec).collect();
+        (tokenizer.decode(&drawn.tokens).expect("its tokens are text"), logits)
+    }
+
     /// A head's weights, `[n, n]`, and `n`.
     pub fn attention(&self, text: &str, layer: usize, head: usize) -> (usize, Vec<f32>) {
         let tokens = self.encode(text);
@@ -50,8 +65,7 @@ impl Native {
         engine.write_ids(graph.tokens, &tokens);
         engine.replay(Pass::Forward, &Step::default());
         let read = engine.read_named(&format!("h.{layer}.attn.probs"));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
-        let probs = runtime.block_on(read).expect("the weights are kept").data;
+        let probs = pollster::block_on(read).expect("the weights are kept").data;
         (n, probs[head * n * n..][..n * n].to_vec())
     }
 }
