@@ -190,7 +190,10 @@ impl Workshop {
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
             Call::Probe(_) => match self.begin_probe().await {
-                Ok(probing) => return self.jobs.push_back((id, Job::Probe(Box::new(probing)))),
+                Ok(probing) => {
+                    self.jobs.push_back((id, Job::Probe(Box::new(probing))));
+                    return None;
+                }
                 Err(failure) => Err(failure),
             },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),

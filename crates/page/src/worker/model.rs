@@ -1,5 +1,7 @@
 //! The model that is loaded.
 
+use std::collections::VecDeque;
+
 use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config};
 use inkling_core::nn::generator::Generation;
@@ -7,7 +9,7 @@ use inkling_core::program::Precision;
 use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
 
 use super::fetch::Folder;
-use super::{Workshop, zip};
+use super::{Job, Workshop, zip};
 use crate::protocol::model::{Load, ModelCard, ParameterCard, SavedModel};
 use crate::protocol::{Bytes, Failure, Id};
 
@@ -63,8 +65,11 @@ impl Workshop {
         let card = model.card.clone();
         self.model = Some(model);
         self.forget_derived();
-        // What is under way is of the older model.
-        for (id, _) in std::mem::take(&mut self.jobs) {
+        // What is under way is of the older model, but for a measurement of the device.
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let (kept, older): (VecDeque<_>, VecDeque<_>) = jobs.partition(|(_, job)| matches!(job, Job::Probe(_)));
+        self.jobs = kept;
+        for (id, _) in older {
             self.done(id, Err(Failure::replaced()));
         }
         Ok(card)
