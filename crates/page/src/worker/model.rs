@@ -1,5 +1,7 @@
 //! The model that is loaded.
 
+use std::collections::VecDeque;
+
 use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{
     CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, WeightFormat, read_config,
@@ -9,7 +11,7 @@ use inkling_core::program::Precision;
 use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
 
 use super::fetch::Folder;
-use super::{Workshop, zip};
+use super::{Job, Workshop, zip};
 use crate::protocol::model::{Load, ModelCard, ParameterCard, SavedModel};
 use crate::protocol::{Bytes, Failure, Id};
 
@@ -69,8 +71,11 @@ impl Workshop {
         self.model = Some(model);
         self.forget_derived();
         self.spaces = Default::default();
-        // What is under way is of the older model.
-        for (id, _) in std::mem::take(&mut self.jobs) {
+        // What is under way is of the older model, but for a measurement of the device.
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let (kept, older): (VecDeque<_>, VecDeque<_>) = jobs.partition(|(_, job)| matches!(job, Job::Probe(_)));
+        self.jobs = kept;
+        for (id, _) in older {
             self.done(id, Err(Failure::replaced()));
         }
         Ok(card)

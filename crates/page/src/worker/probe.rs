@@ -9,6 +9,7 @@ use inkling_core::train::{Dataset, TrainConfig, Trainer};
 use web_time::Instant;
 
 use super::Workshop;
+use super::model::MEMORY;
 use super::stack::probe_model;
 use crate::protocol::Failure;
 use crate::protocol::stack::Probed;
@@ -67,7 +68,7 @@ impl Workshop {
         let model = probe_model();
         let settings = TrainConfig { batch_size: BATCHES[at], ..TrainConfig::default() };
         let data = random_tokens(&model)?;
-        Ok(Trainer::new(model, settings, data, self.engines.device(), u64::MAX).await?)
+        Ok(Trainer::new(model, settings, data, self.engines.device(), MEMORY).await?)
     }
 }
 
