@@ -4,4 +4,5 @@ mod harness;
 
 mod access;
 mod degraded;
+mod sample;
 mod whole;
