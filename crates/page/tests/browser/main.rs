@@ -12,5 +12,6 @@ mod model;
 mod offline;
 mod own;
 mod sample;
+mod sample_numbers;
 mod tokenize;
 mod whole;
