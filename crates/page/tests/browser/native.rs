@@ -64,8 +64,8 @@ impl Native {
         engine.replay(Pass::Load, &Step::default());
         engine.write_ids(graph.tokens, &tokens);
         engine.replay(Pass::Forward, &Step::default());
-        let read = engine.read_named(&format!("h.{layer}.attn.probs"));
-        let probs = pollster::block_on(read).expect("the weights are kept").data;
+        let name = format!("h.{layer}.attn.probs");
+        let probs = pollster::block_on(engine.read_named(&name)).expect("the weights are kept").data;
         (n, probs[head * n * n..][..n * n].to_vec())
     }
 }
