@@ -37,7 +37,7 @@ impl Native {
         let Checkpoint { config, weights, tokenizer, .. } = &self.checkpoint;
         let device = Device::Cpu(Pool::new(1));
         let drawn = pollster::block_on(async {
-            let mut generator = Generator::new(config, weights, Precision::F32, device, 1 << 30).await?;
+            let mut generator = Generator::new(config, weights, Precision::Full, device, 1 << 30).await?;
             generator.start(&self.encode(prompt))?;
             generator.generate_with_logits(sampling, count).await
         });
