@@ -197,16 +197,25 @@ impl Workshop {
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
             Call::Baseline(call) => match self.begin_shuffling(call) {
-                Ok(shuffling) => return self.jobs.push_back((id, Job::Shuffle(shuffling))),
+                Ok(shuffling) => {
+                    self.jobs.push_back((id, Job::Shuffle(shuffling)));
+                    return None;
+                }
                 Err(failure) => Err(failure),
             },
             Call::TokenMap(TokenMap) => match self.begin_projecting() {
-                Ok(projecting) => return self.jobs.push_back((id, Job::Project(projecting))),
+                Ok(projecting) => {
+                    self.jobs.push_back((id, Job::Project(projecting)));
+                    return None;
+                }
                 Err(failure) => Err(failure),
             },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
             Call::Probe(_) => match self.begin_probe().await {
-                Ok(probing) => return self.jobs.push_back((id, Job::Probe(Box::new(probing)))),
+                Ok(probing) => {
+                    self.jobs.push_back((id, Job::Probe(Box::new(probing))));
+                    return None;
+                }
                 Err(failure) => Err(failure),
             },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
