@@ -154,6 +154,10 @@ settings! {
     top_p: Option<f32> = None,
     /// Of sampling.
     seed: u64 = 1337,
+    /// Tokens that `#sample` writes.
+    length: usize = 400,
+    /// Picked token of what `#sample` wrote, from 0.
+    picked: usize = 1,
 }
 
 /// `name=value&…` in a form that every browser decodes again.

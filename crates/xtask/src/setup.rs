@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: prepares a machine for every other task.
 
-use crate::browser::ensure_chromedriver;
+use crate::browser::{ensure_axe, ensure_chromedriver};
 use crate::error::Result;
 use crate::python;
 use crate::toolchain::{WASI, WASM, ensure_component, ensure_node, ensure_target};
@@ -28,6 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     tell("trunk and wasm-bindgen", "the page", ensure_page_tools());
     tell("wasm-bindgen-test-runner", "core's tests in a browser", ensure_test_runner().map(drop));
     tell("Chromium and its driver", "tests in a browser", ensure_chromedriver().map(drop));
+    tell("axe-core", "the page's tests in a browser", ensure_axe().map(drop));
     if arguments.python {
         python::ensure()?;
     } else {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::browser::ensure_chromedriver;
+use crate::browser::{ensure_axe, ensure_chromedriver};
 use crate::core_tests;
 use crate::error::Result;
 use crate::page::dist;
@@ -17,6 +17,9 @@ use crate::vulkan::ensure_driver;
 /// A browser that has not finished by then hangs: SwiftShader takes some seconds.
 const BROWSER_SECONDS: &str = "300";
 
+/// The feature with which the page's tests in a browser are built.
+const PAGE_TESTS: &str = "browser-tests";
+
 /// Runs all steps up to the first failure. The last line of output is `N passed, N failed[, N skipped]`.
 pub fn run() -> ExitCode {
     let mut steps = Steps::new(Absence::from_environment());
@@ -26,7 +29,10 @@ pub fn run() -> ExitCode {
     });
     steps.step("lints", |_| {
         ensure_component("clippy", "clippy")?;
-        run_to_the_end(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+        let features = format!("page/{PAGE_TESTS}");
+        let mut lints = cargo();
+        lints.args(["clippy", "--workspace", "--all-targets", "--features", &features]);
+        run_to_the_end(lints.args(["--", "--deny", "warnings"]))
     });
     steps.step("docs", |_| {
         run_to_the_end(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
@@ -89,8 +95,22 @@ pub fn run() -> ExitCode {
         on_path(command.args(["--config", &runner]).env("CHROMEDRIVER", chromedriver))?;
         tests(command.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_SECONDS), counts)
     });
-    steps.optional_step("the page builds within its budgets", |_| dist::build().map(drop));
-    // The page's browser tests take what this step has built.
+    let mut page = None;
+    steps.optional_step("the page builds within its budgets", |_| {
+        page = Some(dist::build()?);
+        Ok(())
+    });
+    if let Some(page) = page {
+        steps.optional_step("the page in a browser", |counts| {
+            let (chromedriver, axe) = (ensure_chromedriver()?, ensure_axe()?);
+            let mut command = cargo();
+            command.args(["test", "--package", "page", "--features", PAGE_TESTS, "--test", "browser"]);
+            // Two browsers at a time: more would wait for each other. What they measure is shown.
+            command.args(["--", "--test-threads", "2", "--nocapture"]);
+            command.env("CHROMEDRIVER", chromedriver).env("INKLING_AXE", axe).env("INKLING_DIST", page);
+            tests(&mut command, counts)
+        });
+    }
     print!("{}", steps.report());
     if steps.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

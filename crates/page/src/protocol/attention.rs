@@ -35,15 +35,15 @@ pub struct Inspected {
     pub tokens: Vec<u32>,
     /// Nats for each token after the first: `[n - 1]`.
     pub losses: Values,
-    /// Logits after the last token, `[V]`.
+    /// Logits after the last `rows` tokens, `[rows, V]`: after all of them where that is little to send, else after the last alone.
     pub logits: Values,
     /// Small pictures of every head's weights: `[L, NH, size, size]`, the largest weight of each cell, rows are queries.
     pub thumbnails: Values,
     /// Side of a picture.
     pub thumbnail_size: usize,
-    /// How much of each [`Pattern`] is in every head, `[L, NH, 9]`: the mean weight over the queries that have such keys; 0 where none has.
+    /// How much of each [`Pattern`] is in every head, `[L, NH, 12]`: the mean weight over the queries that have such keys; 0 where none has.
     pub patterns: Values,
-    /// The same of a head that looks at all keys up to its query alike, `[9]`.
+    /// The same of a head that looks at all keys up to its query alike, `[12]`.
     pub chance: Values,
     /// Mean entropy of every head's rows in bits, `[L, NH]`.
     pub entropies: Values,
@@ -64,6 +64,12 @@ pub enum Pattern {
     First,
     /// The last space or line's end before.
     LastSpace,
+    /// The last line's end before.
+    LastLine,
+    /// The last vowel before.
+    LastVowel,
+    /// The first after the last space or line's end, before the query.
+    WordStart,
     /// Earlier ones that are the query's token.
     Same,
     /// Earlier ones that come after the query's token: what followed the last time ("induction", Olsson et al. 2022).
@@ -74,13 +80,16 @@ pub enum Pattern {
 
 impl Pattern {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Itself,
         Self::Previous,
         Self::TwoBack,
         Self::ThreeBack,
         Self::First,
         Self::LastSpace,
+        Self::LastLine,
+        Self::LastVowel,
+        Self::WordStart,
         Self::Same,
         Self::AfterSame,
         Self::Word,

@@ -24,7 +24,10 @@ use serde::{Deserialize, Serialize};
 use self::attention::{Head, HeadView, Inspect, Inspected};
 pub use self::buffers::{Bytes, Counts, Values};
 pub use self::contents::Contents;
-use self::embed::{Neighbours, NeighboursFound, PositionMap, PositionSimilarity, TokenRows, TokenRowsRead};
+use self::embed::{
+    Baseline, BaselineFound, Neighbours, NeighboursFound, PositionMap, PositionSimilarity, TokenMap, TokenMapFound,
+    TokenRows, TokenRowsRead,
+};
 use self::model::{CurrentModel, EngineChosen, Load, LoadProgress, ModelCard, SaveModel, SavedModel, UseEngine};
 use self::sample::{Generate, Generated, Written};
 use self::stack::{Estimate, Estimated, Probe, Probed};
@@ -207,6 +210,8 @@ calls! {
     TokenRows(Nothing) -> TokenRowsRead,
     PositionMap(Nothing) -> PositionSimilarity,
     Neighbours(Nothing) -> NeighboursFound,
+    Baseline(Nothing) -> BaselineFound,
+    TokenMap(Nothing) -> TokenMapFound,
     Estimate(Nothing) -> Estimated,
     Probe(Nothing) -> Probed,
     Inspect(Nothing) -> Inspected,

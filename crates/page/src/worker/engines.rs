@@ -182,6 +182,30 @@ impl Workshop {
 mod tests {
     use super::*;
 
+    /// A device that is lost, as after a driver's reset; only where there is an adapter.
+    #[test]
+    fn the_cpu_takes_over_from_a_lost_gpu() {
+        use std::cell::RefCell;
+        use std::rc::Rc;
+
+        use crate::protocol::Event;
+
+        let said = Rc::new(RefCell::new(Vec::new()));
+        let heard = said.clone();
+        let (sender, _receiver) = futures_channel::mpsc::unbounded();
+        let mut workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
+        pollster::block_on(workshop.use_engine(7, UseEngine(EngineChoice::WebGpu)));
+        let Some(device) = workshop.engines.gpu().cloned() else { return };
+        device.destroy();
+        let lost: Failure = inkling_core::Error::from(device.check().unwrap_err()).into();
+        assert!(workshop.is_of_gpu(&lost), "{lost}");
+        workshop.fall_back(&lost);
+        assert!(workshop.engines.gpu().is_none() && !workshop.is_of_gpu(&lost));
+        let said = said.borrow();
+        let [.., Event::Part { id: 7, part: Part::UseEngine(chosen) }] = &said[..] else { panic!("{said:?}") };
+        assert!(chosen.kind == EngineKind::Cpu && chosen.instead && chosen.reason.contains("lost"), "{chosen:?}");
+    }
+
     #[test]
     fn software_is_told_from_cards_by_its_name() {
         for name in

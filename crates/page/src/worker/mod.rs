@@ -24,6 +24,7 @@ use futures_channel::mpsc::UnboundedSender;
 use self::engines::Engines;
 use self::model::LoadedModel;
 use self::sample::Writing;
+use crate::protocol::embed::TokenMap;
 use crate::protocol::model::LoadProgress;
 use crate::protocol::{Answer, Call, Event, Failure, FailureKind, Id, Part, Request};
 
@@ -59,6 +60,8 @@ pub struct Workshop {
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
+    spaces: embed::Spaces,
+    desk: sample::Desk,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -68,6 +71,8 @@ pub struct Workshop {
 /// Long work.
 enum Job {
     Write(Writing),
+    Shuffle(embed::Shuffling),
+    Project(embed::Projecting),
     Probe(Box<probe::Probing>),
 }
 
@@ -80,6 +85,8 @@ impl Workshop {
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
+            spaces: embed::Spaces::default(),
+            desk: sample::Desk::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -158,6 +165,7 @@ impl Workshop {
     /// Drops whatever was made of the loaded model or lives on an engine: it is made anew when it is asked for.
     fn forget_derived(&mut self) {
         self.inspector = attention::Inspector::default();
+        self.desk = sample::Desk::default();
     }
 
     /// The answer to a call; none yet of what goes on beside the queue.
@@ -188,6 +196,20 @@ impl Workshop {
             Call::TokenRows(call) => self.token_rows(call).map(Answer::TokenRows),
             Call::PositionMap(call) => self.position_map(call).map(Answer::PositionMap),
             Call::Neighbours(call) => self.neighbours(call).map(Answer::Neighbours),
+            Call::Baseline(call) => match self.begin_shuffling(call) {
+                Ok(shuffling) => {
+                    self.jobs.push_back((id, Job::Shuffle(shuffling)));
+                    return None;
+                }
+                Err(failure) => Err(failure),
+            },
+            Call::TokenMap(TokenMap) => match self.begin_projecting() {
+                Ok(projecting) => {
+                    self.jobs.push_back((id, Job::Project(projecting)));
+                    return None;
+                }
+                Err(failure) => Err(failure),
+            },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
             Call::Probe(_) => match self.begin_probe().await {
                 Ok(probing) => {
@@ -213,9 +235,13 @@ impl Workshop {
         match job {
             Job::Write(writing) => {
                 let (generated, written) = writing.slice().await?;
-                self.part(id, Part::Generate(generated));
+                if let Some(generated) = generated {
+                    self.part(id, Part::Generate(generated));
+                }
                 Ok(written.map(Answer::Generate))
             }
+            Job::Shuffle(shuffling) => Ok(shuffling.slice().map(Answer::Baseline)),
+            Job::Project(projecting) => Ok(projecting.slice().map(Answer::TokenMap)),
             Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
         }
     }

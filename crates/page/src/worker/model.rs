@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use inkling_core::ModelConfig;
-use inkling_core::checkpoint::{CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config};
+use inkling_core::checkpoint::{
+    CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, WeightFormat, read_config,
+};
 use inkling_core::nn::generator::Generation;
 use inkling_core::program::Precision;
 use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
@@ -15,6 +17,9 @@ use crate::protocol::{Bytes, Failure, Id};
 
 /// Bytes that a model and its programs may have: WebAssembly reaches 4 GiB, and the rest has to live too.
 pub const MEMORY: u64 = 3 << 30;
+
+/// So many parameters are not held three times.
+const MANY: u64 = 50_000_000;
 
 /// Tokens of a vocabulary of bytes.
 const BYTES: usize = 256;
@@ -65,6 +70,7 @@ impl Workshop {
         let card = model.card.clone();
         self.model = Some(model);
         self.forget_derived();
+        self.spaces = Default::default();
         // What is under way is of the older model, but for a measurement of the device.
         let jobs = std::mem::take(&mut self.jobs).into_iter();
         let (kept, older): (VecDeque<_>, VecDeque<_>) = jobs.partition(|(_, job)| matches!(job, Job::Probe(_)));
@@ -81,11 +87,25 @@ impl Workshop {
 
     pub(super) fn save_model(&self) -> Result<SavedModel, Failure> {
         let model = self.loaded()?;
-        let files = model.checkpoint.to_files()?;
-        // Names of files on every system.
+        let files = smallest_exact(&model.checkpoint)?;
+        // A name that every system takes.
         let name: String = model.card.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        Ok(SavedModel { name: format!("{}.zip", name.to_lowercase()), bytes: Bytes(zip::pack(&files)) })
+        Ok(SavedModel { name: format!("{name}.zip"), bytes: Bytes(zip::pack(&files)) })
     }
+}
+
+/// The model's files: with weights of 16 bits if that loses nothing (it came so), else of 32.
+fn smallest_exact(checkpoint: &Checkpoint) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    if checkpoint.config.num_parameters() < MANY {
+        // A weight beyond float16's range is refused.
+        if let Ok(files) = checkpoint.to_files_as(WeightFormat::F16) {
+            let find = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));
+            if Checkpoint::model_from_files(find)?.weights == checkpoint.weights {
+                return Ok(files);
+            }
+        }
+    }
+    Ok(checkpoint.to_files()?)
 }
 
 /// Reads and checks everything.

@@ -53,7 +53,7 @@ fn without_webgpu_the_page_works() {
 #[test]
 fn a_missing_worker_is_a_sentence() {
     let page = Setup::default().expect_message("404").expect_message("Failed to load").start();
-    page.server.fail("worker_loader.js", Fault::Status(404));
+    page.server.fail("worker-start.js", Fault::Status(404));
     page.open("");
     page.until_shown("#failure");
     prose_is_there(&page);

@@ -1,7 +1,17 @@
 //! The page as a whole, in a real browser: `cargo xtask test` builds it and runs these.
 
 mod harness;
+mod native;
 
 mod access;
+mod attention;
 mod degraded;
+mod embed;
+mod figures;
+mod model;
+mod offline;
+mod own;
+mod sample;
+mod stack;
+mod tokenize;
 mod whole;

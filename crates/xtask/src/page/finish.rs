@@ -38,6 +38,8 @@ pub fn run() -> Result<()> {
     let served = take_reload_script(&mut files)?;
     if !served {
         announce_service_worker(&mut files)?;
+    }
+    if env::var_os("TRUNK_PROFILE").is_some_and(|profile| profile == "release") {
         remove_names(&mut files)?;
     }
     let files = by_content(files)?;

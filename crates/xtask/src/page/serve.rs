@@ -7,6 +7,9 @@ use super::{prepare, trunk};
 use crate::error::{Error, Result};
 use crate::process;
 
+/// Apart from what `dist` and the tests build, so that they may run beside it.
+const SERVED: &str = "target/page/served";
+
 /// How to serve.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -27,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     check_port(arguments.port)?;
     prepare()?;
     let mut command = trunk("serve")?;
-    command.args(["--address", "127.0.0.1", "--port", &arguments.port.to_string()]);
+    command.args(["--dist", SERVED, "--address", "127.0.0.1", "--port", &arguments.port.to_string()]);
     if arguments.open {
         command.arg("--open");
     }

@@ -12,15 +12,15 @@ mod tests;
 use inkling_core::Architecture;
 
 use self::reader::Reader;
-use self::summary::{Keys, Summary};
+use self::summary::{Keys, Kind, Summary};
 use super::Workshop;
 use crate::protocol::attention::{Experiment, Head, HeadView, Inspect, Inspected};
 use crate::protocol::{Failure, Values};
 
-/// Keeps the program of whole texts and its last pass.
+/// Keeps the programs of whole texts, with a mask and without, and the last pass of each.
 #[derive(Default)]
 pub struct Inspector {
-    reader: Option<Reader>,
+    readers: Vec<Reader>,
 }
 
 /// A text as it is read: so many tokens are left out at the front.
@@ -35,11 +35,8 @@ impl Workshop {
         let [losses, logits] = reader.results(tokens.len()).await?;
         let model = self.loaded()?;
         let config = model.config();
-        let is_space = |id: u32| {
-            let bytes = model.checkpoint.tokenizer.token_bytes(id).unwrap_or_default();
-            !bytes.is_empty() && bytes.iter().all(u8::is_ascii_whitespace)
-        };
-        let keys = Keys::new(&tokens, is_space);
+        let tokenizer = &model.checkpoint.tokenizer;
+        let keys = Keys::new(&tokens, |id| Kind::of(&tokenizer.token_bytes(id).unwrap_or_default()));
         let mut summary = Summary::new(tokens.len());
         for layer in 0..config.n_layer {
             let probs = reader.weights(layer).await?;
@@ -47,7 +44,7 @@ impl Workshop {
                 summary.add(head, reader.context(), &keys);
             }
         }
-        self.inspector.reader = Some(reader);
+        self.inspector.readers.push(reader);
         let Summary { size, thumbnails, patterns, entropies, .. } = summary;
         Ok(Inspected {
             experiment: call.experiment,
@@ -68,12 +65,12 @@ impl Workshop {
         let (reader, Read { skipped, tokens }) = self.read(&inspect).await?;
         let config = self.loaded()?.config().clone();
         if layer >= config.n_layer || head >= config.n_head {
-            self.inspector.reader = Some(reader);
+            self.inspector.readers.push(reader);
             return Err(experiment::no_such_head(&config, layer, head));
         }
         let scores = reader.scores(&config, layer, head, tokens.len()).await?;
         let weights = reader.head_weights(layer, head, tokens.len()).await?;
-        self.inspector.reader = Some(reader);
+        self.inspector.readers.push(reader);
         let root = (config.head_dim() as f32).sqrt();
         let Experiment { unscaled, unmasked, .. } = inspect.experiment;
         // Without scale, the queries of the program are √D times too large: see `experiment`.
@@ -96,14 +93,13 @@ impl Workshop {
     /// A program that has read the text. It is taken out of the inspector and to be put back: one that failed is not used again.
     async fn read(&mut self, call: &Inspect) -> Result<(Reader, Read), Failure> {
         let device = self.engines.device();
-        let earlier = self.inspector.reader.take();
+        let open = call.experiment.unmasked;
+        let found = self.inspector.readers.iter().position(|reader| reader.is_open() == open);
+        let earlier = found.map(|at| self.inspector.readers.swap_remove(at));
         let model = self.loaded()?;
         let config = model.config();
         if config.architecture == Architecture::Bigram {
             return Err(Failure::input("This model is a bigram: it looks at one token only and has no attention."));
-        }
-        if call.experiment.unmasked {
-            return Err(Failure::input("This engine cannot take the mask off yet."));
         }
         experiment::check(config, &call.experiment)?;
         if call.tokens.is_empty() {
@@ -112,13 +108,13 @@ impl Workshop {
         if call.tokens.iter().any(|&id| id as usize >= config.vocab_size) {
             return Err(Failure::input("The text's tokens are of another model's vocabulary."));
         }
-        let most = reader::longest(config, call.tokens.len())?;
+        let most = reader::longest(config, call.tokens.len(), open)?;
         let skipped = call.tokens.len().saturating_sub(most);
         let tokens = call.tokens[skipped..].to_vec();
-        let context = reader::bucket(tokens.len(), most);
-        let mut reader = match earlier.filter(|reader| reader.is_for(&device, context)) {
+        let context = reader::recorded_length(tokens.len(), most, open);
+        let mut reader = match earlier.filter(|reader| reader.context() == context) {
             Some(reader) => reader,
-            None => Reader::load(device, model, context).await?,
+            None => Reader::load(device, model, context, open).await?,
         };
         reader.read(model, &tokens, &call.experiment);
         Ok((reader, Read { skipped, tokens }))

@@ -6,7 +6,7 @@
 use inkling_core::cpu::gemm::{Beta, Mat, gemm_serial};
 use inkling_core::nn::attention::Probs;
 use inkling_core::nn::{Graph, Recording};
-use inkling_core::program::{DType, Field, Pass, Tensor, Training};
+use inkling_core::program::{DType, Field, Pass, Program, Tensor, Training};
 use inkling_core::step::Step;
 use inkling_core::{Device, Engine, ModelConfig};
 
@@ -18,6 +18,9 @@ use crate::worker::model::LoadedModel;
 /// Rows of logits that are held at once where those of all would be many. Core never makes them fewer.
 const CHUNK: usize = 128;
 
+/// Logits that are worth sending for every token of a text: a megabyte.
+const MAX_LOGITS: usize = 1 << 18;
+
 /// What a program may take. A tab has 4 GiB at most, and a model that needs much here is there twice more.
 const MAX_BYTES: u64 = 3 << 29;
 
@@ -27,6 +30,8 @@ pub struct Reader {
     graph: Graph,
     /// `[M, V]`, or of the last 128 rows where that would be many.
     logits: Tensor,
+    /// Whether queries see all keys.
+    open: bool,
     /// Of the weights that are loaded.
     experiment: Experiment,
     /// Whose pass the tensors hold.
@@ -34,32 +39,37 @@ pub struct Reader {
 }
 
 /// Recorded length for a text of `n` tokens: a power of two, from 128 on a multiple of 128, so that the last token is among the last rows of
-/// logits that are held.
-pub fn bucket(n: usize, most: usize) -> usize {
-    let size = if n <= CHUNK { n.next_power_of_two() } else { n.next_multiple_of(CHUNK) };
+/// logits that are held. Without a mask every token sees padding, so that there must be none.
+pub fn recorded_length(n: usize, most: usize, open: bool) -> usize {
+    let size = match n {
+        _ if open => n,
+        ..=CHUNK => n.next_power_of_two(),
+        _ => n.next_multiple_of(CHUNK),
+    };
     size.min(most)
 }
 
-fn recording(context: usize) -> Recording {
-    Recording {
+fn record(config: &ModelConfig, context: usize, open: bool) -> Result<(Program, Graph), Failure> {
+    let recording = Recording {
         batch: 1,
         context,
         training: Training::No,
         probs: Probs::Keep,
         activations: DType::F32,
         recompute: false,
-    }
-}
-
-fn max_logits(config: &ModelConfig) -> usize {
-    CHUNK * config.vocab_size * size_of::<f32>()
+    };
+    Ok(if open {
+        recording.record_open(config)?
+    } else {
+        recording.record_within(config, CHUNK * config.vocab_size * size_of::<f32>())?
+    })
 }
 
 /// How many of `n` tokens can be read: as many as the model's context, or half of it where the program would be too large, and so on.
-pub fn longest(config: &ModelConfig, n: usize) -> Result<usize, Failure> {
+pub fn longest(config: &ModelConfig, n: usize, open: bool) -> Result<usize, Failure> {
     let mut most = config.n_positions;
-    while bucket(n, most) > CHUNK {
-        let (program, _) = recording(bucket(n, most)).record_within(config, max_logits(config))?;
+    while recorded_length(n, most, open) > CHUNK {
+        let (program, _) = record(config, recorded_length(n, most, open), open)?;
         if program.memory_bytes() <= MAX_BYTES {
             break;
         }
@@ -69,19 +79,19 @@ pub fn longest(config: &ModelConfig, n: usize) -> Result<usize, Failure> {
 }
 
 impl Reader {
-    /// Records and loads the program for texts of up to `context` tokens.
-    pub async fn load(device: Device, model: &LoadedModel, context: usize) -> Result<Self, Failure> {
-        let (program, graph) = recording(context).record_within(model.config(), max_logits(model.config()))?;
+    /// Records and loads the program for texts of up to `context` tokens, or of exactly so many where queries see all keys.
+    pub async fn load(device: Device, model: &LoadedModel, context: usize, open: bool) -> Result<Self, Failure> {
+        let (program, graph) = record(model.config(), context, open)?;
         let logits = graph.logits.or_else(|| program.find("logits.chunk")).expect("every model has logits");
         let mut engine = device.load(program).await?;
         engine.load(Field::Value, &model.checkpoint.weights)?;
         engine.replay(Pass::Load, &Step::default());
-        Ok(Self { engine, graph, logits, experiment: Experiment::default(), tokens: Vec::new() })
+        Ok(Self { engine, graph, logits, open, experiment: Experiment::default(), tokens: Vec::new() })
     }
 
-    /// Whether it is the one for this device and length.
-    pub fn is_for(&self, device: &Device, context: usize) -> bool {
-        matches!(device, Device::Cpu(_)) == matches!(self.engine, Engine::Cpu(_)) && self.graph.context == context
+    /// Whether queries see all keys.
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     /// `T`.
@@ -123,14 +133,15 @@ impl Reader {
         self.experiment = experiment.clone();
     }
 
-    /// Losses of the tokens after the first, and the logits after the last, of a text of `n`.
+    /// Losses of the tokens after the first of a text of `n`, and logits after every token or, where those are many, after the last.
     pub async fn results(&self, n: usize) -> Result<[Vec<f32>; 2], Failure> {
         let mut losses = self.engine.read(self.graph.losses).await?;
         losses.truncate(n - 1);
         let (rows, vocab) = self.engine.program().matrix(self.logits);
-        let last = (n - 1) % rows * vocab;
-        let logits = self.engine.read(self.logits).await?[last..last + vocab].to_vec();
-        Ok([losses, logits])
+        let last = (n - 1) % rows;
+        let all = rows >= n && n * vocab <= MAX_LOGITS;
+        let logits = self.engine.read(self.logits).await?;
+        Ok([losses, logits[if all { 0 } else { last * vocab }..(last + 1) * vocab].to_vec()])
     }
 
     /// All weights of a layer, `[NH, T, T]`.

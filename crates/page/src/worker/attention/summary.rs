@@ -8,6 +8,36 @@ const SIZE: usize = 48;
 /// Queries that are measured, at most: a mean over more says the same.
 const QUERIES: usize = 128;
 
+/// What a token is, as far as patterns go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// White space without a line's end.
+    Space,
+    /// White space with one.
+    Line,
+    /// A vowel alone.
+    Vowel,
+    /// Everything else.
+    Other,
+}
+
+impl Kind {
+    /// Of a token's bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [letter] if b"aeiouAEIOU".contains(letter) => Self::Vowel,
+            [_, ..] if bytes.iter().all(u8::is_ascii_whitespace) => {
+                if bytes.contains(&b'\n') {
+                    Self::Line
+                } else {
+                    Self::Space
+                }
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
 /// The keys that belong to a pattern, for each query that is measured.
 pub struct Keys {
     /// Pattern, query, keys.
@@ -17,13 +47,15 @@ pub struct Keys {
 
 impl Keys {
     /// Looks for every pattern in a text.
-    pub fn new(tokens: &[u32], is_space: impl Fn(u32) -> bool) -> Self {
+    pub fn new(tokens: &[u32], kind: impl Fn(u32) -> Kind) -> Self {
         let n = tokens.len();
         let queries: Vec<usize> = (1..n).rev().step_by(n.div_ceil(QUERIES)).collect();
+        let kinds: Vec<Kind> = tokens.iter().map(|&id| kind(id)).collect();
         let mut of = Vec::new();
         for &i in &queries {
             let back = |distance: usize| i.checked_sub(distance).into_iter().collect::<Vec<_>>();
-            let space = (0..i).rev().find(|&j| is_space(tokens[j]));
+            let last = |is: fn(Kind) -> bool| (0..i).rev().find(|&j| is(kinds[j]));
+            let space = last(|kind| matches!(kind, Kind::Space | Kind::Line));
             for (at, pattern) in Pattern::ALL.into_iter().enumerate() {
                 let keys = match pattern {
                     Pattern::Itself => back(0),
@@ -38,6 +70,9 @@ impl Keys {
                         }
                     }
                     Pattern::LastSpace => space.into_iter().collect(),
+                    Pattern::LastLine => last(|kind| kind == Kind::Line).into_iter().collect(),
+                    Pattern::LastVowel => last(|kind| kind == Kind::Vowel).into_iter().collect(),
+                    Pattern::WordStart => space.map(|space| space + 1).filter(|&start| start < i).into_iter().collect(),
                     Pattern::Same => (0..i).filter(|&j| tokens[j] == tokens[i]).collect(),
                     Pattern::AfterSame => (1..i).filter(|&j| tokens[j - 1] == tokens[i]).collect(),
                     Pattern::Word => (space.map_or(0, |space| space + 1)..=i).collect(),
@@ -116,13 +151,23 @@ pub fn entropy(weights: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
+    fn kind(id: u32) -> Kind {
+        if id == 0 { Kind::Space } else { Kind::Other }
+    }
+
+    #[test]
+    fn kinds_are_of_bytes() {
+        let kinds = [b" " as &[u8], b" \n", b"e", b"x", b""].map(Kind::of);
+        assert_eq!(kinds, [Kind::Space, Kind::Line, Kind::Vowel, Kind::Other, Kind::Other]);
+    }
+
     /// Rows of a head that looks where `key` says.
     fn head(n: usize, key: impl Fn(usize) -> usize) -> Vec<f32> {
         (0..n * n).map(|at| if at % n == key(at / n) { 1.0 } else { 0.0 }).collect()
     }
 
     fn share(tokens: &[u32], key: impl Fn(usize) -> usize, pattern: Pattern) -> f32 {
-        let keys = Keys::new(tokens, |id| id == 0);
+        let keys = Keys::new(tokens, kind);
         let mut summary = Summary::new(tokens.len());
         summary.add(&head(tokens.len(), key), tokens.len(), &keys);
         summary.patterns[pattern as usize]
@@ -140,13 +185,16 @@ mod tests {
         assert_eq!(share(&tokens[..4], |_| 1, Pattern::AfterSame), 1.0);
         assert_eq!(share(&tokens[..4], |_| 2, Pattern::LastSpace), 1.0);
         assert_eq!(share(&tokens[..4], |_| 0, Pattern::Same), 1.0);
+        // Of queries 4 and 5 the word begins at 3.
+        assert_eq!(share(&tokens[..6], |_| 3, Pattern::WordStart), 1.0);
+        assert_eq!(share(&tokens, |_| 0, Pattern::LastVowel), 0.0);
     }
 
     #[test]
     fn chance_is_a_head_that_looks_at_all_alike() {
         let tokens = [5, 6, 0, 5, 6, 7, 0, 7, 5, 6];
         let n = tokens.len();
-        let keys = Keys::new(&tokens, |id| id == 0);
+        let keys = Keys::new(&tokens, kind);
         let even = |at: usize| if at % n <= at / n { 1.0 / (at / n + 1) as f32 } else { 0.0 };
         let mut summary = Summary::new(n);
         summary.add(&(0..n * n).map(even).collect::<Vec<_>>(), n, &keys);
@@ -158,7 +206,7 @@ mod tests {
     #[test]
     fn small_pictures_keep_the_largest_weight() {
         let n = 100;
-        let keys = Keys::new(&vec![1; n], |_| false);
+        let keys = Keys::new(&vec![1; n], |_| Kind::Other);
         let mut summary = Summary::new(n);
         summary.add(&head(n, |i| i.saturating_sub(1)), n, &keys);
         assert_eq!(summary.thumbnails.len(), SIZE * SIZE);

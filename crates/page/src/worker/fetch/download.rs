@@ -57,13 +57,19 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     fn set(&self, file: &str, received: u64, total: Option<u64>) {
+        // Only words about what is to come.
+        if file == MANIFEST_FILE {
+            return;
+        }
         self.files.borrow_mut().insert(file.to_owned(), (received, total));
         self.tell(None);
     }
 
     fn tell(&self, again: Option<String>) {
         let files = self.files.borrow();
-        let known = files.values().try_fold(0, |sum, (_, total)| total.map(|total| sum + total));
+        // Before the weights nobody knows how much there is.
+        let weights = files.keys().any(|file| file.ends_with(".safetensors"));
+        let known = files.values().try_fold(0, |sum, (_, total)| total.map(|total| sum + total)).filter(|_| weights);
         (self.heard)(LoadProgress {
             name: self.name.borrow().clone(),
             received: files.values().map(|(received, _)| received).sum(),
@@ -106,7 +112,6 @@ impl<S: Server> Download<'_, S> {
             Err(refusal) => return Err(refusal.failure(&key)),
         };
         let manifest = Manifest::parse(&json)?;
-        self.progress.files.borrow_mut().clear();
         *self.progress.name.borrow_mut() = manifest.name.clone();
         self.progress.total.set(manifest.bytes());
         self.progress.tell(None);
@@ -220,4 +225,180 @@ pub fn room(config: &[u8]) -> Result<u64, Failure> {
     let config = read_config(|file| Ok((file == CONFIG_FILE).then(|| config.to_vec())))?;
     let needed = needed(&config);
     MEMORY.checked_sub(needed).ok_or_else(|| too_large(needed))
+}
+
+#[cfg(test)]
+mod tests {
+    use inkling_core::hash::sha256;
+    use pollster::block_on;
+
+    use super::*;
+
+    /// A server out of memory.
+    #[derive(Default)]
+    struct Stub {
+        files: BTreeMap<String, Vec<u8>>,
+        /// Answers before the files are given.
+        refusals: RefCell<Vec<Refusal>>,
+        /// What a cache on the way has instead, unless asked for fresh files.
+        stale: BTreeMap<String, Vec<u8>>,
+        kept: RefCell<BTreeMap<String, Vec<u8>>>,
+        offline: bool,
+        asked: RefCell<Vec<String>>,
+        pauses: RefCell<Vec<u32>>,
+    }
+
+    impl Server for Stub {
+        async fn get(
+            &self,
+            address: &str,
+            fresh: bool,
+            most: u64,
+            heard: &dyn Fn(u64, Option<u64>),
+        ) -> Result<Vec<u8>, Refusal> {
+            self.asked.borrow_mut().push(address.to_owned());
+            if self.offline {
+                return Err(Refusal::Unreachable("offline".into()));
+            }
+            if let Some(refusal) = self.refusals.borrow_mut().pop() {
+                return Err(refusal);
+            }
+            let stale = self.stale.get(address).filter(|_| !fresh);
+            let bytes = stale.or_else(|| self.files.get(address)).ok_or(Refusal::Missing)?;
+            let size = bytes.len() as u64;
+            if size > most {
+                return Err(Refusal::TooLarge(size));
+            }
+            heard(size, Some(size));
+            Ok(bytes.clone())
+        }
+
+        async fn pause(&self, milliseconds: u32) -> bool {
+            self.pauses.borrow_mut().push(milliseconds);
+            !self.offline
+        }
+
+        async fn kept(&self, key: &str) -> Option<Vec<u8>> {
+            self.kept.borrow().get(key).cloned()
+        }
+
+        async fn keep(&self, key: &str, bytes: &[u8]) {
+            self.kept.borrow_mut().insert(key.to_owned(), bytes.to_vec());
+        }
+    }
+
+    const CONFIG: &[u8] = include_bytes!("../../../../../web/models/shakespeare/config.json");
+
+    fn ours() -> Stub {
+        let files = [(CONFIG_FILE, CONFIG), (MODEL_FILE, &b"weights"[..])];
+        let listed = files
+            .map(|(name, bytes)| format!(r#""{name}": {{"bytes": {}, "sha256": "{}"}}"#, bytes.len(), sha256(bytes)));
+        let manifest = format!(r#"{{"name": "Bard", "val_loss": 1.5, "files": {{{}}}}}"#, listed.join(","));
+        let mut stub = Stub::default();
+        stub.files.insert("m/bard/manifest.json".into(), manifest.into_bytes());
+        stub.files.extend(files.map(|(name, bytes)| (format!("m/bard/{name}"), bytes.to_vec())));
+        stub
+    }
+
+    fn fetch(stub: &Stub, typed: &str) -> Result<Folder, Failure> {
+        block_on(folder(stub, typed, &|_| {}))
+    }
+
+    #[test]
+    fn a_checked_folder_is_kept_and_not_downloaded_again() {
+        let stub = ours();
+        let first = fetch(&stub, "m/bard").unwrap();
+        assert_eq!((first.name.as_str(), first.val_loss), ("Bard", Some(1.5)));
+        assert_eq!(first.origin, Origin::Checked { cached: false });
+        assert_eq!(first.files[MODEL_FILE], b"weights");
+        stub.asked.borrow_mut().clear();
+        let second = fetch(&stub, "m/bard").unwrap();
+        assert_eq!((second.files, second.origin), (first.files, Origin::Checked { cached: true }));
+        assert_eq!(*stub.asked.borrow(), ["m/bard/manifest.json"]);
+    }
+
+    #[test]
+    fn without_a_connection_what_was_kept_is_opened_at_once() {
+        let mut stub = ours();
+        let first = fetch(&stub, "m/bard").unwrap();
+        stub.offline = true;
+        assert_eq!(fetch(&stub, "m/bard").unwrap().files, first.files);
+        assert_eq!(stub.pauses.borrow().len(), 1);
+        stub.kept.borrow_mut().clear();
+        assert_eq!(fetch(&stub, "m/bard").unwrap_err().kind, crate::protocol::FailureKind::Network);
+    }
+
+    #[test]
+    fn damaged_files_are_never_opened() {
+        // What was kept: downloaded again.
+        let stub = ours();
+        fetch(&stub, "m/bard").unwrap();
+        stub.kept.borrow_mut().values_mut().for_each(|bytes| bytes[0] ^= 1);
+        assert_eq!(fetch(&stub, "m/bard").unwrap().origin, Origin::Checked { cached: false });
+        // What a cache on the way has of an earlier release: asked for past it.
+        let mut stub = ours();
+        stub.stale.insert("m/bard/model.safetensors".into(), b"older".to_vec());
+        assert_eq!(fetch(&stub, "m/bard").unwrap().files[MODEL_FILE], b"weights");
+        // What the server has: refused.
+        let mut stub = ours();
+        stub.files.insert("m/bard/model.safetensors".into(), b"weightz".to_vec());
+        assert!(fetch(&stub, "m/bard").unwrap_err().message.contains("SHA-256"));
+        assert!(!stub.kept.borrow().keys().any(|key| key.contains("safetensors")));
+    }
+
+    #[test]
+    fn what_fails_by_chance_is_tried_again_twice() {
+        let stub = ours();
+        let busy = || vec![Refusal::Status(503), Refusal::Unreachable("reset".into())];
+        stub.refusals.replace(busy());
+        fetch(&stub, "m/bard").unwrap();
+        assert_eq!(*stub.pauses.borrow(), PAUSES);
+        let stub = ours();
+        stub.refusals.replace([busy(), vec![Refusal::Status(500)]].concat());
+        assert!(fetch(&stub, "m/bard").unwrap_err().message.contains("503"), "the last refusal is told");
+        // What is not there does not come by asking again.
+        for refusal in [Refusal::Missing, Refusal::Status(403)] {
+            let stub = ours();
+            stub.refusals.replace(vec![refusal]);
+            fetch(&stub, "m/bard").unwrap_err();
+            assert!(stub.pauses.borrow().is_empty());
+        }
+    }
+
+    #[test]
+    fn progress_has_the_manifests_total() {
+        let heard = RefCell::new(Vec::new());
+        block_on(folder(&ours(), "m/bard", &|progress| heard.borrow_mut().push(progress))).unwrap();
+        let last = heard.borrow().last().unwrap().clone();
+        let total = CONFIG.len() as u64 + 7;
+        assert_eq!((last.name.as_str(), last.received, last.total), ("Bard", total, Some(total)));
+    }
+
+    #[test]
+    fn folders_elsewhere_need_no_manifest() {
+        let at = |file: &str| format!("https://example.org/gpt/{file}");
+        let mut stub = Stub::default();
+        stub.files.insert(at(CONFIG_FILE), CONFIG.to_vec());
+        let failure = fetch(&stub, "https://example.org/gpt").unwrap_err();
+        assert!(failure.message.contains("neither"), "{}", failure.message);
+        let map = br#"{"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}"#;
+        stub.files.insert(at(INDEX_FILE), map.to_vec());
+        assert!(fetch(&stub, "https://example.org/gpt").unwrap_err().message.contains("a.safetensors"));
+        stub.files.insert(at("a.safetensors"), b"a".to_vec());
+        stub.files.insert(at("b.safetensors"), b"b".to_vec());
+        let folder = fetch(&stub, "https://example.org/gpt/").unwrap();
+        assert_eq!((folder.origin, folder.files.len()), (Origin::Address, 4));
+        assert!(stub.kept.borrow().is_empty());
+        stub.files.insert(at(MODEL_FILE), b"w".to_vec());
+        assert!(fetch(&stub, "https://example.org/gpt").unwrap().files.contains_key(MODEL_FILE));
+        // An index may not lead out of the folder.
+        stub.files.remove(&at(MODEL_FILE));
+        stub.files.insert(at(INDEX_FILE), br#"{"weight_map": {"a": "../secret.safetensors"}}"#.to_vec());
+        assert!(fetch(&stub, "https://example.org/gpt").unwrap_err().message.contains("secret"));
+    }
+
+    #[test]
+    fn nothing_beside_the_page_is_a_sentence() {
+        assert!(fetch(&Stub::default(), "m/none").unwrap_err().message.contains("manifest.json"));
+    }
 }

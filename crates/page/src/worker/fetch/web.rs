@@ -146,13 +146,14 @@ async fn cache() -> Option<Cache> {
 
 /// Drops what was kept under the same address with another checksum.
 async fn forget_older(cache: &Cache, key: &str) {
-    let Some((address, _)) = key.split_once('?') else { return };
+    // As the cache has it: absolute, since another copy of the page may live on the same host.
+    let Ok(new) = Request::new_with_str(key).map(|request| request.url()) else { return };
+    let Some((address, _)) = new.split_once('?') else { return };
     let Ok(keys) = JsFuture::from(cache.keys()).await else { return };
     for request in js_sys::Array::from(&keys) {
         let request: Request = request.unchecked_into();
         let url = request.url();
-        let other = url.split_once('?').is_some_and(|(kept, _)| kept.ends_with(address)) && !url.ends_with(key);
-        if other {
+        if url != new && url.split_once('?').is_some_and(|(kept, _)| kept == address) {
             let _ = JsFuture::from(cache.delete_with_request(&request)).await;
         }
     }

@@ -160,24 +160,10 @@ impl Page {
     /// Whether there is no network.
     #[track_caller]
     pub fn offline(&self, offline: bool) {
-        self.network(offline, None);
-    }
-
-    /// A network of so many bits per second, and some latency, for what is loaded from now on.
-    #[track_caller]
-    pub fn throttle(&self, bits_per_second: f64) {
-        self.network(false, Some(bits_per_second / 8.0));
-    }
-
-    #[track_caller]
-    fn network(&self, offline: bool, bytes_per_second: Option<f64>) {
-        let rate = bytes_per_second.unwrap_or(-1.0);
-        let latency = if bytes_per_second.is_some() { 20 } else { 0 };
+        let any = -1;
         self.cdp("Network.enable", json!({}));
-        self.cdp(
-            "Network.emulateNetworkConditions",
-            json!({ "offline": offline, "latency": latency, "downloadThroughput": rate, "uploadThroughput": rate }),
-        );
+        let network = json!({ "offline": offline, "latency": 0, "downloadThroughput": any, "uploadThroughput": any });
+        self.cdp("Network.emulateNetworkConditions", network);
     }
 
     /// A command of the DevTools protocol.

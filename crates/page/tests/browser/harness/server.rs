@@ -7,6 +7,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a slow line carries at once.
+const PACKET: usize = 16 * 1024;
 
 /// What becomes of an answer.
 #[derive(Clone, Debug)]
@@ -31,6 +35,10 @@ struct State {
     asked: Vec<String>,
     /// The page has gone.
     closed: bool,
+    /// Bytes per second of all connections together.
+    rate: Option<f64>,
+    /// When the line has carried what was sent so far.
+    idle: Option<Instant>,
 }
 
 struct Site {
@@ -81,7 +89,7 @@ impl Server {
         &self.origin
     }
 
-    /// From now on whatever ends in this fails like that.
+    /// From now on whatever ends in this fails like that, without the hash that the build puts into names: `page_bg.wasm`.
     pub fn fail(&self, path_end: &str, fault: Fault) {
         self.site.state().faults.insert(path_end.to_owned(), fault);
     }
@@ -92,18 +100,41 @@ impl Server {
         self.site.changed.notify_all();
     }
 
+    /// A line of so many bits per second, also for the page's worker, which the browser's own throttling leaves out.
+    pub fn throttle(&self, bits_per_second: f64) {
+        self.site.state().rate = Some(bits_per_second / 8.0);
+    }
+
     /// Paths that were asked for since this was last called.
     pub fn take_asked(&self) -> Vec<String> {
         std::mem::take(&mut self.site.state().asked)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    /// The host has gone: nobody is there any more.
+    pub fn stop(&self) {
         self.site.state().closed = true;
         self.site.changed.notify_all();
         // Wakes the listener, so that it sees that.
         let _ = TcpStream::connect(self.origin.trim_start_matches("http://"));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `page_bg.wasm` of `page_bg-0123456789abcdef.wasm`.
+fn plain(path: &str) -> String {
+    let split = path.rsplit_once('.').and_then(|(stem, kind)| Some((stem.rsplit_once('-')?, kind)));
+    match split {
+        Some(((stem, hash), kind)) if hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            format!("{stem}.{kind}")
+        }
+        _ => path.to_owned(),
     }
 }
 
@@ -133,7 +164,8 @@ impl Site {
             let mut state = self.state();
             state.asked.push(path.to_owned());
             loop {
-                let fault = state.faults.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, fault)| fault.clone());
+                let fault =
+                    state.faults.iter().find(|(end, _)| plain(path).ends_with(*end)).map(|(_, fault)| fault.clone());
                 if state.closed {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
@@ -161,7 +193,22 @@ impl Site {
             stream.write_all(&body[..body.len() / 2])?;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        stream.write_all(&body)
+        for packet in body.chunks(PACKET) {
+            self.take_time(packet.len());
+            stream.write_all(packet)?;
+        }
+        Ok(())
+    }
+
+    /// Waits as long as the line takes for so many bytes.
+    fn take_time(&self, bytes: usize) {
+        let arrival = {
+            let mut state = self.state();
+            let Some(rate) = state.rate else { return };
+            let start = state.idle.unwrap_or_else(Instant::now).max(Instant::now());
+            *state.idle.insert(start + Duration::from_secs_f64(bytes as f64 / rate))
+        };
+        thread::sleep(arrival.saturating_duration_since(Instant::now()));
     }
 
     /// The file's bytes, if it lies in the folder.

@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::outcome::{likeliest, mean, softmax};
+use super::outcome::{chance, likeliest, logits_after, mean, softmax};
 use super::state::{State, format_heads};
 use crate::protocol::attention::Experiment;
-use crate::ui::number::{percent, three};
+use crate::ui::number::three;
 
 /// The toggles and what they do.
 #[component]
@@ -147,12 +147,37 @@ fn Loss(state: State) -> impl IntoView {
 /// Chances of the next token, before and after.
 #[component]
 fn Next(state: State) -> impl IntoView {
+    // The query among the tokens of the passes, as far as these have its logits.
+    let place = Memo::new(move |_| {
+        let (plain, _) = state.passes.get()?;
+        let (n, vocab) = (plain.tokens.len(), state.store.model.get()?.config.vocab_size);
+        let query = state.row.get()?.query.min(n - 1);
+        let at = if logits_after(&plain.logits, vocab, n, query).1 { query } else { n - 1 };
+        Some((at, n, vocab))
+    });
     let tokens = Memo::new(move |_| {
-        let (plain, changed) = state.passes.get()?;
-        let before = softmax(&plain.logits);
-        let after = changed.as_ref().map(|changed| softmax(&changed.logits));
+        let ((plain, changed), (at, n, vocab)) = (state.passes.get()?, place.get()?);
+        let chances = |logits: &[f32]| {
+            let whole = logits.len() >= vocab && logits.len().is_multiple_of(vocab);
+            whole.then(|| softmax(logits_after(logits, vocab, n, at).0))
+        };
+        let before = chances(&plain.logits)?;
+        let after = changed.and_then(|changed| chances(&changed.logits));
         Some((likeliest(&before, after.as_ref().unwrap_or(&before)), after.is_some()))
     });
+    let actual = Memo::new(move |_| {
+        let ((plain, _), (at, ..)) = (state.passes.get()?, place.get()?);
+        plain.tokens.get(at + 1).copied()
+    });
+    let heading = move || {
+        let (((plain, _), (at, ..)), skipped) = (state.passes.get().zip(place.get())?, state.view.get()?.skipped);
+        let here = state.glyph(*plain.tokens.get(at)?);
+        let goes_on = actual.get().map_or_else(
+            || ", the last token".to_owned(),
+            |next| format!("; the text goes on with ‘{}’", state.glyph(next)),
+        );
+        Some(format!("What the model expects after query {}, ‘{here}’{goes_on}", at + skipped))
+    };
     let is_pair = Memo::new(move |_| tokens.with(|tokens| tokens.as_ref().is_some_and(|(_, pair)| *pair)));
     // Ten rows that stay; what is in them changes.
     let row = move |at: usize| {
@@ -165,17 +190,20 @@ fn Next(state: State) -> impl IntoView {
             })
         };
         view! {
-            <li class="attn-next-token" hidden=move || token.get().is_none()>
+            <li
+                class="attn-next-token"
+                class:actual=move || token.get().map(|token| token.0) == actual.get() && actual.get().is_some()
+                hidden=move || token.get().is_none()>
                 <span class="mono attn-next-glyph">{move || token.get().map(|token| state.glyph(token.0))}</span>
                 <span class="attn-next-bars" aria-hidden="true">
                     <span class="attn-bar attn-bar-before" style:width=move || width(|token| token.1)></span>
                     <span class="attn-bar attn-bar-after" hidden=move || !is_pair.get() style:width=move || width(|token| token.2)></span>
                 </span>
                 <span class="mono small attn-next-number">
-                    {move || token.get().map(|token| percent(f64::from(token.1)))}
+                    {move || token.get().map(|token| chance(token.1))}
                     {move || token.get().filter(|_| is_pair.get()).map(|token| view! {
                         <span class="unseen">" then "</span>
-                        <span class="attn-next-after">{percent(f64::from(token.2))}</span>
+                        <span class="attn-next-after">{chance(token.2)}</span>
                     })}
                 </span>
             </li>
@@ -183,7 +211,7 @@ fn Next(state: State) -> impl IntoView {
     };
     view! {
         <p class="small soft attn-next-head">
-            "What the model expects after the last character"
+            <span id="attention-next-heading">{heading}</span>
             <span class="attn-key" hidden=move || !is_pair.get()>
                 <span class="attn-bar-before"></span>"as it is"
                 <span class="attn-bar-after"></span>"with the experiment"

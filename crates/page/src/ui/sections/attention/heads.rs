@@ -112,7 +112,7 @@ fn Cell(state: State, layer: usize, head: usize) -> impl IntoView {
             }
             on:click=move |_| state.pick(layer, head)
         >
-            <Pixels picture class="masked"/>
+            <div class="masked attn-thumb"><Pixels picture/></div>
             <span class="attn-habit">{label}</span>
         </div>
     }

@@ -62,12 +62,12 @@ pub fn Map(
     view! {
         <div class="attn-map-column">
             <div
-                class="attn-map"
+                class="attn-map masked"
                 on:click=pick
                 on:pointermove=move |event| pointed.set(place(&event))
                 on:pointerleave=move |_| pointed.set(None)
             >
-                <Pixels picture class="masked"/>
+                <Pixels picture/>
                 <div
                     class="attn-map-query"
                     style:top=move || query().map(|(at, _)| at)

@@ -25,6 +25,9 @@ fn words(pattern: Pattern) -> &'static str {
         Pattern::ThreeBack => "three back",
         Pattern::First => "first token",
         Pattern::LastSpace => "last space",
+        Pattern::LastLine => "last line’s end",
+        Pattern::LastVowel => "last vowel",
+        Pattern::WordStart => "word’s start",
         Pattern::Same => "same token",
         Pattern::AfterSame => "what came next",
         Pattern::Word => "this word",
@@ -76,10 +79,10 @@ mod tests {
 
     #[test]
     fn the_clearest_pattern_names_a_head() {
-        let chance = [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.1, 0.1, 0.2];
+        let chance = [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.1, 0.1, 0.2];
         let mut patterns = chance;
         assert_eq!(Habit::new(&patterns, &chance, 3.0).label(), "mixed, ≈8.00 keys");
-        patterns[8] = 0.9;
+        patterns[Pattern::Word as usize] = 0.9;
         assert_eq!(Habit::new(&patterns, &chance, 1.0).label(), "this word 0.900");
         patterns[1] = 0.83;
         assert_eq!(Habit::new(&patterns, &chance, 1.0).label(), "previous token 0.830");
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_chance_gives_is_no_habit() {
-        let chance = [0.4; 9];
-        assert_eq!(Habit::new(&[0.45; 9], &chance, 1.0).name, "mixed");
+        let chance = [0.4; 12];
+        assert_eq!(Habit::new(&[0.45; 12], &chance, 1.0).name, "mixed");
     }
 }

@@ -1,5 +1,7 @@
 //! What an experiment does to the model's guesses. Small arithmetic on the two passes that the worker ran.
 
+use crate::ui::number::percent;
+
 /// Nats per token; `None` where no token is guessed.
 pub fn mean(losses: &[f32]) -> Option<f64> {
     (!losses.is_empty()).then(|| losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64)
@@ -11,6 +13,18 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let exps: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - most).exp()).collect();
     let sum: f64 = exps.iter().sum();
     exps.iter().map(|exp| (exp / sum) as f32).collect()
+}
+
+/// The logits after a token of `n`, and whether they are those of that token: where only the last token's were sent, it is them.
+pub fn logits_after(logits: &[f32], vocab: usize, n: usize, at: usize) -> (&[f32], bool) {
+    let rows = logits.len() / vocab.max(1);
+    let row = if rows == n { at.min(n - 1) } else { rows - 1 };
+    (&logits[row * vocab..(row + 1) * vocab], rows == n || at + 1 == n)
+}
+
+/// A chance as it is written: what is next to nothing is not counted in digits.
+pub fn chance(share: f32) -> String {
+    if share < 1e-4 { "<\u{202f}0.01\u{202f}%".into() } else { percent(f64::from(share)) }
 }
 
 /// The ten tokens that either finds likeliest, the likeliest first: id, chance before, chance after.
@@ -30,6 +44,15 @@ mod tests {
     fn chances_sum_to_one() {
         let chances = softmax(&[1000.0, 1000.0 + 3.0_f32.ln(), f32::NEG_INFINITY]);
         assert!((chances[0] - 0.25).abs() < 1e-4 && (chances[1] - 0.75).abs() < 1e-4 && chances[2] == 0.0);
+    }
+
+    #[test]
+    fn logits_are_found_by_their_token() {
+        let logits = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(logits_after(&logits, 2, 2, 0), (&logits[..2], true));
+        assert_eq!(logits_after(&logits, 2, 2, 9), (&logits[2..], true));
+        assert_eq!(logits_after(&logits[2..], 2, 5, 1), (&logits[2..], false));
+        assert_eq!(logits_after(&logits[2..], 2, 5, 4), (&logits[2..], true));
     }
 
     #[test]

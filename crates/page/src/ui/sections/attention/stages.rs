@@ -77,7 +77,7 @@ pub fn Stages(
     };
     let stage = move |at: usize, plot: Plot, name: &'static str, note: Signal<String>| {
         view! {
-            <div class="attn-stage-head">
+            <div class="attn-stage-head" style:width=move || pixels(width.get())>
                 <span class="attn-stage-name"><b>{at + 1}</b>" "{name}</span>
                 <span class="soft attn-stage-note">{note}</span>
                 <span class="attn-stage-number mono" data-stage=at>{move || number(at)}</span>
@@ -90,7 +90,9 @@ pub fn Stages(
         let (least, most) = Axis::of(values(&row)).ends();
         Some(format!("{} … {}", three(f64::from(least)), three(f64::from(most))))
     };
-    let scores = Signal::derive(move || range(|row| &row.scores).unwrap_or_default());
+    let scores = Signal::derive(move || {
+        range(|row| &row.scores).map(|range| range + ", blue below zero, orange above").unwrap_or_default()
+    });
     let scaled = Signal::derive(move || {
         let range = range(|row| &row.scaled).unwrap_or_default();
         format!("{}; {range}", factor().unwrap_or_default())
@@ -104,10 +106,9 @@ pub fn Stages(
             format!("{hidden} of {} keys are hidden", row.masked.len())
         }
     });
-    let sum = Signal::derive(move || {
-        let Some(row) = state.row.get() else { return String::new() };
-        format!("e^s over its sum; height and colour {}", state.scale.get().name())
-            + if row.sum() > 0.0 { "" } else { " (empty)" }
+    let lines = Signal::derive(move || {
+        let [_, a, b, c, d] = state.scale.get().ticks();
+        format!("e to the score, over the sum of all; lines at {a}, {b}, {c}, {d}")
     });
     let total = move || state.row.get().map(|row| format!("{:.3}", row.sum()));
     let entropy = move || {
@@ -153,11 +154,10 @@ pub fn Stages(
                 on:click=move |event| if let Some(key) = under(&event) { state.key.set(Some(key)) }
             >
                 <Strip state plot=Plot::Tokens column key/>
-                <div class="attn-heading-box" style:width=move || pixels(width.get())></div>
                 {stage(0, Plot::Scores, "query · key", scores)}
                 {stage(1, Plot::Scaled, "scaled", scaled)}
                 {stage(2, Plot::Masked, "masked", mask)}
-                {stage(3, Plot::Weights, "softmax", sum)}
+                {stage(3, Plot::Weights, "softmax", lines)}
                 <Strip state plot=Plot::Tokens column key/>
             </div>
         </div>

@@ -29,6 +29,7 @@ pub fn Tables(
         Some(body(state, &row, &keys, |value| format!("{value:.6e}")))
     };
     view! {
+        <div class="attn-numbers">
         <div class="attn-table">
             <table id="attention-top">
                 <caption class="small soft">"The ten heaviest keys of this row"</caption>
@@ -36,6 +37,13 @@ pub fn Tables(
                 {top}
             </table>
         </div>
+        <div class="attn-words">
+        <ol class="small">
+            <li><b>"query · key"</b>" The query and every key are lists of numbers. Multiplied place by place and summed they say how well the two match."</li>
+            <li><b>"scaled"</b>" Long lists make large sums. Dividing by the root of their length keeps the next step from being sure of one key at once."</li>
+            <li><b>"masked"</b>" Later characters are what the model has to guess. They are taken out before anything is shared out."</li>
+            <li><b>"softmax"</b>" What is left becomes shares of 1: each key says so much of what the head passes on."</li>
+        </ol>
         <details
             class="attn-all"
             on:toggle=move |event| {
@@ -47,6 +55,8 @@ pub fn Tables(
                 <table id="attention-all">{head()}{all}</table>
             </div>
         </details>
+        </div>
+        </div>
     }
 }
 

@@ -38,8 +38,8 @@ pub fn EngineBar(
                 {choices.to_vec()}
             </fieldset>
             <p class="engine" class:engine-instead=instead>
-                <span class="engine-name">{move || name().unwrap_or_else(|| "Looking for what computes best …".into())}</span>
-                " "
+                <span class="engine-name">{move || name().unwrap_or_else(|| "Looking for what computes best here".into())}</span>
+                ". "
                 <span class="engine-reason">{reason}</span>
             </p>
         </div>

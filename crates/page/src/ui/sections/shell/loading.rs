@@ -27,7 +27,7 @@ pub fn Loading(
         <Show when=move || is_loading.get()>
             <div class="shell-row loading">
                 <label class="loading-words" for="loading-bar">{text}</label>
-                <progress id="loading-bar" max="1" prop:value=move || share().unwrap_or(0.0)></progress>
+                <progress id="loading-bar" max="1" value=move || share().map(|share| share.to_string())></progress>
                 <button type="button" id="stop-loading" on:click=move |_| store.stop_loading()>"Cancel"</button>
             </div>
         </Show>

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::protocol::model::{ModelCard, Origin};
+use crate::ui::model::SHIPPED;
 use crate::ui::number::{bytes, count, three};
 use crate::ui::store::Store;
 
@@ -12,9 +13,16 @@ pub fn ModelLine(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let foreign = move || store.model.with(|model| model.as_ref().is_some_and(|model| !is_ours(model.origin)));
+    // Also where another model was asked for and did not come.
+    let foreign = Memo::new(move |_| {
+        store.view.model.with(|model| model.as_ref().is_some_and(|model| model != SHIPPED))
+            || store.opening.given.with(Option::is_some)
+            || store.model.with(|model| model.as_ref().is_some_and(|model| !is_ours(model.origin)))
+    });
+    // The progress bar takes its place, so that the first model moves nothing.
+    let visible = Memo::new(move |_| store.loading.with(Option::is_none) || store.model.with(Option::is_some));
     view! {
-        <div class="shell-row">
+        <div class="shell-row" hidden=move || !visible.get()>
             {move || {
                 store
                     .model
@@ -37,7 +45,7 @@ pub fn ModelLine(
                     })
             }}
             <span class="shell-actions">
-                <Show when=foreign>
+                <Show when=move || foreign.get()>
                     <button type="button" id="shipped" on:click=move |_| store.open_address(None)>"Back to Shakespeare"</button>
                 </Show>
                 <a href="#own">"Open your own"</a>

@@ -82,16 +82,18 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
         }
     };
     let focus = move |index: usize| {
+        let now = move || {
+            let chip = list.get_untracked()?.query_selector(&format!("[data-index='{index}']")).ok()??;
+            chip.dyn_into::<HtmlElement>().ok()?.focus().ok()
+        };
         stop.set(Some(index));
         window.set(index / WINDOW);
         // Another window's chips are there from the next frame on.
-        request_animation_frame(move || {
-            let chip =
-                list.get_untracked().and_then(|list| list.query_selector(&format!("[data-index='{index}']")).ok()?);
-            if let Some(chip) = chip {
-                let _ = chip.unchecked_into::<HtmlElement>().focus();
-            }
-        });
+        if now().is_none() {
+            request_animation_frame(move || {
+                now();
+            });
+        }
     };
     let on_key = move |event: KeyboardEvent| {
         let Some(index) = chip_of(&event) else { return };

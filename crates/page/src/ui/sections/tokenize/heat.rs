@@ -131,7 +131,7 @@ fn Map(
     };
     view! {
         <div class="tk-map" style=("--count", move || size.get().to_string())>
-            <span class="tk-corner small soft">"next →"</span>
+            <span class="tk-corner small soft">"↓ this, then that →"</span>
             <div class="tk-axis tk-next" aria-hidden="true">{axis}</div>
             <div class="tk-axis tk-current" aria-hidden="true">{axis}</div>
             <div

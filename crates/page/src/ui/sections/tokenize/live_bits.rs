@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::protocol::Failure;
-use crate::protocol::attention::{Experiment, Inspect, Inspected};
+use crate::protocol::attention::{Experiment, Inspect};
 use crate::protocol::tokenize::Token;
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
@@ -19,32 +19,30 @@ pub fn live_bits(store: Store) -> Signal<Option<Result<(f64, usize), Failure>>> 
             return Some(Err(failure));
         }
         let (tokens, inspected) = (store.tokens.get()?, inspected.get()?);
-        let read = tokens.tokens.get(inspected.skipped..inspected.skipped + inspected.tokens.len())?;
-        store.view.text.with(|text| bits(text, read, &inspected)).map(Ok)
+        let read = tokens.tokens.get(inspected.skipped..=inspected.skipped + inspected.losses.len())?;
+        store.view.text.with(|text| bits(text, read, &inspected.losses)).map(Ok)
     })
 }
 
 /// Nats of all tokens but the first, over the characters that these stand for.
-fn bits(text: &str, read: &[Token], inspected: &Inspected) -> Option<(f64, usize)> {
+fn bits(text: &str, read: &[Token], losses: &[f32]) -> Option<(f64, usize)> {
     let (from, to) = (read.get(1)?.start, read.last()?.end);
     let within = |at: &usize| (from..to).contains(at);
     let starts = text.chars().scan(0, |at, c| Some(std::mem::replace(at, *at + c.len_utf16())));
     let characters = starts.filter(within).count();
-    let nats: f64 = inspected.losses.iter().map(|&loss| f64::from(loss)).sum();
+    let nats: f64 = losses.iter().map(|&loss| f64::from(loss)).sum();
     (characters > 0).then(|| (nats / std::f64::consts::LN_2 / characters as f64, characters))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Values;
 
     #[test]
     fn losses_count_by_the_characters_they_predict() {
         let token = |start, end| Token { id: 0, text: String::new(), start, end };
-        let losses = Values(vec![std::f32::consts::LN_2, 3.0 * std::f32::consts::LN_2]);
-        let inspected = Inspected { losses, ..Inspected::default() };
-        let (bits, characters) = bits("a🦀bc", &[token(0, 1), token(1, 3), token(3, 5)], &inspected).unwrap();
+        let losses = [std::f32::consts::LN_2, 3.0 * std::f32::consts::LN_2];
+        let (bits, characters) = bits("a🦀bc", &[token(0, 1), token(1, 3), token(3, 5)], &losses).unwrap();
         assert_eq!(characters, 3);
         assert!((bits - 4.0 / 3.0).abs() < 1e-6);
     }

@@ -1,0 +1,342 @@
+//! Asks for texts, and keeps what comes: the text on the desk, and those it was forked from.
+
+use futures_util::future::{AbortHandle, abortable};
+use inkling_core::sample::{Sampler, SamplerConfig};
+use leptos::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use super::text::{Settings, Text, Token};
+use crate::protocol::sample::{Generate, entropy};
+use crate::protocol::tokenize::{Tokenize, Tokenized, Vocabulary};
+use crate::protocol::{Failure, FailureKind};
+use crate::ui::client::Heard;
+use crate::ui::remote::{Remote, remote};
+use crate::ui::store::Store;
+
+/// Texts that are kept beside the one on the desk.
+const MOST_BRANCHES: usize = 6;
+/// Numbers of logits that a text may have: a large vocabulary allows for fewer tokens.
+const MOST_LOGITS: usize = 1 << 22;
+/// A fork writes so many tokens at least, however near the end it is.
+const LEAST_MORE: usize = 100;
+/// Between two tokens in slow motion.
+const SLOWLY: std::time::Duration = std::time::Duration::from_millis(350);
+
+/// The writing desk.
+#[derive(Clone, Copy)]
+pub struct Desk {
+    /// What all figures share.
+    pub store: Store,
+    /// What is on it.
+    pub text: RwSignal<Text>,
+    /// All texts; that on the desk, at [`Self::current`], is older here.
+    pub branches: RwSignal<Vec<Text>>,
+    /// Which of them is on the desk.
+    pub current: RwSignal<usize>,
+    /// Tokens per second of the last text.
+    pub speed: RwSignal<Option<f64>>,
+    /// Why nothing was written.
+    pub failure: RwSignal<Option<Failure>>,
+    /// Whether one token after the other is drawn, for people to follow.
+    pub slow: RwSignal<bool>,
+    /// Texts that a visitor asked for and that are finished.
+    pub finished: RwSignal<usize>,
+    /// The prompt as tokens.
+    prompt: Remote<Tokenized>,
+    /// What the text on the desk was last written from.
+    written_from: StoredValue<Option<(Settings, usize)>>,
+    under_way: StoredValue<Option<AbortHandle>>,
+    /// Counts models and engines.
+    epoch: RwSignal<usize>,
+    slowly: StoredValue<Option<IntervalHandle>>,
+}
+
+impl Desk {
+    /// An empty desk, which writes as soon as there is a model, and again whenever a setting changes.
+    pub fn new(store: Store) -> Self {
+        let view = store.view;
+        let prompt = remote(store.client, move || {
+            store.model.get().map(|_| Tokenize { text: view.prompt.get(), by: Vocabulary::Model })
+        });
+        let desk = Self {
+            store,
+            text: RwSignal::new(Text::default()),
+            branches: RwSignal::new(vec![Text::default()]),
+            current: RwSignal::new(0),
+            speed: RwSignal::new(None),
+            failure: RwSignal::new(None),
+            slow: RwSignal::new(false),
+            finished: RwSignal::new(0),
+            prompt,
+            written_from: StoredValue::new(None),
+            under_way: StoredValue::new(None),
+            epoch: RwSignal::new(0),
+            slowly: StoredValue::new(None),
+        };
+        Effect::new(move |before: Option<()>| {
+            // Another model or engine: nothing of the old one's texts can be gone on with.
+            store.model.track();
+            store.engine.track();
+            desk.epoch.update(|epoch| *epoch += usize::from(before.is_some()));
+        });
+        Effect::new(move || {
+            let Some(settings) = desk.settings() else { return };
+            let epoch = desk.epoch.get();
+            let from = Some((settings.clone(), epoch));
+            let last = desk.written_from.get_value();
+            if from == last {
+                return;
+            }
+            let same_model = last.as_ref().is_some_and(|(_, last)| *last == epoch);
+            let same_prompt = last.as_ref().is_some_and(|(last, _)| last.prompt == settings.prompt);
+            let same_dice = last.is_some_and(|(last, _)| last.sampling.seed == settings.sampling.seed);
+            if !(same_model && same_prompt) {
+                untrack(|| desk.clear());
+            }
+            untrack(|| desk.write(settings, same_model && same_prompt && same_dice));
+        });
+        desk
+    }
+
+    /// Why the prompt cannot be continued.
+    pub fn prompt_problem(self) -> Option<String> {
+        if let Some(failure) = self.prompt.failure.get() {
+            return Some(failure.message);
+        }
+        let tokens = self.prompt.get()?;
+        if let Some(unknown) = &tokens.unknown {
+            let character = crate::ui::number::visible(&unknown.character.to_string());
+            return Some(format!("The model has no token for ‘{character}’: take it out of the prompt."));
+        }
+        let empty = tokens.tokens.is_empty();
+        empty.then(|| "The prompt is empty. Give the model at least one character to go on from.".into())
+    }
+
+    /// Settings that can be written from.
+    fn settings(self) -> Option<Settings> {
+        let view = self.store.view;
+        if self.prompt_problem().is_some() {
+            return None;
+        }
+        let prompt: Vec<u32> = self.prompt.get()?.tokens.iter().map(|token| token.id).collect();
+        let most = MOST_LOGITS / self.store.model.get()?.config.vocab_size;
+        let sampling = SamplerConfig {
+            temperature: view.temperature.get(),
+            top_k: view.top_k.get(),
+            top_p: view.top_p.get(),
+            seed: view.seed.get(),
+        };
+        Some(Settings { prompt, sampling, length: view.length.get().min(most) })
+    }
+
+    fn clear(self) {
+        self.text.set(Text::default());
+        self.branches.set(vec![Text::default()]);
+        self.current.set(0);
+    }
+
+    /// Writes the text on the desk (again).
+    fn write(self, settings: Settings, compare: bool) {
+        self.stop_slowly();
+        self.written_from.set_value(Some((settings.clone(), self.epoch.get_untracked())));
+        self.text.update(|text| text.begin(settings, compare));
+        let count = self.text.with_untracked(|text| match text.given {
+            0 => text.settings.length,
+            given => text.settings.length.saturating_sub(given).max(LEAST_MORE),
+        });
+        self.ask(count);
+    }
+
+    /// Writes the text again with the settings as they are.
+    pub fn rewrite(self) {
+        if let Some(settings) = untrack(|| self.settings()) {
+            self.write(settings, true);
+        }
+    }
+
+    /// Draws one token more.
+    pub fn step(self) {
+        if self.text.with_untracked(|text| text.settings.prompt.is_empty()) {
+            return;
+        }
+        self.text.update(Text::begin_more);
+        self.store.view.picked.set(self.text.with_untracked(|text| text.fresh));
+        self.ask(1);
+    }
+
+    /// Draws one token after the other, slowly, or stops doing so.
+    pub fn toggle_slow(self) {
+        if self.slow.get_untracked() {
+            return self.stop();
+        }
+        self.stop();
+        self.slow.set(true);
+        self.step();
+        let full = move || self.text.with_untracked(|text| text.fresh >= 2 * text.settings.length.max(1));
+        let tick = move || if full() { self.stop() } else { self.step() };
+        self.slowly.set_value(set_interval_with_handle(tick, SLOWLY).ok());
+    }
+
+    fn stop_slowly(self) {
+        if let Some(Some(interval)) = self.slowly.try_update_value(Option::take) {
+            interval.clear();
+        }
+        self.slow.set(false);
+    }
+
+    /// Stops writing.
+    pub fn stop(self) {
+        self.stop_slowly();
+        self.cancel();
+        if self.text.with_untracked(|text| text.writing) {
+            self.text.update(Text::end);
+        }
+    }
+
+    fn cancel(self) {
+        if let Some(Some(running)) = self.under_way.try_update_value(Option::take) {
+            running.abort();
+        }
+    }
+
+    /// Asks for so many tokens behind what is fresh.
+    fn ask(self, count: usize) {
+        self.cancel();
+        self.failure.set(None);
+        let question = self.text.with_untracked(|text| Generate {
+            prompt: text.settings.prompt.clone(),
+            given: text.tokens[..text.fresh].iter().map(|token| token.id).collect(),
+            sampling: text.settings.sampling,
+            count,
+        });
+        let (hearing, handle) = abortable(async move {
+            // Asked in here, after the task before this one has been dropped: its generator is free by then.
+            let mut conversation = self.store.client.ask(question);
+            while let Some(heard) = conversation.next().await {
+                match heard {
+                    Heard::Part(drawn) => self.text.update(|text| text.take(&drawn)),
+                    Heard::Answer(written) => {
+                        self.text.update(Text::end);
+                        // A single token is over too soon to be measured.
+                        if written.tokens > 1 && written.seconds > 0.0 {
+                            self.speed.set(Some(written.tokens as f64 / written.seconds));
+                            self.finished.update(|finished| *finished += 1);
+                        }
+                    }
+                    Heard::Failed(failure) => {
+                        self.stop_slowly();
+                        self.text.update(Text::end);
+                        // Where another model took the old one's place, that one writes.
+                        self.failure.set((failure.kind != FailureKind::Replaced).then_some(failure));
+                    }
+                }
+            }
+        });
+        self.under_way.set_value(Some(handle));
+        spawn_local(async move {
+            // Aborted where another question has taken its place.
+            let _ = hearing.await;
+        });
+    }
+
+    /// Keeps the text up to a token and writes on from there with other dice.
+    pub fn fork(self, at: usize) {
+        self.stop();
+        let fork = self.text.with_untracked(|text| text.up_to((at + 1).min(text.tokens.len())));
+        self.put_on_desk(fork);
+        // Whoever hears of the new seed writes.
+        self.new_seed();
+    }
+
+    /// Puts a token in place of another one, and writes on from there with the same dice.
+    pub fn force(self, at: usize, id: u32) {
+        self.stop();
+        let Some(settings) = untrack(|| self.settings()) else { return };
+        let sampling = settings.sampling;
+        let forced = self.text.with_untracked(|text| {
+            if at >= text.tokens.len() {
+                return None;
+            }
+            let probabilities = Sampler::new(sampling).ok()?.probabilities(text.logits_of(at));
+            let chance = probabilities[id as usize];
+            Some(text.with(at, Token { id, chance, entropy: entropy(&probabilities), seed: None }))
+        });
+        let Some(forced) = forced else { return };
+        self.put_on_desk(forced);
+        self.write(settings, false);
+    }
+
+    /// Other dice.
+    pub fn new_seed(self) {
+        let seed = (js_sys::Math::random() * 1e6) as u64;
+        let old = self.store.view.seed.get_untracked();
+        self.store.view.seed.set(if seed == old { seed + 1 } else { seed });
+    }
+
+    fn put_on_desk(self, text: Text) {
+        let old = self.text.get_untracked();
+        let mut current = self.current.get_untracked();
+        self.branches.update(|branches| {
+            branches[current] = old;
+            if branches.len() == MOST_BRANCHES {
+                branches.remove(0);
+            }
+            branches.push(text.clone());
+            current = branches.len() - 1;
+        });
+        self.current.set(current);
+        self.text.set(text);
+    }
+
+    /// Puts another of the texts on the desk, with the settings that it was written with.
+    pub fn turn_to(self, branch: usize) {
+        self.stop();
+        let current = self.current.get_untracked();
+        let Some(text) = self.branches.with_untracked(|branches| branches.get(branch).cloned()) else { return };
+        if branch == current {
+            return;
+        }
+        let old = self.text.get_untracked();
+        self.branches.update(|branches| branches[current] = old);
+        self.show(branch, text);
+    }
+
+    /// Drops the text on the desk and goes back to the one before it.
+    pub fn back(self) {
+        self.stop();
+        let current = self.current.get_untracked();
+        let Some(before) = current.checked_sub(1) else { return };
+        self.branches.update(|branches| {
+            branches.remove(current);
+        });
+        let text = self.branches.with_untracked(|branches| branches[before].clone());
+        self.show(before, text);
+    }
+
+    fn show(self, branch: usize, text: Text) {
+        let settings = text.settings.clone();
+        self.current.set(branch);
+        self.text.set(text);
+        self.failure.set(None);
+        let view = self.store.view;
+        // Nothing is to be written: it has been, from these.
+        self.written_from.set_value(Some((settings.clone(), self.epoch.get_untracked())));
+        view.temperature.set(settings.sampling.temperature);
+        view.top_k.set(settings.sampling.top_k);
+        view.top_p.set(settings.sampling.top_p);
+        view.seed.set(settings.sampling.seed);
+        view.length.set(settings.length);
+    }
+
+    /// The picked token: none where there is no text.
+    pub fn picked(self) -> Option<usize> {
+        let last = self.text.with(|text| text.tokens.len()).checked_sub(1)?;
+        Some(self.store.view.picked.get().min(last))
+    }
+
+    /// A token as people see it.
+    pub fn glyph(self, id: u32) -> String {
+        let text = self.store.model.with(|model| model.as_ref()?.vocabulary.get(id as usize).cloned());
+        crate::ui::number::visible(&text.unwrap_or_default())
+    }
+}

@@ -1,0 +1,83 @@
+//! How fast the page is. Printed by every run; what is documented as a promise also fails.
+
+use serde_json::json;
+
+use crate::harness::{Page, Setup};
+
+/// The connection of the promise, in bits per second.
+const CONNECTION: f64 = 20e6;
+/// A task of the UI's thread beyond this is felt, in milliseconds.
+const LONGEST_TASK: f64 = 50.0;
+/// How often a key is pressed.
+const PRESSES: usize = 20;
+
+fn measured() -> Page {
+    let page = Setup::default().alone().start();
+    page.before_scripts(
+        "window.longTasks = [];
+         new PerformanceObserver(list => longTasks.push(...list.getEntries().map(e => [e.startTime, e.duration])))
+             .observe({ type: 'longtask', buffered: true });",
+    );
+    page
+}
+
+/// Tasks of the UI's thread that were felt since a time, in milliseconds.
+fn longest_task_since(page: &Page, start: f64) -> f64 {
+    page.js(
+        "return Math.max(0, ...longTasks.filter(([start]) => start >= arguments[0]).map(([, length]) => length))",
+        [json!(start)],
+    )
+}
+
+#[test]
+fn figures_of_the_first_visit() {
+    let page = measured();
+    page.server.throttle(CONNECTION);
+    page.open("#attention");
+    page.ready();
+    let model: f64 = page.js("return performance.now()", []);
+    page.until_shown("#attention-top tbody");
+    let attention: f64 = page.js("return performance.now()", []);
+    let text: f64 = page.js("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0", []);
+    println!(
+        "first visit at {:.0} Mbit/s, uncompressed: text after {text:.0} ms, model after {model:.0} ms, attention after {attention:.0} ms",
+        CONNECTION / 1e6
+    );
+}
+
+#[test]
+fn figures_of_typing() {
+    let page = measured();
+    page.open("?engine=cpu#attention");
+    page.ready();
+    page.until_shown("#attention-top tbody");
+    let start: f64 = page.js("return performance.now()", []);
+    let mut times: Vec<f64> = page.js(
+        "const input = document.querySelector('#attention-text'), table = document.querySelector('#attention-top');
+         const text = 'To be, or not to be: that is the question. '.repeat(3).slice(0, 127);
+         const type = letter => new Promise(done => {
+             const start = performance.now();
+             const watch = new MutationObserver(() => {
+                 watch.disconnect();
+                 requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
+             });
+             watch.observe(table, { childList: true, subtree: true, characterData: true });
+             input.value = text + letter;
+             input.dispatchEvent(new Event('input', { bubbles: true }));
+         });
+         return (async () => {
+             await type('z');
+             const times = [];
+             for (let i = 0; i < arguments[0]; i++) times.push(await type('abcdefghijklmnopqrstuvwxyz'[i]));
+             return times;
+         })()",
+        [json!(PRESSES)],
+    );
+    times.sort_by(f64::total_cmp);
+    let longest = longest_task_since(&page, start);
+    let (middle, high) = (times[PRESSES / 2], times[PRESSES * 95 / 100 - 1]);
+    println!(
+        "from a key to the attention of 128 characters on screen, CPU engine: p50 {middle:.0} ms, p95 {high:.0} ms; longest task {longest:.0} ms"
+    );
+    assert!(longest <= LONGEST_TASK, "a task of {longest:.0} ms");
+}
