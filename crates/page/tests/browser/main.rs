@@ -12,6 +12,7 @@ mod model;
 mod offline;
 mod own;
 mod sample;
+mod sample_numbers;
 mod stack;
 mod tokenize;
 mod whole;

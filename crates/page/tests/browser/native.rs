@@ -37,7 +37,7 @@ impl Native {
         let Checkpoint { config, weights, tokenizer, .. } = &self.checkpoint;
         let device = Device::Cpu(Pool::new(1));
         let drawn = pollster::block_on(async {
-            let mut generator = Generator::new(config, weights, Precision::F32, device, 1 << 30).await?;
+            let mut generator = Generator::new(config, weights, Precision::Full, device, 1 << 30).await?;
             generator.start(&self.encode(prompt))?;
             generator.generate_with_logits(sampling, count).await
         });
@@ -64,8 +64,8 @@ impl Native {
         engine.replay(Pass::Load, &Step::default());
         engine.write_ids(graph.tokens, &tokens);
         engine.replay(Pass::Forward, &Step::default());
-        let read = engine.read_named(&format!("h.{layer}.attn.probs"));
-        let probs = pollster::block_on(read).expect("the weights are kept").data;
+        let name = format!("h.{layer}.attn.probs");
+        let probs = pollster::block_on(engine.read_named(&name)).expect("the weights are kept").data;
         (n, probs[head * n * n..][..n * n].to_vec())
     }
 }

@@ -18,6 +18,9 @@ const WIDTH: f32 = 560.0;
 const HEIGHT: f32 = 440.0;
 const MARGIN: f32 = 20.0;
 
+/// Directions are of length 1: a map narrower than this has its tokens in one place.
+const NARROW: f32 = 1e-6;
+
 /// Places on the drawing: one scale for both axes, so that distances are true.
 fn lay_out(map: &TokenMapFound) -> Vec<[f32; 2]> {
     let range = |axis: usize| {
@@ -25,7 +28,7 @@ fn lay_out(map: &TokenMapFound) -> Vec<[f32; 2]> {
         values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
     };
     let ((left, right), (bottom, top)) = (range(0), range(1));
-    let (width, height) = ((right - left).max(f32::MIN_POSITIVE), (top - bottom).max(f32::MIN_POSITIVE));
+    let (width, height) = ((right - left).max(NARROW), (top - bottom).max(NARROW));
     let scale = ((WIDTH - 2.0 * MARGIN) / width).min((HEIGHT - 2.0 * MARGIN) / height);
     let centre = [(left + right) / 2.0, (bottom + top) / 2.0];
     map.places

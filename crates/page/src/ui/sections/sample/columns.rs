@@ -11,7 +11,7 @@ use super::place::Place;
 use crate::ui::number::{percent, three};
 
 /// Pixels of a row of bars.
-const HEIGHT: f32 = 56.0;
+const HEIGHT: f32 = 60.0;
 /// Scores so far below the largest are at the bottom.
 const SCORES: f64 = 16.0;
 
@@ -33,8 +33,8 @@ impl Stage {
             Self::Logit => "1 Logits, as the model gives them",
             Self::Scaled => "2 Divided by T",
             Self::Chance => "3 Softmax: chances of all tokens",
-            Self::Kept => "4 Cut by top-k and top-p, made to sum to 1 again",
-            Self::Score => "5 Row 2 plus noise from the dice: the largest is drawn",
+            Self::Kept => "4 Top-k, top-p; the rest sums to 1 again",
+            Self::Score => "5 Row 2 plus noise: the largest is drawn",
         }
     }
 
@@ -67,8 +67,8 @@ impl Scale {
     fn of(distribution: &Distribution) -> Self {
         let rows = &distribution.rows;
         let extreme = |f: fn(f32, f32) -> f32| rows.iter().map(|row| row.logit).fold(0.0, f);
-        // Room for twice the logits: dividing by T from 0.5 on stays inside.
-        let (low, high) = (2.0 * extreme(f32::min), 2.0 * extreme(f32::max));
+        // Room for dividing by 2/3; what grows beyond is cut.
+        let (low, high) = (1.5 * extreme(f32::min), 1.5 * extreme(f32::max));
         let range = (high - low).max(1e-6);
         let largest = rows.iter().map(|row| row.kept.unwrap_or(0.0).max(row.chance)).fold(0.0, f32::max);
         let chance = [0.05, 0.1, 0.25, 0.5].into_iter().find(|&top| largest <= top).unwrap_or(1.0);
@@ -206,15 +206,15 @@ pub fn Columns(
         let pitch = pitch.get();
         place.distribution.with(|at| {
             // Narrow columns take turns in two lines; of narrower ones only some have their names.
-            let lines = if pitch < 8.0 { 2 } else { 1 };
-            let every = (4.4 / pitch).ceil().max(1.0) as usize;
+            let lines = if pitch < 9.0 { 2 } else { 1 };
+            let every = (4.2 / pitch).ceil().max(1.0) as usize;
             let labelled = at.rows.iter().enumerate().filter(|(i, _)| i % every == 0);
             labelled
                 .map(|(i, row)| {
                     let glyph: String =
                         place.desk.glyph(row.id).chars().take(if pitch < 16.0 { 1 } else { 4 }).collect();
                     let class = if Some(row.id) == place.marked() { "glyph drawn" } else { "glyph" };
-                    let y = 10 + 10 * (i / every % lines);
+                    let y = 11 + 12 * (i / every % lines);
                     view! { <text class=class x=(i as f32 + 0.5) * pitch y=y>{glyph}</text> }
                 })
                 .collect_view()
@@ -235,7 +235,12 @@ pub fn Columns(
             on:keydown=on_keydown
             on:pointermove=on_move
             on:pointerup=on_up
-            on:pointerleave=move |_| place.pointed.set(None)
+            on:pointerleave=move |event| {
+                // A finger leaves whenever it is lifted.
+                if event.pointer_type() == "mouse" {
+                    place.pointed.set(None);
+                }
+            }
         >
             <svg width="0" height="0" class="unseen" aria-hidden="true" focusable="false">
                 <pattern id="cut-hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -243,7 +248,7 @@ pub fn Columns(
                 </pattern>
             </svg>
             {rows.into_iter().collect_view()}
-            <svg class="glyphs" width="100%" height="24" aria-hidden="true" focusable="false">{glyphs}</svg>
+            <svg class="glyphs" width="100%" height="26" aria-hidden="true" focusable="false">{glyphs}</svg>
             <div
                 class="column-pointer"
                 hidden=move || pointer().is_none()

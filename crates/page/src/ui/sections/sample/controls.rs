@@ -76,7 +76,7 @@ fn short(value: f64) -> String {
 }
 
 fn round(value: f64) -> f32 {
-    ((value * 100.0).round() / 100.0) as f32
+    ((value * 1000.0).round() / 1000.0) as f32
 }
 
 /// All settings.
@@ -91,7 +91,7 @@ pub fn Controls(
     let most = Signal::derive(move || vocab.get().min(100) as f64);
     let temperature_says = Signal::derive(move || match view.temperature.get() {
         0.0 => "greedy: always the likeliest, no dice".into(),
-        t if t < 1.0 => "bolder than the model: likely tokens gain".to_owned(),
+        t if t < 1.0 => "safer than the model: likely tokens gain".to_owned(),
         1.0 => "the model's own chances".into(),
         _ => "wilder than the model: unlikely tokens gain".into(),
     });
@@ -184,7 +184,7 @@ pub fn Controls(
                 <button class="primary" on:click=move |_| desk.new_seed()>"New seed"</button>
                 <button on:click=move |_| desk.rewrite() title="The same seed gives the same text again.">"Write"</button>
                 <button on:click=move |_| desk.stop() disabled=move || !writing()>"Stop"</button>
-                <button on:click=move |_| desk.step()>"Step: one more"</button>
+                <button id="sample-step" on:click=move |_| desk.step()>"Step: one more"</button>
                 <button on:click=move |_| desk.toggle_slow() aria-pressed=move || desk.slow.get().to_string()>
                     "Slow motion"
                 </button>

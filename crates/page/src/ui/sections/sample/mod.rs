@@ -138,7 +138,8 @@ fn ChangeSays(
         })
     });
     let says = move || {
-        change.get().map(|change| match change {
+        let hint = "Move a setting: the same dice are thrown again, and what becomes different is underlined.";
+        change.get().map_or_else(|| hint.to_owned(), |change| match change {
             None => "The change of settings changed no character.".to_owned(),
             Some((at, before, now)) => format!(
                 "The same dice: {} as before, then ‘{}’ became ‘{}’, and the model goes on from there. Underlined is what differs.",
@@ -152,7 +153,7 @@ fn ChangeSays(
             ),
         })
     };
-    view! { <p class="small sample-change">{says}</p> }
+    view! { <p class="small soft sample-change">{says}</p> }
 }
 
 /// What can be done with the text.

@@ -100,7 +100,7 @@ impl Place {
         }
         let Some(at) = self.desk.picked() else { return String::new() };
         match self.desk.text.with(|text| text.tokens.get(at).and_then(|token| token.seed)) {
-            Some(seed) => format!("dice: seed {seed}, token {}", at + 1),
+            Some(seed) => format!("dice of seed {seed}, character {}", at + 1),
             None => "you put this one: no dice".into(),
         }
     }

@@ -3,7 +3,7 @@
 //! Its tokens are plain elements, made and changed by hand: only those that differ from what is on screen are touched, so that a few hundred
 //! new ones per second cost next to nothing.
 
-use leptos::html::Div;
+use leptos::html::Span;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, KeyboardEvent, ScrollIntoViewOptions, ScrollLogicalPosition};
@@ -128,7 +128,7 @@ pub fn TextView(
     /// Of the tokens.
     tint: RwSignal<Tint>,
 ) -> impl IntoView {
-    let place = NodeRef::<Div>::new();
+    let place = NodeRef::<Span>::new();
     let raw = move |id: u32| {
         let text = desk.store.model.with(|model| model.as_ref()?.vocabulary.get(id as usize).cloned());
         set(&text.unwrap_or_default())
@@ -181,34 +181,33 @@ pub fn TextView(
         ))
     };
     view! {
-        <div class="sample-page">
-            <span class="sample-prompt" data-prompt="">{shown_prompt}</span>
-            <div
-                node_ref=place
-                class="sample-text"
-                class:writing=move || desk.text.with(|text| text.writing)
-                role="slider"
-                tabindex="0"
-                aria-label="Written text: pick a character"
-                aria-valuemin="1"
-                aria-valuemax=move || length.get().max(1)
-                aria-valuenow=move || desk.picked().map_or(1, |at| at + 1)
-                aria-valuetext=value_text
-                data-written=length
-                on:keydown=on_keydown
-                on:click=move |event| pick_at(event.target())
-                on:pointermove=move |event| {
-                    // With a finger, this scrolls.
-                    if event.buttons() & 1 == 1 && event.pointer_type() == "mouse" {
-                        pick_at(event.target());
-                    }
+        <div
+            class="sample-page"
+            role="slider"
+            tabindex="0"
+            aria-label="Written text: pick a character"
+            aria-valuemin="1"
+            aria-valuemax=move || length.get().max(1)
+            aria-valuenow=move || desk.picked().map_or(1, |at| at + 1)
+            aria-valuetext=value_text
+            aria-busy=move || desk.text.with(|text| text.writing).to_string()
+            data-written=length
+            on:keydown=on_keydown
+            on:click=move |event| pick_at(event.target())
+            on:pointermove=move |event| {
+                // With a finger, this scrolls.
+                if event.buttons() & 1 == 1 && event.pointer_type() == "mouse" {
+                    pick_at(event.target());
                 }
-            ></div>
+            }
+        >
+            <span class="sample-prompt">{shown_prompt}</span>
+            <span class="sample-text" node_ref=place></span>
         </div>
     }
 }
 
-fn show_picked(place: NodeRef<Div>) {
+fn show_picked(place: NodeRef<Span>) {
     let Some(place) = place.get_untracked() else { return };
     let place: &HtmlElement = &place;
     if let Ok(Some(picked)) = place.query_selector(".picked") {
