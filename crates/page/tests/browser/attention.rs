@@ -82,6 +82,9 @@ fn the_query_is_dragged_on_the_text() {
     let page = opened("");
     page.click("#attention-query [data-token='4']");
     page.until("return document.querySelector('#attention-query').ariaValueNow === '4'");
+    page.drag("#attention-query [data-token='4']", (0.5, 0.5), (-2.5, 0.5));
+    page.until("return document.querySelector('#attention-query').ariaValueNow === '1'");
+    weights_are_the_models(&page, 1, 2);
 }
 
 /// Mean nats per token of the text, with these weights.
