@@ -106,7 +106,7 @@ fn by_name(program: &Program, pass: Pass) -> Vec<OpCard> {
 
 /// Sizes of the model that measures a device: small enough for a step of it to be short, and of the usual proportions.
 pub(super) fn probe_model() -> ModelConfig {
-    ModelConfig { n_layer: 2, n_positions: 64, ..ModelConfig::default() }
+    ModelConfig { n_layer: 1, n_positions: 64, ..ModelConfig::default() }
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ mod offline;
 mod own;
 mod sample;
 mod sample_numbers;
+mod stack;
 mod tokenize;
 mod whole;

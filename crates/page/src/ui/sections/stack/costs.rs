@@ -13,7 +13,7 @@ pub fn about(seconds: f64) -> String {
     const UNITS: [(f64, &str); 5] =
         [(1.0, "s"), (60.0, "min"), (3600.0, "h"), (86_400.0, "days"), (31_557_600.0, "years")];
     if seconds < 1.0 {
-        return "less than a second".into();
+        return "< 1\u{202f}s".into();
     }
     let (size, unit) = UNITS.into_iter().rev().find(|(size, _)| seconds >= *size).unwrap_or(UNITS[0]);
     let number = seconds / size;
@@ -24,7 +24,7 @@ pub fn about(seconds: f64) -> String {
         let step = 10_f64.powi(number.log10().floor() as i32 - 1);
         count(((number / step).round() * step) as u64)
     };
-    format!("about {number}\u{202f}{unit}")
+    format!("{number}\u{202f}{unit}")
 }
 
 /// FLOPs with a prefix: `1.64 MFLOP`.
@@ -65,7 +65,7 @@ fn rows(plans: [&Plan; 2], estimated: Option<[&Estimated; 2]>, probed: Option<Pr
     if let Some(Probed { flops_per_second, .. }) = probed {
         let seconds = |plan: &Plan, costs: &Estimated| plan.tokens as f64 * costs.training_flops / flops_per_second;
         let [now, before] = [0, 1].map(|i| seconds(plans[i], estimated[i]));
-        rows.push(row("Time to train here", [now, before], about));
+        rows.push(row("Time to train here, about", [now, before], about));
     }
     rows
 }
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn durations_have_two_digits() {
         for (seconds, text) in [
-            (0.3, "less than a second"),
-            (42.4, "about 42\u{202f}s"),
-            (90.0, "about 1.5\u{202f}min"),
-            (7200.0, "about 2\u{202f}h"),
-            (1234.0 * 31_557_600.0, "about 1\u{202f}200\u{202f}years"),
+            (0.3, "< 1\u{202f}s"),
+            (42.4, "42\u{202f}s"),
+            (90.0, "1.5\u{202f}min"),
+            (7200.0, "2\u{202f}h"),
+            (1234.0 * 31_557_600.0, "1\u{202f}200\u{202f}years"),
         ] {
             assert_eq!(about(seconds), text);
         }

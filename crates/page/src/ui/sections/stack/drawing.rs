@@ -84,6 +84,11 @@ fn tie(scene: &Scene, tied: bool) -> String {
     path(&[(tokens.area.x, y(tokens)), (8.0, y(tokens)), (8.0, y(head)), (head.area.x, y(head))])
 }
 
+/// Whether a part's label has room in it.
+fn label_fits(id: Id, area: Area) -> bool {
+    area.w >= 6.7 * id.kind.label().len() as f64 + 4.0 && area.h >= 15.0
+}
+
 /// A text somewhere.
 type Note = (f64, f64, &'static str, String);
 
@@ -104,6 +109,24 @@ fn notes(scene: &Scene, parts: &[Part], layers: usize) -> Vec<Note> {
             };
             notes.push((SPINE + 12.0, branch.top - 7.0, "stack-block", name));
         }
+        if !label_fits(placed.id, placed.area) {
+            let Area { x, w, h, y } = placed.area;
+            match placed.id.kind {
+                Kind::Tokens | Kind::Positions => {
+                    notes.push((
+                        x + w / 2.0,
+                        y + h + 12.0,
+                        "stack-flow stack-flow-middle",
+                        placed.id.kind.label().into(),
+                    ));
+                }
+                // Beside its way back, where the line is free.
+                Kind::Out if branch.right + 60.0 < scene.width => {
+                    notes.push((branch.right + 13.0, branch.y + 4.0, "stack-flow", placed.id.kind.label().into()));
+                }
+                _ => {}
+            }
+        }
         let is_matrix = matches!(placed.id.kind, Kind::Qkv | Kind::Up | Kind::Head);
         if is_matrix && let Some(shape) = shape(placed.id) {
             let Area { x, w, .. } = placed.area;
@@ -115,10 +138,14 @@ fn notes(scene: &Scene, parts: &[Part], layers: usize) -> Vec<Note> {
             }
         }
     }
-    if let Some(first) = scene.branches.first()
-        && let Some(shape) = scene.placed.first().and_then(|placed| shape(placed.id))
+    let tables = scene.placed.iter().filter(|placed| matches!(placed.id.kind, Kind::Tokens | Kind::Positions));
+    if let Some(last) = tables.last()
+        && let Some(shape) = shape(last.id)
     {
-        notes.push((SPINE + 8.0, first.y - 5.0, "stack-flow", shape));
+        let branch = &scene.branches[last.row];
+        if branch.right + 140.0 < scene.width {
+            notes.push((branch.right + 8.0, branch.y + 4.0, "stack-flow", format!("→ {shape}")));
+        }
     }
     notes
 }
@@ -263,7 +290,7 @@ pub fn Drawing(
                         Kind::Mix => "⋈".to_owned(),
                         kind => {
                             let text = kind.label();
-                            if fits(7.2 * text.len() as f64 + 6.0, 15.0) { text.to_owned() } else { String::new() }
+                            if label_fits(id, area()) { text.to_owned() } else { String::new() }
                         }
                     }}
                 </text>

@@ -146,9 +146,9 @@ pub fn StackFigure(
                     <Drawing scene parts=all changes layers tied picked />
                 </div>
                 <p class="soft small">{move || legend(&scene.get(), is_other.get(), tied.get())}</p>
-                <Card facts hint=Signal::derive(hint) locked=picked.locked />
             </div>
             <div class="stack-side">
+                <Card facts hint=Signal::derive(hint) locked=picked.locked />
                 <Editor draft plan=outcome original touched />
                 <Costs
                     plan
@@ -254,7 +254,7 @@ fn legend(scene: &Scene, compared: bool, tied: bool) -> String {
          proper, which has no weights."
     );
     if tied {
-        text += " The head, dashed, is the token table once more.";
+        text += " The head, dashed, borrows the token table and has none of its own.";
     }
     if compared {
         text += " Dashed outlines inside: the loaded model, on the same scale.";

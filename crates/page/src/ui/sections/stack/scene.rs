@@ -1,7 +1,7 @@
 //! Where each part is drawn. One scale for all: a matrix is as high as the stream is wide (C) and as wide as its other side, so areas are in
 //! proportion to numbers of weights, biases included. A table that is too long for a line is as wide as the line, and higher.
 //!
-//! The loaded model's matrix is outlined in the corner of each, on the same scale. Norms, `2 C`, would be too thin to see: they have their
+//! The loaded model's matrix is outlined in the corner of each, on the same scale. What has no weights (attention proper, a tied head) is a sign. Norms, `2 C`, would be too thin to see: they have their
 //! height and a least width.
 
 use super::parts::{Id, Kind, Part};
@@ -26,6 +26,8 @@ const BELOW: f64 = 22.0;
 const TARGET: f64 = 24.0;
 /// The least width of what is drawn, and that of a norm.
 const THIN: f64 = 3.0;
+/// A tied head, which has no weights and so no area.
+const BORROWED: (f64, f64) = (84.0, 26.0);
 /// Blocks are drawn one by one up to so many.
 pub const MOST_BLOCKS: usize = 6;
 /// The height that a drawing is made for.
@@ -199,16 +201,14 @@ impl Layout<'_> {
         let borrowed = part.id.kind == Kind::Head && part.tensors.iter().all(|(name, _)| name != "lm_head.weight");
         if part.id.kind == Kind::Mix {
             (area.w, area.h) = (TARGET, TARGET);
+        } else if borrowed {
+            (area.w, area.h) = BORROWED;
         } else {
-            // A tied head is drawn as large as the table that it reads.
-            let tokens = |parts: &[Part]| parts.iter().find(|part| part.id.kind == Kind::Tokens).cloned();
-            let of = |parts: &[Part], part: &Part| if borrowed { tokens(parts) } else { Some(part.clone()) };
-            let sides = of(self.parts, part).map(|part| Sides::of(&part, self.channels));
-            (area.w, area.h) = sides.map_or((0.0, 0.0), |sides| sides.on(scale, line));
+            (area.w, area.h) = Sides::of(part, self.channels).on(scale, line);
             if let Some((parts, channels)) = self.loaded
-                && let Some(other) = parts.iter().find(|other| other.id == part.id)
+                && let Some(other) = parts.iter().find(|other| other.id == part.id && other.count > 0)
             {
-                ghost = of(parts, other).map(|part| Sides::of(&part, channels).on(scale, line));
+                ghost = Some(Sides::of(other, channels).on(scale, line));
             }
             if area.w < THIN {
                 (area.w, thin) = (THIN, true);
@@ -290,12 +290,11 @@ mod tests {
                 let scene = scene(&preset.model, None, width, false);
                 let parts = parts(&preset.model);
                 let pixels = scene.scale * scene.scale;
-                for placed in scene.placed.iter().filter(|placed| !placed.thin && placed.id.kind != Kind::Mix) {
+                for placed in scene.placed.iter().filter(|placed| !placed.thin) {
                     let part = parts.iter().find(|part| part.id == placed.id).unwrap();
-                    // A tied head is drawn as its table.
-                    let count = if part.count > 0 { part.count } else { parts[0].count };
-                    let area = placed.area.w * placed.area.h / pixels;
-                    assert!((area - count as f64).abs() < 1e-6 * count as f64, "{}: {:?}", preset.name, placed.id);
+                    let (area, count) = (placed.area.w * placed.area.h / pixels, part.count as f64);
+                    let is_borrowed = count == 0.0 && matches!(placed.id.kind, Kind::Mix | Kind::Head);
+                    assert!(is_borrowed || (area - count).abs() < 1e-6 * count, "{}: {:?}", preset.name, placed.id);
                 }
             }
         }
