@@ -24,14 +24,82 @@ pub struct Shader {
     source: &'static str,
 }
 
+/// A source without its comments and indentation, of which a visitor of the page would download 60 KB. Lines keep their numbers.
+macro_rules! bare {
+    ($source:expr) => {{
+        const SOURCE: &str = $source;
+        const BARE: [u8; bare_len(SOURCE)] = bare(SOURCE);
+        match std::str::from_utf8(&BARE) {
+            Ok(source) => source,
+            Err(_) => unreachable!(),
+        }
+    }};
+}
+
+/// Bytes of [`bare`].
+const fn bare_len(source: &str) -> usize {
+    let mut scan = Scan::new(source.as_bytes());
+    let mut len = 0;
+    while scan.next().is_some() {
+        len += 1;
+    }
+    len
+}
+
+/// A source without comments and indentation, known when the program is compiled.
+const fn bare<const N: usize>(source: &str) -> [u8; N] {
+    let mut scan = Scan::new(source.as_bytes());
+    let mut bare = [0; N];
+    let mut len = 0;
+    while let Some(byte) = scan.next() {
+        bare[len] = byte;
+        len += 1;
+    }
+    bare
+}
+
+/// Goes over what is no comment and no indentation. (WGSL has no strings in which `//` could stand for something else.)
+struct Scan<'a> {
+    source: &'a [u8],
+    at: usize,
+    line_begins: bool,
+}
+
+impl<'a> Scan<'a> {
+    const fn new(source: &'a [u8]) -> Self {
+        Self { source, at: 0, line_begins: true }
+    }
+
+    const fn next(&mut self) -> Option<u8> {
+        while self.at < self.source.len() {
+            let byte = self.source[self.at];
+            self.at += 1;
+            if byte == b'\n' {
+                self.line_begins = true;
+            } else if self.line_begins && byte == b' ' {
+                continue;
+            } else if byte == b'/' && self.at < self.source.len() && self.source[self.at] == b'/' {
+                while self.at < self.source.len() && self.source[self.at] != b'\n' {
+                    self.at += 1;
+                }
+                continue;
+            } else {
+                self.line_begins = false;
+            }
+            return Some(byte);
+        }
+        None
+    }
+}
+
 macro_rules! shaders {
     ($($(#[$doc:meta])* $constant:ident = $name:literal $(after $shared:literal)?;)*) => {
         $($(#[$doc])* pub const $constant: Shader = Shader {
             name: $name,
-            source: concat!(
+            source: bare!(concat!(
                 $(include_str!(concat!("../../../../shaders/", $shared, ".wgsl")),)?
                 include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
-            ),
+            )),
         };)*
         /// Every shader but `common`.
         pub const ALL: &[Shader] = &[$($constant),*];
@@ -78,7 +146,7 @@ shaders! {
 }
 
 /// What the shaders share: the step, randomness, the activations.
-const COMMON: &str = include_str!("../../../../shaders/common.wgsl");
+const COMMON: &str = bare!(include_str!("../../../../shaders/common.wgsl"));
 
 /// How a shader uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -194,5 +262,16 @@ impl Shader {
             let _ = writeln!(text, "const LARGEST_{upper} = {largest:e};");
         }
         text + COMMON + self.source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_lose_comments_and_indentation_and_keep_their_lines() {
+        const SOURCE: &str = "// a\n    let x = a / b; // c\n\n  y  // d";
+        assert_eq!(bare!(SOURCE), "\nlet x = a / b; \n\ny  ");
     }
 }

@@ -70,7 +70,7 @@ pub struct Workshop {
 
 /// Long work.
 enum Job {
-    Write(Writing),
+    Write(Box<Writing>),
     Shuffle(embed::Shuffling),
     Project(embed::Projecting),
     Probe(Box<probe::Probing>),
@@ -222,7 +222,7 @@ impl Workshop {
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
                 Ok(writing) => {
-                    self.jobs.push_back((id, Job::Write(writing)));
+                    self.jobs.push_back((id, Job::Write(Box::new(writing))));
                     return None;
                 }
                 Err(failure) => Err(failure),

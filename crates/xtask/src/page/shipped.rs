@@ -13,7 +13,16 @@ use crate::process::{capture, cargo, command_line, root, run as run_to_the_end};
 /// The best recipe found for 0.8M parameters: 36 epochs at a high learning rate, which needs dropout and the mean of the last weights. Without dropout it
 /// ends at 1.530 (1.494 at best).
 const TRAIN: &[&str] = &[
-    "train", "--preset", "small", "--steps", "8000", "--lr", "2e-3", "--set", "dropout=0.1", "ema_decay=0.999",
+    "train",
+    "--preset",
+    "small",
+    "--steps",
+    "8000",
+    "--lr",
+    "2e-3",
+    "--set",
+    "dropout=0.1",
+    "ema_decay=0.999",
     "min_learning_rate=1e-5",
 ];
 
@@ -67,7 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let trained = arguments.run.as_ref().unwrap_or(&trained);
     let folder = root().join(FOLDER);
-    fs::remove_dir_all(&folder).or_else(|problem| if folder.exists() { Err(about(&folder, problem)) } else { Ok(()) })?;
+    fs::remove_dir_all(&folder)
+        .or_else(|problem| if folder.exists() { Err(about(&folder, problem)) } else { Ok(()) })?;
     let mut export = trainer();
     export.args(["export", "--json", "--dtype", "f16", "--model"]).arg(trained.join("best")).arg("--out").arg(&folder);
     let answer = capture(&mut export)?;

@@ -4,6 +4,7 @@ use super::last;
 use crate::protocol::Failure;
 
 /// Why a file did not come.
+#[cfg_attr(not(any(test, target_family = "wasm")), expect(dead_code, reason = "only a browser has a network"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The server has none.

@@ -214,7 +214,7 @@ impl Page {
     #[track_caller]
     pub fn until_text(&self, css: &str, part: &str) {
         self.until(&format!(
-            "return [...document.querySelectorAll({})].some(e => e.innerText.includes({}))",
+            "return [...document.querySelectorAll({})].some(e => (e.innerText ?? e.textContent).includes({}))",
             json!(css),
             json!(part)
         ));

@@ -72,7 +72,7 @@ mod tests {
         assert_eq!([0.09, 0.5, 1.2, 25.0, 4000.0].map(decimals), [5, 4, 3, 2, 0]);
         assert_eq!(
             ["0.120", "−0.054", "0.000"],
-            [0.12, -0.054, -0.000_4].map(|value| fixed(value, 3)).each_ref().map(|s| s.as_str())
+            [0.12, -0.054, -0.000_4].map(|value| fixed(value, 3)).each_ref().map(String::as_str)
         );
     }
 }

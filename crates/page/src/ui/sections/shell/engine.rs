@@ -35,7 +35,7 @@ pub fn EngineBar(
         <div class="shell-row">
             <fieldset class="segments">
                 <legend class="unseen">"What computes"</legend>
-                {choices.to_vec()}
+                {Vec::from(choices)}
             </fieldset>
             <p class="engine" class:engine-instead=instead>
                 <span class="engine-name">{move || name().unwrap_or_else(|| "Looking for what computes best here".into())}</span>

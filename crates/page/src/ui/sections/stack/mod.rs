@@ -56,7 +56,7 @@ pub fn StackFigure(
         // A bigram is drawn as it is while nothing else is asked for.
         if is_bigram && draft.get() == original.get() { loaded.get() } else { plan.get().map(|plan| plan.config) }
     });
-    let base = Memo::new(move |_| Some(original.get()?.plan(&loaded.get()?).ok()?));
+    let base = Memo::new(move |_| original.get()?.plan(&loaded.get()?).ok());
     let estimate =
         move |plan: Option<Plan>| plan.map(|Plan { config, batch, .. }| Estimate { config, batch_size: batch });
     let estimated = remote(store.client, move || estimate(plan.get()));
@@ -107,7 +107,7 @@ pub fn StackFigure(
             "{parameters} weights in all. Point at a part, or go there with Tab and the arrow keys; a click or Enter holds it."
         )
     };
-    let (probed, probing, probe_failure, measure) = measuring(store);
+    let ((probed, probing, probe_failure), measure) = measuring(store);
     let touched = move || {
         if probed.get_untracked().is_none() && !probing.get_untracked() && probe_failure.get_untracked().is_none() {
             measure();
@@ -188,10 +188,11 @@ fn draft(store: Store, original: Memo<Option<Draft>>) -> RwSignal<Option<Draft>>
     draft
 }
 
-/// How fast this device is, whether that is being measured, why it could not be, and the order to do it.
-fn measuring(
-    store: Store,
-) -> (Memo<Option<Probed>>, RwSignal<bool>, RwSignal<Option<Failure>>, impl Fn() + Copy + 'static) {
+/// How fast this device is, whether that is being measured, and why it could not be.
+type Measurement = (Memo<Option<Probed>>, RwSignal<bool>, RwSignal<Option<Failure>>);
+
+/// A measurement of this device, and the order to make it.
+fn measuring(store: Store) -> (Measurement, impl Fn() + Copy + 'static) {
     let measured = RwSignal::new(Measured::None);
     let probing = RwSignal::new(false);
     let failed = RwSignal::new(None);
@@ -216,7 +217,7 @@ fn measuring(
             }
         });
     };
-    (probed, probing, failed, measure)
+    ((probed, probing, failed), measure)
 }
 
 fn failure(remotes: &[Remote<Estimated>], probe: RwSignal<Option<Failure>>) -> Option<String> {

@@ -64,7 +64,7 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
         let Chip { index, id, text } = chip;
         let (pointed, picked, also_picked, stop) =
             (is_pointed.clone(), is_picked.clone(), is_picked.clone(), is_stop.clone());
-        let label = format!("token {}: {}, id {id}", index + 1, spoken(&text));
+        let label = format!("{} {id}, token {}", spoken(&text), index + 1);
         view! {
             <span
                 role="option"
@@ -77,6 +77,7 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
                 data-index=index
             >
                 <span class="tk-piece">{visible(&text)}</span>
+                " "
                 <span class="tk-id">{id}</span>
             </span>
         }
