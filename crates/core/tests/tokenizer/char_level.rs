@@ -35,7 +35,7 @@ fn an_unknown_character_is_named_with_its_place_and_the_vocabulary() {
 
 #[test]
 fn the_first_unknown_character_is_found() {
-    let tokenizer = inkling_core::tokenizer::CharTokenizer::from_text("aé").unwrap();
+    let tokenizer = CharTokenizer::from_text("aé").unwrap();
     assert_eq!(tokenizer.first_unknown("éa"), None);
     assert_eq!(tokenizer.first_unknown("éa🦀b"), Some((3, '🦀')));
 }
