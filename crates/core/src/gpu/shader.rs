@@ -271,7 +271,6 @@ mod tests {
 
     #[test]
     fn sources_lose_comments_and_indentation_and_keep_their_lines() {
-        const SOURCE: &str = "// a\n    let x = a / b; // c\n\n  y  // d";
-        assert_eq!(bare!(SOURCE), "\nlet x = a / b; \n\ny  ");
+        assert_eq!(bare!("// a\n    let x = a / b; // c\n\n  y  // d"), "\nlet x = a / b; \n\ny  ");
     }
 }
