@@ -136,7 +136,7 @@ pub fn Bars(
                     <td aria-hidden="true">{scale}</td>
                     <th class="number">"cosine"</th>
                     <th class="number">"chance: mean"</th>
-                    <th class="number">"largest"</th>
+                    <th class="number">"chance: largest"</th>
                     <td></td>
                 </tr>
             </thead>

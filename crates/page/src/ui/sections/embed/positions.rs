@@ -1,5 +1,6 @@
 //! The cosine map of positions.
 
+use inkling_core::PositionEmbedding;
 use leptos::html::Div;
 use leptos::prelude::*;
 
@@ -127,6 +128,14 @@ pub fn Positions(
         (map.positions == 0)
             .then_some("This model has no rows of positions to compare: it knows places otherwise, or not at all.")
     };
+    let origin = move || {
+        let learned = store.model.get()?.config.position_embedding_type == PositionEmbedding::Learned;
+        Some(if learned {
+            "Nobody told it that 12 comes after 11: it learnt that from text."
+        } else {
+            "Here that is by design: the rows are sines and cosines, and nothing of them is learnt."
+        })
+    };
     let part = move || {
         let map = map.get()?;
         (map.positions < map.all).then(|| format!("The first {} of {} positions.", map.positions, map.all))
@@ -171,9 +180,8 @@ pub fn Positions(
                 </div>
                 <div>
                     <p class="small">
-                        "Each cell compares the rows of two positions: 1 is the same direction, 0 unrelated, −1 opposite. Along the diagonal a
-                        position meets itself. A band beside it means that neighbours have like rows, so the model can tell near from far.
-                        Nobody told it that 12 comes after 11: it learnt that from text."
+                        "Each cell compares the rows of two positions: 1 is the same direction, 0 unrelated, −1 opposite. Along the diagonal a position meets itself. A band beside it means that neighbours have like rows, so the model can tell near from far. "
+                        {origin}
                     </p>
                     <table>
                         <caption class="embed-caption">"Most alike to position " <b>{move || locked.get().0}</b></caption>
