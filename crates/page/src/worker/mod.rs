@@ -1,6 +1,6 @@
 //! The worker: one task that owns the engine and answers one request after the other.
 //!
-//! Requests wait in a queue; what is cancelled there is never begun. Long work (writing a text) is a [`Job`], done a slice at a time: between
+//! Requests wait in a queue; what is cancelled there is never begun. Long work (writing a text) is a `Job`, done a slice at a time: between
 //! slices the worker looks at its queue, so a message waits for one slice at most. Downloads run beside it and come back through the queue.
 
 mod attention;
