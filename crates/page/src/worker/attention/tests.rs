@@ -320,23 +320,3 @@ fn long_texts_are_read_to_their_last_token() {
         assert_close("logits", &inspected.logits, sent, ROUNDING);
     }
 }
-
-/// The shipped model on a full context: what a key press costs. `cargo test -p page -- --ignored --nocapture speed`.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/shakespeare");
-    let checkpoint = Checkpoint::model_from_files(|name| Ok(std::fs::read(folder.join(name)).ok())).unwrap();
-    let mut worker = Worker::new(&config());
-    worker.checkpoint = checkpoint;
-    worker.open();
-    for i in 0..10 {
-        let tokens: Vec<u32> = (0..128).map(|j| ((i + j * 7) % 65) as u32).collect();
-        let start = std::time::Instant::now();
-        let inspect = Inspect { tokens, experiment: Experiment::default() };
-        worker.ask(inspect.clone()).unwrap();
-        let inspected = start.elapsed();
-        worker.head(&inspect, 2, 1);
-        eprintln!("inspect {inspected:?}, and head {:?}", start.elapsed());
-    }
-}
