@@ -30,8 +30,11 @@ const THIN: f64 = 3.0;
 const BORROWED: (f64, f64) = (84.0, 26.0);
 /// Blocks are drawn one by one up to so many.
 pub const MOST_BLOCKS: usize = 6;
-/// The height that a drawing is made for.
-const HEIGHT: f64 = 720.0;
+
+/// The height that a drawing of so many blocks is made for: rows have a least height, so it grows with them.
+fn most_height(blocks: usize) -> f64 {
+    f64::max(720.0, 160.0 + 140.0 * blocks as f64)
+}
 
 /// A rectangle.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -134,10 +137,11 @@ impl Layout<'_> {
         let blocks = self.parts.iter().filter(|part| part.id.kind == Kind::Qkv).count();
         let first_only = blocks > MOST_BLOCKS;
         // The scale is that of the folded drawing: unfolding adds blocks and changes nothing else.
+        let most = most_height(if first_only { 1 } else { blocks });
         let (mut low, mut high) = (1e-7, 2.0);
         for _ in 0..50 {
             let middle = f64::sqrt(low * high);
-            match self.at(middle, first_only).filter(|scene| scene.height <= HEIGHT) {
+            match self.at(middle, first_only).filter(|scene| scene.height <= most) {
                 Some(_) => low = middle,
                 None => high = middle,
             }
@@ -314,7 +318,7 @@ mod tests {
                         assert!(x >= 0.0 && y >= 0.0 && x + w <= width && y + h <= scene.height, "{placed:?}");
                         assert!(w >= TARGET && h >= TARGET);
                     }
-                    assert!(expanded || scene.height <= HEIGHT);
+                    assert!(expanded || scene.height <= most);
                 }
             }
         }
