@@ -123,7 +123,7 @@ fn before_a_model_there_is_none() {
     let mut bench = Bench::new();
     assert_eq!(bench.ask(CurrentModel).unwrap_err().kind, FailureKind::NoModel);
     assert_eq!(bench.ask(SaveModel).unwrap_err().kind, FailureKind::NoModel);
-    assert_eq!(bench.ask(Load::Url { folder: String::new() }).unwrap_err().kind, FailureKind::Network);
+    assert_eq!(bench.ask(Load::Url { folder: "models/bard".into() }).unwrap_err().kind, FailureKind::Network);
 }
 
 #[test]

@@ -42,6 +42,8 @@ enum Task {
     Serve(page::serve::Arguments),
     /// Write the page as a folder for any static host, and check its size
     Dist(page::dist::Arguments),
+    /// Train the model that comes with the page and put it into web/models
+    ShipModel(page::shipped::Arguments),
     /// The last step of a page's build, which trunk calls
     #[command(hide = true)]
     PageFinish,
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test => return test::run(),
         Task::Serve(arguments) => page::serve::run(&arguments),
         Task::Dist(arguments) => page::dist::run(&arguments),
+        Task::ShipModel(arguments) => page::shipped::run(&arguments),
         Task::PageFinish => page::finish::run(),
         Task::Golden => golden::run(),
         Task::Bench(arguments) => bench::run(&arguments),

@@ -14,6 +14,7 @@ pub mod finish;
 mod names;
 pub mod serve;
 mod service_worker;
+pub mod shipped;
 mod wasm;
 
 use std::process::Command;

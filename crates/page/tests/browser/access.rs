@@ -10,7 +10,7 @@ use crate::harness::{Page, Theme, root};
 /// WCAG 2.2 at levels A and AA, and what axe-core knows beyond it.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-/// What axe-core finds: rule, and the elements that break it.
+/// What axe-core finds: each rule that is broken, how often, and where first.
 fn violations(page: &Page) -> Vec<String> {
     let file = env::var_os("INKLING_AXE").unwrap_or_else(|| "target/tools/axe/node_modules/axe-core/axe.min.js".into());
     let file = root().join(file);
@@ -20,8 +20,8 @@ fn violations(page: &Page) -> Vec<String> {
     page.js::<Value>(&format!("{program}\nwindow.axe = axe;"), []);
     let found: Vec<Value> = page.js(
         "const options = { runOnly: { type: 'tag', values: arguments[0] }, resultTypes: ['violations'] };
-         return axe.run(document, options).then(found => found.violations.flatMap(violation =>
-             violation.nodes.map(node => [violation.id, node.target.join(' '), node.failureSummary, node.html])))",
+         return axe.run(document, options).then(found => found.violations.map(({ id, nodes }) =>
+             [id, nodes.length, nodes[0].target.join(' '), nodes[0].failureSummary, nodes[0].html]))",
         [json!(RULES)],
     );
     found.iter().map(ToString::to_string).collect()
@@ -69,15 +69,21 @@ struct Stop {
     in_window: bool,
 }
 
+// A hidden input has its ring around the label after it, a part of a drawing around a shape in it.
 const FOCUS: &str = "
     const e = document.activeElement;
     if (e === document.body) return null;
-    const style = getComputedStyle(e), r = e.getBoundingClientRect();
-    const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 || style.boxShadow !== 'none';
+    const around = [e, e.nextElementSibling, ...e.querySelectorAll('*')].filter(Boolean);
+    const ring = around.find(each => {
+        const style = getComputedStyle(each);
+        return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
+            || each instanceof SVGElement && style.stroke !== 'none' && parseFloat(style.strokeWidth) >= 3;
+    });
+    const r = (ring ?? e).getBoundingClientRect();
     return {
         section: e.closest('section[id]')?.id ?? null,
         what: e.outerHTML.slice(0, 120),
-        seen: ring || e.matches('.keeps-focus-elsewhere'),
+        seen: ring !== undefined,
         in_window: r.bottom > 0 && r.top < innerHeight && r.right > 0 && r.left < innerWidth,
     }";
 

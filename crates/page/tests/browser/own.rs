@@ -17,18 +17,6 @@ fn is_refused(page: &Page) -> String {
 }
 
 #[test]
-fn files_that_are_dropped_become_the_model() {
-    let page = Page::opened("#own");
-    let names = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
-    let files: Vec<_> = names.map(|name| root().join("web/models/shakespeare").join(name)).into();
-    page.upload("#own-files", &files);
-    page.until_text("#shell", "your");
-    page.until("return document.querySelector('#shipped')");
-    page.click("#shipped");
-    page.until("return !document.querySelector('#shipped')");
-}
-
-#[test]
 fn hostile_files_are_refused_with_a_sentence() {
     let page = Page::opened("#own");
     let mut cut = shipped("model.safetensors");
@@ -47,17 +35,6 @@ fn hostile_files_are_refused_with_a_sentence() {
     }
     page.drop_files("#own", &[("notes.doc", b"nothing to see")]);
     is_refused(&page);
-}
-
-#[test]
-fn a_wrong_address_is_refused_with_a_sentence() {
-    let page = Setup::default().expect_message("404").start();
-    page.open("#own");
-    page.ready();
-    page.fill("#own-url", &format!("{}/nowhere", page.server.origin()));
-    page.press("Enter");
-    let sentence = is_refused(&page);
-    assert!(sentence.contains("404"), "{sentence}");
 }
 
 #[test]

@@ -11,8 +11,11 @@ const COUNT: usize = 60;
 /// Writes a text with these settings on the CPU engine.
 #[track_caller]
 fn written(settings: &str) -> Page {
-    let page = Page::opened(&format!("?prompt=ROMEO%3A&length={COUNT}&engine=cpu&{settings}#sample"));
-    page.until(&format!("return document.querySelector('.sample-text:not(.writing)')?.dataset.written === '{COUNT}'"));
+    // The columns are those of the first character.
+    let page = Page::opened(&format!("?prompt=ROMEO%3A&length={COUNT}&picked=0&engine=cpu&{settings}#sample"));
+    page.until(&format!(
+        "return document.querySelector('.sample-page[aria-busy=false]')?.dataset.written === '{COUNT}'"
+    ));
     page
 }
 

@@ -1,6 +1,6 @@
 //! What holds for the whole page.
 
-use serde_json::json;
+use serde_json::Value;
 
 use crate::harness::{Page, Setup, Theme, root};
 
@@ -35,7 +35,7 @@ fn its_policy_is_strict_and_never_broken() {
     page.before_scripts("window.broken = []; addEventListener('securitypolicyviolation', e => broken.push(e.violatedDirective + ' ' + e.blockedURI))");
     page.open("");
     is_alive(&page);
-    page.js::<serde_json::Value>("for (const details of document.querySelectorAll('details')) details.open = true", []);
+    page.js::<Value>("for (const details of document.querySelectorAll('details')) details.open = true", []);
     let policy = page.attribute("meta[http-equiv='Content-Security-Policy']", "content").expect("a policy has content");
     assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
     let broken: Vec<String> = page.js("return broken", []);
@@ -66,7 +66,6 @@ fn no_width_scrolls_sideways() {
 #[test]
 fn a_shared_address_restores_the_view_and_follows_it() {
     let page = Page::opened("?text=To+be%2C+or+not&layer=2&head=1#attention");
-    let text = "return document.querySelector('#tokenize-text').value === arguments[0]";
     page.until("return document.querySelector('#tokenize-text')?.value === 'To be, or not'");
     page.until_text("#attention-head", "2");
     page.fill("#tokenize-text", "Not to be");
@@ -74,7 +73,7 @@ fn a_shared_address_restores_the_view_and_follows_it() {
     assert_eq!(page.address_end(), "?text=Not+to+be&layer=2&head=1#attention");
     page.reload();
     page.until("return document.querySelector('#tokenize-text')?.value === 'Not to be'");
-    assert!(page.js::<bool>(text, [json!("Not to be")]));
+    assert_eq!(page.value("#attention-text"), "Not to be");
 }
 
 #[test]
@@ -82,7 +81,7 @@ fn after_the_first_visit_there_need_be_no_network() {
     let page = Setup::default().below("/some/folder/").expect_message("ERR_INTERNET_DISCONNECTED").start();
     page.open("");
     is_alive(&page);
-    page.js::<serde_json::Value>("return navigator.serviceWorker.ready.then(() => null)", []);
+    page.js::<Value>("return navigator.serviceWorker.ready.then(() => null)", []);
     // The files of the worker's program and the document come from what it keeps.
     page.server.take_asked();
     page.reload();

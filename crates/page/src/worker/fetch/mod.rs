@@ -93,14 +93,15 @@ impl Downloads {
 
     /// Begins to fetch a folder.
     pub fn begin(&mut self, id: Id, folder: String) {
+        let progress = self.progress(id);
         #[cfg(target_family = "wasm")]
         {
             let network = web::Network::new();
-            let (server, progress) = (network.clone(), self.progress(id));
+            let server = network.clone();
             self.start(id, network, async move { download::folder(&server, &folder, &progress).await });
         }
         #[cfg(not(target_family = "wasm"))]
-        self.start(id, async move { Err(Failure::network(format!("{folder}: there is no network here"))) });
+        self.start(id, async move { download::folder(&server::Nowhere, &folder, &progress).await });
     }
 
     /// Begins to read the visitor's files.

@@ -60,3 +60,24 @@ pub trait Server {
     /// Keeps a file for later visits, if the browser does such things.
     async fn keep(&self, key: &str, bytes: &[u8]);
 }
+
+/// No network: what there is outside of a browser.
+#[cfg(not(target_family = "wasm"))]
+pub struct Nowhere;
+
+#[cfg(not(target_family = "wasm"))]
+impl Server for Nowhere {
+    async fn get(&self, _: &str, _: bool, _: u64, _: &dyn Fn(u64, Option<u64>)) -> Result<Vec<u8>, Refusal> {
+        Err(Refusal::Unreachable("there is no network here".into()))
+    }
+
+    async fn pause(&self, _: u32) -> bool {
+        false
+    }
+
+    async fn kept(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    async fn keep(&self, _: &str, _: &[u8]) {}
+}

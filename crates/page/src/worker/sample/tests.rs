@@ -10,9 +10,10 @@ use inkling_core::cpu::Pool;
 use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 
 use super::*;
-use crate::protocol::model::Load;
-use crate::protocol::{Answer, Ask, Bytes, Event, FailureKind, Id, Part, Request};
+use crate::protocol::model::Origin;
+use crate::protocol::{Answer, Ask, Event, FailureKind, Id, Part, Request};
 use crate::worker::Incoming;
+use crate::worker::fetch::Folder;
 
 /// Files of the shipped model.
 fn files() -> BTreeMap<String, Vec<u8>> {
@@ -39,11 +40,8 @@ impl Bench {
     }
 
     fn load(&mut self) {
-        let files = files().into_iter().map(|(name, bytes)| (name, Bytes(bytes))).collect();
-        let id = self.ask(Load::Files { files });
-        while self.work() {}
-        assert!(matches!(self.events.borrow()[..], [Event::Done { id: done, .. }] if done == id));
-        self.events.borrow_mut().clear();
+        let folder = Folder { files: files(), ..Folder::new("shakespeare".into(), Origin::Files) };
+        self.workshop.open(folder).unwrap();
     }
 
     fn ask(&mut self, ask: impl Ask) -> Id {

@@ -74,14 +74,6 @@ impl Page {
         );
     }
 
-    /// Moves the pointer over an element's middle.
-    #[track_caller]
-    pub fn hover(&self, css: &str) {
-        self.scroll_to(css);
-        let element = self.find(css);
-        self.wait(self.actions().move_to_element_center(&element).perform());
-    }
-
     /// Drags from one place of an element to another: shares of its width and height from its upper left corner.
     #[track_caller]
     pub fn drag(&self, css: &str, from: (f64, f64), to: (f64, f64)) {

@@ -81,7 +81,7 @@ impl Page {
             _turn: turn,
             setup,
         };
-        page.size(page.setup.size.0, page.setup.size.1);
+        page.size(1440, 1000);
         page
     }
 
@@ -287,12 +287,6 @@ impl Page {
     }
 
     // Pictures.
-
-    /// Writes what the window shows.
-    #[track_caller]
-    pub fn screenshot(&self, file: &Path) {
-        write(file, &self.wait(self.driver.screenshot_as_png()));
-    }
 
     /// Writes an element, or the whole page for `html`, however high.
     #[track_caller]

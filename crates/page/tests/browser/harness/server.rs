@@ -84,11 +84,6 @@ impl Server {
         format!("{}{}", self.origin, self.site.base)
     }
 
-    /// `http://127.0.0.1:port`.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
     /// From now on whatever ends in this fails like that, without the hash that the build puts into names: `page_bg.wasm`.
     pub fn fail(&self, path_end: &str, fault: Fault) {
         self.site.state().faults.insert(path_end.to_owned(), fault);

@@ -27,7 +27,6 @@ pub struct Setup {
     pub(super) arguments: Vec<String>,
     pub(super) base: String,
     pub(super) headers: Vec<(&'static str, &'static str)>,
-    pub(super) size: (u32, u32),
     pub(super) alone: bool,
     /// Parts of messages that may be on the console.
     pub(super) expected: Vec<&'static str>,
@@ -46,7 +45,6 @@ impl Default for Setup {
             arguments: arguments.into_iter().map(Into::into).collect(),
             base: "/".into(),
             headers: Vec::new(),
-            size: (1440, 1000),
             alone: false,
             expected: Vec::new(),
         }
@@ -69,12 +67,6 @@ impl Setup {
     /// The server sends this, too.
     pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
-        self
-    }
-
-    /// Of the window, in CSS pixels.
-    pub fn size(mut self, width: u32, height: u32) -> Self {
-        self.size = (width, height);
         self
     }
 

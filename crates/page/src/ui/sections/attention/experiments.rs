@@ -31,7 +31,7 @@ pub fn Experiments(
             <Toggle
                 id="attention-mask-off"
                 label="Mask off"
-                note="later characters leak in: the model sees what it is to guess"
+                note="later characters leak in: a model trained so would copy the answer, this one never met them and is confused"
                 on=settings.unmasked
             />
             <Zeroing state/>

@@ -71,7 +71,7 @@ pub fn AttentionFigure(
                     on:input=move |event| text.set(event_target_value(&event))
                 ></textarea>
             </div>
-            <div class="panel attn-pick" class:hidden=move || !is_there.get()>
+            <div class="panel attn-pick" class:hidden=move || !is_there.get() class:stale=is_empty>
                 <div class="attn-all-heads">
                     <h3>"Every head"</h3>
                     <Heads state/>
@@ -83,7 +83,7 @@ pub fn AttentionFigure(
                     <p class="small attn-sentence" id="attention-habit">{sentence}</p>
                 </div>
             </div>
-            <div class="panel" class:hidden=move || !is_there.get()>
+            <div class="panel" class:hidden=move || !is_there.get() class:stale=is_empty>
                 <div class="attn-head-line">
                     <h3>"One query’s row, step by step"</h3>
                     <Legend state/>
@@ -91,7 +91,7 @@ pub fn AttentionFigure(
                 <Stages state/>
                 <Tables state/>
             </div>
-            <div class="panel attn-experiments" class:hidden=move || !is_there.get()>
+            <div class="panel attn-experiments" class:hidden=move || !is_there.get() class:stale=is_empty>
                 <h3>"Take something away"</h3>
                 <Experiments state/>
             </div>
@@ -137,7 +137,12 @@ fn complaint(state: State) -> Option<String> {
     }
     let tokens = store.tokens.get()?;
     if let Some(unknown) = &tokens.unknown {
-        return Some(format!("The model has no token for ‘{}’. What stands before it is read.", unknown.character));
+        let rest = if tokens.tokens.is_empty() {
+            "Nothing stands before it that could be"
+        } else {
+            "What stands before it is"
+        };
+        return Some(format!("The model has no token for ‘{}’. {rest} read.", unknown.character));
     }
     if tokens.tokens.is_empty() {
         return Some("The text is empty: there is nobody to look at anybody. Type something.".into());

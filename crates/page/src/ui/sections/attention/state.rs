@@ -59,8 +59,14 @@ impl State {
         });
         let inspect = move |experiment| tokens.get().map(|tokens| Inspect { tokens, experiment });
         let is_changed = move || experiment.get() != Experiment::default();
-        let plain = remote(store.client, move || inspect(Experiment::default()));
+        let preview = RwSignal::new(None);
+        // Asked for first, since it is what is looked at: the same pass then serves the second question.
+        let view = remote(store.client, move || {
+            let (layer, head) = preview.get().or_else(|| picked(store))?;
+            Some(Head { inspect: inspect(experiment.get())?, layer, head })
+        });
         let changed = remote(store.client, move || is_changed().then(|| inspect(experiment.get())).flatten());
+        let plain = remote(store.client, move || inspect(Experiment::default()));
         let passes = Memo::new(move |earlier: Option<&Option<Passes>>| {
             let plain = plain.get()?;
             if !is_changed() {
@@ -71,11 +77,6 @@ impl State {
                 Some(changed) => Some((plain, Some(changed))),
                 None => earlier.cloned().flatten().or(Some((plain, None))),
             }
-        });
-        let preview = RwSignal::new(None);
-        let view = remote(store.client, move || {
-            let (layer, head) = preview.get().or_else(|| picked(store))?;
-            Some(Head { inspect: inspect(experiment.get())?, layer, head })
         });
         let row = Memo::new(move |_| {
             let view = view.get()?;
