@@ -138,8 +138,8 @@ fn notes(scene: &Scene, parts: &[Part], layers: usize) -> Vec<Note> {
             }
         }
     }
-    let mut tables = scene.placed.iter().filter(|placed| matches!(placed.id.kind, Kind::Tokens | Kind::Positions));
-    if let Some(last) = tables.next_back()
+    let is_table = |placed: &&Placed| matches!(placed.id.kind, Kind::Tokens | Kind::Positions);
+    if let Some(last) = scene.placed.iter().rfind(is_table)
         && let Some(shape) = shape(last.id)
     {
         let branch = &scene.branches[last.row];

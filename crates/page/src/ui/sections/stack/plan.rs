@@ -169,7 +169,7 @@ impl Draft {
     /// Into the address.
     pub fn code(&self) -> String {
         let preset = self.preset.map(|preset| format!("{preset}:")).unwrap_or_default();
-        preset + &self.texts.each_ref().map(|text| text.trim()).join(".")
+        format!("{preset}{}", self.texts.each_ref().map(|text| text.trim()).join("."))
     }
 
     /// What an empty field stands for.
