@@ -89,7 +89,7 @@ pub fn Operations(
             </p>
             <div class="stack-presets" role="group" aria-label="Which pass">{buttons.into_iter().collect_view()}</div>
             <p class="small soft">{summary}</p>
-            <div class="stack-scroll">
+            <div class="stack-scroll" role="region" aria-label="Operations of a pass" tabindex="0">
                 <table>
                     <thead>
                         <tr>
