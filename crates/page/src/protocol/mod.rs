@@ -18,6 +18,7 @@ pub mod model;
 pub mod sample;
 pub mod stack;
 pub mod tokenize;
+pub mod train;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ use self::model::{CurrentModel, EngineChosen, Load, LoadProgress, ModelCard, Sav
 use self::sample::{Generate, Generated, Written};
 use self::stack::{Estimate, Estimated, Probe, Probed};
 use self::tokenize::{Grow, Grown, Learn, Learnt, Tokenize, Tokenized};
+use self::train::{
+    Files, ForgetRun, KeptRuns, OpenRun, PlanRun, RunPart, RunPlan, RunsKept, SaveRun, Steer, Steered, TakeSnapshot,
+};
 
 /// Names an ask.
 pub type Id = u32;
@@ -217,4 +221,11 @@ calls! {
     Inspect(Nothing) -> Inspected,
     Head(Nothing) -> HeadView,
     Generate(Generated) -> Written,
+    PlanRun(Nothing) -> RunPlan,
+    OpenRun(RunPart) -> Steered,
+    Steer(Nothing) -> Steered,
+    TakeSnapshot(Nothing) -> Files,
+    SaveRun(Nothing) -> SavedModel,
+    KeptRuns(Nothing) -> RunsKept,
+    ForgetRun(Nothing) -> Steered,
 }

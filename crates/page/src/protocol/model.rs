@@ -57,6 +57,13 @@ pub enum Load {
         /// All of them; what is no part of a model is not read.
         files: Vec<GivenFile>,
     },
+    /// A model that is being trained here, as it was after so many updates.
+    Snapshot {
+        /// What to call it.
+        name: String,
+        /// Its folder.
+        files: super::train::Files,
+    },
 }
 
 /// A file that the visitor gave.

@@ -218,6 +218,13 @@ impl Workshop {
                 }
                 Err(failure) => Err(failure),
             },
+            Call::PlanRun(_)
+            | Call::OpenRun(_)
+            | Call::Steer(_)
+            | Call::TakeSnapshot(_)
+            | Call::SaveRun(_)
+            | Call::KeptRuns(_)
+            | Call::ForgetRun(_) => Err(Failure::input("training is not there yet")),
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {

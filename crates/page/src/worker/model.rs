@@ -60,6 +60,7 @@ impl Workshop {
         match load {
             Load::Url { folder } => self.downloads.begin(id, folder),
             Load::Files { files } => self.downloads.read(id, files),
+            Load::Snapshot { .. } => self.done(id, Err(Failure::input("training is not there yet"))),
         }
     }
 
