@@ -65,11 +65,10 @@ fn Zeroing(state: State) -> impl IntoView {
     let heads = Memo::new(move |_| state.experiment.get().ablated);
     let toggle = move |at: (usize, usize)| {
         let mut now = heads.get_untracked();
-        match now.iter().position(|head| *head == at) {
-            Some(found) => drop(now.remove(found)),
-            None => now.push(at),
+        match now.binary_search(&at) {
+            Ok(found) => drop(now.remove(found)),
+            Err(place) => now.insert(place, at),
         }
-        now.sort_unstable();
         ablated.set(format_heads(&now));
     };
     let is_zeroed = move || state.picked().is_some_and(|at| heads.get().contains(&at));

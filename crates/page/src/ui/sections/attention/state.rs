@@ -153,10 +153,12 @@ fn query_of(store: Store, view: &HeadView) -> usize {
 /// `2.1,3.0` as layers and heads, each once, in order.
 pub fn parse_heads(text: &str) -> Vec<(usize, usize)> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('.'));
-    let mut heads: Vec<(usize, usize)> =
-        pairs.filter_map(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?))).collect();
-    heads.sort_unstable();
-    heads.dedup();
+    let mut heads = Vec::new();
+    for at in pairs.filter_map(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?))) {
+        if let Err(place) = heads.binary_search(&at) {
+            heads.insert(place, at);
+        }
+    }
     heads
 }
 

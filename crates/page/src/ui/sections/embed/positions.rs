@@ -11,6 +11,7 @@ use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::signed;
 use crate::ui::number::three;
+use crate::ui::order::largest_first;
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -23,11 +24,8 @@ const TOP: usize = 10;
 /// The positions most alike to one, itself left out: position and cosine.
 fn most_alike(map: &PositionSimilarity, row: usize) -> Vec<(usize, f32)> {
     let cosines = &map.cosines[row * map.positions..][..map.positions];
-    let mut others: Vec<(usize, f32)> =
-        cosines.iter().copied().enumerate().filter(|&(position, _)| position != row).collect();
-    others.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    others.truncate(TOP);
-    others
+    let others = largest_first(cosines.iter().copied()).into_iter().filter(|&position| position != row);
+    others.take(TOP).map(|position| (position, cosines[position])).collect()
 }
 
 /// Where a key leads from a cell: up and down change the row, left and right the column.

@@ -184,7 +184,7 @@ pub fn Columns(
             })
         };
         view! {
-            <div class="stage" data-stage=format!("{stage:?}").to_lowercase()>
+            <div class="stage" data-stage=format!("{stage:?}").to_ascii_lowercase()>
                 <p class="stage-name small"><span>{stage.name()}</span> <span class="soft">{scale}</span></p>
                 <svg
                     width="100%"

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::writing::Desk;
-use crate::ui::number::three;
+use crate::ui::number::{parse, three};
 
 /// A number by a range and by typing.
 #[component]
@@ -34,7 +34,7 @@ fn Slider(
         if text.is_empty() && optional {
             return set(None);
         }
-        let Ok(number) = text.parse::<f64>() else { return };
+        let Some(number) = parse(&text) else { return };
         let number = number.max(least);
         // What is typed may be beyond the range's end.
         let off = optional && (number >= to.get_untracked()) && !typed;

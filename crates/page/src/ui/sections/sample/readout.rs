@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::distribution::{Order, Row};
 use super::place::Place;
 use crate::ui::number::{percent, three};
+use crate::ui::order::largest_first;
 
 /// Rows of the table.
 const TOP: usize = 10;
@@ -101,11 +102,11 @@ pub fn TopTen(
         if !open.get() {
             return Vec::new();
         }
-        let mut rows = place.distribution.with(|at| at.rows.clone());
-        rows.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
-        rows.truncate(TOP);
+        let rows = place.distribution.with(|at| at.rows.clone());
+        let likeliest = largest_first(rows.iter().map(|row| row.logit)).into_iter().take(TOP);
         let marked = place.marked();
-        rows.into_iter()
+        likeliest
+            .map(|at| &rows[at])
             .map(|row| {
                 view! {
                     <tr class:drawn=marked == Some(row.id)>

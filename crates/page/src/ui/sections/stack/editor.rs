@@ -58,7 +58,7 @@ pub fn Editor(
             Memo::new(move |_| draft.with(|draft| draft.as_ref().map(|draft| draft.texts[field as usize].clone())));
         let follows = Memo::new(move |_| draft.with(|draft| draft.as_ref().and_then(|draft| draft.follows(field))));
         let size = move || text.get().and_then(|text| text.trim().parse().ok()).or(follows.get());
-        let id = format!("stack-{}", field.label().to_lowercase().replace(' ', "-"));
+        let id = format!("stack-{}", field.label().to_ascii_lowercase().replace(' ', "-"));
         let (least, most) = field.range();
         let stops = field.stops();
         view! {
