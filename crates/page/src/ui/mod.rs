@@ -9,9 +9,11 @@ pub mod color;
 pub mod model;
 pub mod number;
 pub mod order;
+pub mod reactive;
 pub mod remote;
 pub mod sections;
 pub mod store;
+pub mod task;
 
 #[cfg(target_family = "wasm")]
 mod address;

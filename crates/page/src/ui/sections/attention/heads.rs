@@ -9,6 +9,7 @@ use super::state::State;
 use crate::protocol::attention::Pattern;
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::color::sequential;
+use crate::ui::reactive::memo;
 
 /// Layers × heads.
 #[component]
@@ -16,7 +17,7 @@ pub fn Heads(
     /// Of the figure.
     state: State,
 ) -> impl IntoView {
-    let size = Memo::new(move |_| state.store.model.get().map(|model| (model.config.n_layer, model.config.n_head)));
+    let size = memo(move || state.store.model.get().map(|model| (model.config.n_layer, model.config.n_head)));
     let grid = NodeRef::<leptos::html::Div>::new();
     let shown = move || state.preview.get().or_else(|| state.picked());
     let focus = move |layer: usize, head: usize| {
@@ -85,10 +86,10 @@ pub fn Heads(
 #[component]
 fn Cell(state: State, layer: usize, head: usize) -> impl IntoView {
     let at = (layer, head);
-    let is_picked = Memo::new(move |_| state.picked() == Some(at));
-    let is_shown = Memo::new(move |_| state.preview.get().or_else(|| state.picked()) == Some(at));
-    let is_zeroed = Memo::new(move |_| state.experiment.get().ablated.contains(&at));
-    let label = Memo::new(move |_| habit(state, layer, head).map(|habit| habit.label()).unwrap_or_default());
+    let is_picked = memo(move || state.picked() == Some(at));
+    let is_shown = memo(move || state.preview.get().or_else(|| state.picked()) == Some(at));
+    let is_zeroed = memo(move || state.experiment.get().ablated.contains(&at));
+    let label = memo(move || habit(state, layer, head).map(|habit| habit.label()).unwrap_or_default());
     let picture = Signal::derive(move || thumbnail(state, layer, head).unwrap_or_default());
     let name = move || {
         let zeroed = if is_zeroed.get() { ", zeroed" } else { "" };

@@ -27,6 +27,7 @@ use self::tables::Tables;
 use self::text::TextLine;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::{css, sequential};
+use crate::ui::reactive::memo;
 use crate::ui::store::Store;
 
 /// The figure of `#attention`.
@@ -37,7 +38,7 @@ pub fn AttentionFigure(
 ) -> impl IntoView {
     let state = State::new(store);
     let text = store.view.text;
-    let is_there = Memo::new(move |_| state.view.get().is_some());
+    let is_there = memo(move || state.view.get().is_some());
     let is_empty = move || store.tokens.get().is_some_and(|tokens| tokens.tokens.is_empty());
     let shape = Signal::derive(move || {
         let Some(view) = state.view.get() else { return String::new() };

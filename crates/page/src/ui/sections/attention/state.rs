@@ -8,6 +8,7 @@ use super::row::Row;
 use super::scale::Scale;
 use crate::protocol::attention::{Experiment, Head, HeadView, Inspect, Inspected};
 use crate::ui::number::visible;
+use crate::ui::reactive::{memo, memo_from_last};
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
 
@@ -45,12 +46,12 @@ impl State {
     /// Asks for the passes and the picked head from now on.
     pub fn new(store: Store) -> Self {
         let settings = store.view;
-        let experiment = Memo::new(move |_| Experiment {
+        let experiment = memo(move || Experiment {
             unscaled: settings.unscaled.get(),
             unmasked: settings.unmasked.get(),
             ablated: parse_heads(&settings.ablated.get()),
         });
-        let tokens = Memo::new(move |_| {
+        let tokens = memo(move || {
             let model = store.model.get()?;
             let ids: Vec<u32> = store.tokens.get()?.tokens.iter().map(|token| token.id).collect();
             // Tokens of the model before are on the way out.
@@ -67,7 +68,7 @@ impl State {
         });
         let changed = remote(store.client, move || is_changed().then(|| inspect(experiment.get())).flatten());
         let plain = remote(store.client, move || inspect(Experiment::default()));
-        let passes = Memo::new(move |earlier: Option<&Option<Passes>>| {
+        let passes = memo_from_last(move |earlier: Option<&Option<Passes>>| {
             let plain = plain.get()?;
             if !is_changed() {
                 return Some((plain, None));
@@ -78,7 +79,7 @@ impl State {
                 None => earlier.cloned().flatten().or(Some((plain, None))),
             }
         });
-        let row = Memo::new(move |_| {
+        let row = memo(move || {
             let view = view.get()?;
             Row::new(&view, query_of(store, &view)).map(Arc::new)
         });

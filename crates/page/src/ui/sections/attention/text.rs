@@ -8,6 +8,7 @@ use super::keys::slide;
 use super::state::State;
 use crate::ui::color::{css, ink_on, sequential};
 use crate::ui::number::three;
+use crate::ui::reactive::memo;
 
 /// The text.
 #[component]
@@ -16,7 +17,7 @@ pub fn TextLine(
     state: State,
 ) -> impl IntoView {
     let dark = state.store.dark;
-    let tints = Memo::new(move |_| {
+    let tints = memo(move || {
         let Some(row) = state.row.get() else { return Vec::new() };
         let (scale, most) = (state.scale.get(), row.most());
         let tint = |(&weight, &masked): (&f32, &bool)| {
@@ -25,8 +26,8 @@ pub fn TextLine(
         };
         row.weights.iter().zip(&row.masked).map(tint).collect()
     });
-    let query = Memo::new(move |_| state.row.get().map_or(0, |row| row.query));
-    let tokens = Memo::new(move |_| state.view.get().map(|view| view.tokens.clone()).unwrap_or_default());
+    let query = memo(move || state.row.get().map_or(0, |row| row.query));
+    let tokens = memo(move || state.view.get().map(|view| view.tokens.clone()).unwrap_or_default());
     let skipped = move || state.view.get().map_or(0, |view| view.skipped);
     let count = move || tokens.with(Vec::len);
     let spoken = move || {

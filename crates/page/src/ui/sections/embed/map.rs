@@ -10,6 +10,7 @@ use super::classes::{Class, capital};
 use super::{SHOWN_WHOLE, named};
 use crate::protocol::embed::{MAX_MAP_TOKENS, TokenMap, TokenMapFound};
 use crate::ui::number::{count, percent};
+use crate::ui::reactive::memo;
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -80,7 +81,7 @@ pub fn Map(
     pick: Callback<u32>,
 ) -> impl IntoView {
     let map = remote(store.client, move || store.model.get().map(|_| TokenMap));
-    let places = Memo::new(move |_| {
+    let places = memo(move || {
         let places = map.get().map(|map| lay_out(&map)).unwrap_or_default();
         if places.len() <= SHOWN_WHOLE { move_apart(places) } else { places }
     });

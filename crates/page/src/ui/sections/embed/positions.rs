@@ -12,6 +12,7 @@ use crate::ui::chip::{Chip, Source};
 use crate::ui::color::signed;
 use crate::ui::number::three;
 use crate::ui::order::largest_first;
+use crate::ui::reactive::{effect, memo};
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -53,11 +54,11 @@ pub fn Positions(
     place: Memo<Option<Place>>,
 ) -> impl IntoView {
     let map = remote(store.client, move || store.model.get().map(|_| PositionMap { positions: MOST }));
-    let n = Memo::new(move |_| map.get().map_or(0, |map| map.positions));
+    let n = memo(move || map.get().map_or(0, |map| map.positions));
     let cell = RwSignal::new((0_usize, 0_usize));
     let pointed = RwSignal::new(None::<(usize, usize)>);
     // The text's picked token leads; what is picked here stays until another is picked there.
-    Effect::new(move || {
+    effect(move || {
         let position = place.get().and_then(|place| place.position).unwrap_or(0);
         let position = position.min(n.get().saturating_sub(1));
         cell.set((position, position.saturating_sub(1)));
@@ -66,8 +67,8 @@ pub fn Positions(
         let last = n.get().saturating_sub(1);
         (row.min(last), column.min(last))
     };
-    let locked = Memo::new(move |_| inside(cell.get()));
-    let shown = Memo::new(move |_| pointed.get().map_or(locked.get(), inside));
+    let locked = memo(move || inside(cell.get()));
+    let shown = memo(move || pointed.get().map_or(locked.get(), inside));
     let picture = Signal::derive(move || {
         let Some(map) = map.get() else { return Picture::default() };
         let n = map.positions;

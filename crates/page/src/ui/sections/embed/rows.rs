@@ -10,6 +10,7 @@ use crate::protocol::embed::{TokenRows, TokenRowsRead};
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::three;
+use crate::ui::reactive::memo;
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -53,7 +54,7 @@ pub fn Rows(
     // None is the channel that stands out most in the sum.
     let locked = RwSignal::new(None::<usize>);
     let pointed = RwSignal::new(None::<usize>);
-    let channel = Memo::new(move |_| {
+    let channel = memo(move || {
         let rows = read.get()?;
         let largest = || (0..rows.sum.len()).max_by(|&a, &b| rows.sum[a].abs().total_cmp(&rows.sum[b].abs()));
         locked.get().filter(|&channel| channel < rows.sum.len()).or_else(largest)
@@ -87,7 +88,7 @@ pub fn Rows(
         place.get().map(|place| format!("wte[{}]{by}", place.id))
     };
     let position_label = move || place.get()?.position.map(|position| format!("wpe[{position}]"));
-    let has_position = Memo::new(move |_| read.get().is_none_or(|rows| rows.position.is_some()));
+    let has_position = memo(move || read.get().is_none_or(|rows| rows.position.is_some()));
     let no_position = move || {
         (!has_position.get()).then(|| {
             let bigram = store.model.get()?.config.architecture == inkling_core::Architecture::Bigram;

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::picker::{focus_later, step};
 use super::{SHOWN_WHOLE, named, spoken};
 use crate::ui::number::visible;
+use crate::ui::reactive::memo;
 use crate::ui::store::Store;
 
 /// Search results.
@@ -52,7 +53,7 @@ pub fn TokenList(
     /// Called with the one that is chosen here.
     pick: Callback<u32>,
 ) -> impl IntoView {
-    let small = Memo::new(move |_| whole(store));
+    let small = memo(move || whole(store));
     move || if small.get() { all(store, chosen, pick) } else { searching(store, "Find a token", pick) }
 }
 

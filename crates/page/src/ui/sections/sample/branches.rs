@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::writing::Desk;
+use crate::ui::reactive::memo;
 
 /// A button for each text, and the way back.
 #[component]
@@ -11,7 +12,7 @@ pub fn Branches(
     desk: Desk,
 ) -> impl IntoView {
     // Its name says where it leaves the one before.
-    let names = Memo::new(move |_| {
+    let names = memo(move || {
         let current = desk.current.get();
         let given = desk.text.with(|text| text.given);
         desk.branches.with(|branches| {

@@ -9,6 +9,7 @@ use web_sys::{KeyboardEvent, PointerEvent, ResizeObserver};
 use super::distribution::{Distribution, Row};
 use super::place::Place;
 use crate::ui::number::{percent, three};
+use crate::ui::reactive::{effect, memo};
 
 /// Pixels of a row of bars.
 const HEIGHT: f32 = 60.0;
@@ -112,7 +113,7 @@ pub fn Columns(
 ) -> impl IntoView {
     let frame = NodeRef::<Div>::new();
     let width = RwSignal::new(600.0_f32);
-    Effect::new(move || {
+    effect(move || {
         if let Some(frame) = frame.get() {
             let measured = frame.clone();
             let measure = Closure::<dyn FnMut()>::new(move || {
@@ -169,7 +170,7 @@ pub fn Columns(
         Some(format!("‘{}’, logit {logit}, chance {}, {kept}", place.desk.glyph(row.id), percent(row.chance.into())))
     };
     let rows = Stage::ALL.map(|stage| {
-        let paths = Memo::new(move |_| place.distribution.with(|at| paths(stage, at, place.marked(), width.get())));
+        let paths = memo(move || place.distribution.with(|at| paths(stage, at, place.marked(), width.get())));
         let path = move |which: usize| move || paths.with(|paths| paths[which].clone());
         let scale = move || {
             place.distribution.with(|at| {
@@ -201,7 +202,7 @@ pub fn Columns(
             </div>
         }
     });
-    let pitch = Memo::new(move |_| width.get() / count().max(1) as f32);
+    let pitch = memo(move || width.get() / count().max(1) as f32);
     let glyphs = move || {
         let pitch = pitch.get();
         place.distribution.with(|at| {

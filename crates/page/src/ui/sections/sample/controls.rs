@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::writing::Desk;
 use crate::ui::number::{parse, three};
+use crate::ui::reactive::memo;
 
 /// A number by a range and by typing.
 #[component]
@@ -86,7 +87,7 @@ pub fn Controls(
     desk: Desk,
 ) -> impl IntoView {
     let view = desk.store.view;
-    let vocab = Memo::new(move |_| desk.store.model.get().map_or(65, |model| model.config.vocab_size));
+    let vocab = memo(move || desk.store.model.get().map_or(65, |model| model.config.vocab_size));
     // Beyond a hundred, a range is too coarse to be of use: more can be typed.
     let most = Signal::derive(move || vocab.get().min(100) as f64);
     let temperature_says = Signal::derive(move || match view.temperature.get() {

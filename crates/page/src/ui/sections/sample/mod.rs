@@ -22,6 +22,7 @@ use self::text_view::{STEPS, TextView, Tint};
 use self::writing::Desk;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, percent, three};
+use crate::ui::reactive::memo;
 use crate::ui::store::Store;
 
 /// The figure of `#sample`.
@@ -65,7 +66,7 @@ fn Status(
     /// Writes.
     desk: Desk,
 ) -> impl IntoView {
-    let written = Memo::new(move |_| desk.text.with(|text| text.fresh));
+    let written = memo(move || desk.text.with(|text| text.fresh));
     let speed = move || desk.speed.get().map(|speed| format!("{} per second", count(speed.round() as u64)));
     view! {
         <p class="sample-status small soft">
@@ -128,7 +129,7 @@ fn ChangeSays(
     /// Has both texts.
     desk: Desk,
 ) -> impl IntoView {
-    let change = Memo::new(move |_| {
+    let change = memo(move || {
         desk.text.with(|text| {
             if text.before.is_empty() || text.writing {
                 return None;

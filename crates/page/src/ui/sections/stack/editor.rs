@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use super::plan::{Draft, Field, PRESETS, Plan, Trouble};
 use crate::ui::number::count;
+use crate::ui::reactive::memo;
 
 /// The slider's stop that a size is nearest to, by ratio.
 fn nearest(stops: &[u64], size: u64) -> usize {
@@ -54,9 +55,8 @@ pub fn Editor(
         touched();
     };
     let fields = Field::ALL.map(|field| {
-        let text =
-            Memo::new(move |_| draft.with(|draft| draft.as_ref().map(|draft| draft.texts[field as usize].clone())));
-        let follows = Memo::new(move |_| draft.with(|draft| draft.as_ref().and_then(|draft| draft.follows(field))));
+        let text = memo(move || draft.with(|draft| draft.as_ref().map(|draft| draft.texts[field as usize].clone())));
+        let follows = memo(move || draft.with(|draft| draft.as_ref().and_then(|draft| draft.follows(field))));
         let size = move || text.get().and_then(|text| text.trim().parse().ok()).or(follows.get());
         let id = format!("stack-{}", field.label().to_ascii_lowercase().replace(' ', "-"));
         let (least, most) = field.range();

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use super::marks::{Mark, pieces};
 use super::splitting::Splitting;
 use crate::protocol::tokenize::Vocabulary;
+use crate::ui::reactive::memo;
 
 /// The text field.
 #[component]
@@ -24,7 +25,7 @@ pub fn Editor(splitting: Splitting) -> impl IntoView {
             copy.set_scroll_top(field.scroll_top());
         }
     };
-    let marks = Memo::new(move |_| marks(splitting));
+    let marks = memo(move || marks(splitting));
     let marked = move || {
         let pieces = marks.with(|marks| text.with(|text| pieces(text, marks)));
         let piece = |(piece, class): (String, String)| {

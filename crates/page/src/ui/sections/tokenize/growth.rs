@@ -10,6 +10,7 @@ use super::splitting::Splitting;
 use crate::protocol::tokenize::{MOST_MERGES, Merged};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, three, visible};
+use crate::ui::reactive::{effect, memo};
 
 /// Newest tokens shown.
 const NEWEST: usize = 12;
@@ -20,7 +21,7 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
     let view = splitting.store.view;
     let panel = NodeRef::<Div>::new();
     watch(panel, splitting.near);
-    let merges = Memo::new(move |_| view.merges.get().min(MOST_MERGES));
+    let merges = memo(move || view.merges.get().min(MOST_MERGES));
     let set = move |merges: usize| {
         view.merges.set(merges.min(MOST_MERGES));
         view.vocabulary.set("bpe".into());
@@ -99,8 +100,8 @@ fn newest(splitting: Splitting, merges: usize) -> AnyView {
 /// Tokens in the text against merges.
 #[component]
 fn Curve(splitting: Splitting, merges: Memo<usize>) -> impl IntoView {
-    let path = Memo::new(move |_| splitting.grown.get().map(|grown| staircase(&grown.lengths)).unwrap_or_default());
-    let bytes = Memo::new(move |_| splitting.grown.get().and_then(|grown| grown.lengths.first().copied()).unwrap_or(0));
+    let path = memo(move || splitting.grown.get().map(|grown| staircase(&grown.lengths)).unwrap_or_default());
+    let bytes = memo(move || splitting.grown.get().and_then(|grown| grown.lengths.first().copied()).unwrap_or(0));
     let length = move || splitting.grown.get().and_then(|grown| grown.lengths.get(merges.get()).copied()).unwrap_or(0);
     // Tenths of a percent, so that no fraction has to be written out.
     let across = move || percent(merges.get() as u64, MOST_MERGES as u64);
@@ -142,7 +143,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// Says when an element comes on screen for the first time.
 fn watch(element: NodeRef<Div>, seen: RwSignal<bool>) {
-    Effect::new(move |_| {
+    effect(move || {
         let Some(element) = element.get() else { return };
         let notice = Closure::<dyn FnMut(js_sys::Array, web_sys::IntersectionObserver)>::new(
             move |entries: js_sys::Array, observer: web_sys::IntersectionObserver| {

@@ -10,6 +10,7 @@ use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::sequential;
 use crate::ui::number::{count, percent, visible};
+use crate::ui::reactive::memo;
 use crate::ui::store::Store;
 
 /// Rows and columns at most: smaller cells cannot be pointed at.
@@ -23,12 +24,11 @@ type Cell = (usize, usize);
 /// Which character follows which in the visitor's text.
 #[component]
 pub fn Heat(store: Store) -> impl IntoView {
-    let found = Memo::new(move |_| store.view.text.with(|text| bigrams(text, MOST, TOP)));
+    let found = memo(move || store.view.text.with(|text| bigrams(text, MOST, TOP)));
     let (locked, hovered) = (RwSignal::new(None::<Cell>), RwSignal::new(None::<Cell>));
-    let size = Memo::new(move |_| found.with(|found| found.characters.len()));
-    let cell = Memo::new(move |_| {
-        hovered.get().or(locked.get()).filter(|&(row, column)| row < size.get() && column < size.get())
-    });
+    let size = memo(move || found.with(|found| found.characters.len()));
+    let cell =
+        memo(move || hovered.get().or(locked.get()).filter(|&(row, column)| row < size.get() && column < size.get()));
     let shape = Signal::derive(move || {
         found.with(|found| {
             let n = found.characters.len();
