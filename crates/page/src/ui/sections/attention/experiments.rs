@@ -6,7 +6,7 @@ use super::outcome::{chance, likeliest, logits_after, mean, softmax};
 use super::state::{State, format_heads};
 use crate::protocol::attention::Experiment;
 use crate::ui::number::three;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// The toggles and what they do.
 #[component]
@@ -87,7 +87,7 @@ fn Zeroing(state: State) -> impl IntoView {
                         toggle(at);
                     }
                 }
-            >{name}</button>
+            >{live(name)}</button>
             <span class="soft small">"the picked head says nothing more to the rest of the model"</span>
             <ul class="attn-zeroed" aria-label="Zeroed heads">
                 <For each=move || heads.get() key=|at| *at let:at>
@@ -127,7 +127,7 @@ fn Loss(state: State) -> impl IntoView {
     };
     view! {
         <p class="attn-loss">
-            {single}
+            {live(single)}
             {move || before().map(|before| view! {
                 "Loss of this text: "
                 <b id="attention-loss" class="mono">{before}</b>
@@ -211,7 +211,7 @@ fn Next(state: State) -> impl IntoView {
     };
     view! {
         <p class="small soft attn-next-head">
-            <span id="attention-next-heading">{heading}</span>
+            <span id="attention-next-heading">{live(heading)}</span>
             <span class="attn-key" hidden=move || !is_pair.get()>
                 <span class="attn-bar-before"></span>"as it is"
                 <span class="attn-bar-after"></span>"with the experiment"

@@ -9,7 +9,7 @@ use super::state::State;
 use crate::protocol::attention::Pattern;
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::color::sequential;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// Layers × heads.
 #[component]
@@ -78,7 +78,7 @@ pub fn Heads(
             on:keydown=on_key
             on:pointerleave=move |_| state.preview.set(None)
             on:focusout=move |_| state.preview.set(None)
-        >{rows}</div>
+        >{live(rows)}</div>
     }
 }
 
@@ -104,8 +104,8 @@ fn Cell(state: State, layer: usize, head: usize) -> impl IntoView {
             data-head=format!("{layer}.{head}")
             tabindex=move || if is_shown.get() { "0" } else { "-1" }
             aria-selected=move || is_picked.get().to_string()
-            aria-label=name
-            title=name
+            aria-label=live(name)
+            title=live(name)
             on:pointerenter=move |event: web_sys::PointerEvent| {
                 if event.pointer_type() == "mouse" {
                     state.preview.set(Some(at));

@@ -27,7 +27,7 @@ use self::tables::Tables;
 use self::text::TextLine;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::{css, sequential};
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// The figure of `#attention`.
@@ -72,19 +72,19 @@ pub fn AttentionFigure(
                     on:input=move |event| text.set(event_target_value(&event))
                 ></textarea>
             </div>
-            <div class="panel attn-pick" class:hidden=move || !is_there.get() class:stale=is_empty>
+            <div class="panel attn-pick" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
                 <div class="attn-all-heads">
                     <h3>"Every head"</h3>
                     <Heads state/>
                     <p class="small soft">"A row per layer. Point to look into a head, click or press Enter to stay; Esc goes back. Pictures show √w."</p>
                 </div>
                 <div class="attn-one-head">
-                    <h3 id="attention-head">{title}</h3>
+                    <h3 id="attention-head">{live(title)}</h3>
                     <Map state/>
-                    <p class="small attn-sentence" id="attention-habit">{sentence}</p>
+                    <p class="small attn-sentence" id="attention-habit">{live(sentence)}</p>
                 </div>
             </div>
-            <div class="panel" class:hidden=move || !is_there.get() class:stale=is_empty>
+            <div class="panel" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
                 <div class="attn-head-line">
                     <h3>"One query’s row, step by step"</h3>
                     <Legend state/>
@@ -92,7 +92,7 @@ pub fn AttentionFigure(
                 <Stages state/>
                 <Tables state/>
             </div>
-            <div class="panel attn-experiments" class:hidden=move || !is_there.get() class:stale=is_empty>
+            <div class="panel attn-experiments" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
                 <h3>"Take something away"</h3>
                 <Experiments state/>
             </div>
@@ -107,7 +107,7 @@ fn Legend(state: State) -> impl IntoView {
         let color = move || css(sequential(at as f32 / 4.0, state.store.dark.get()));
         view! {
             <span class="attn-tick">
-                <span class="attn-swatch" style:background-color=color></span>
+                <span class="attn-swatch" style:background-color=live(color)></span>
                 {move || state.scale.get().ticks()[at]}
             </span>
         }

@@ -13,7 +13,7 @@ use super::row::Row;
 use super::state::State;
 use super::strip::{Axis, COLUMN, Plot, Strip};
 use crate::ui::number::three;
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 
 /// The stages, and a slider for the key.
 #[component]
@@ -128,10 +128,10 @@ pub fn Stages(
     };
     view! {
         <div class="attn-chain" data-chain="">
-            <span class="attn-which">{which}</span>
-            <span class="mono">{steps}</span>
+            <span class="attn-which">{live(which)}</span>
+            <span class="mono">{live(steps)}</span>
             <span class="attn-sums">
-                "row sum " <b id="attention-sum">{total}</b>
+                "row sum " <b id="attention-sum">{live(total)}</b>
                 " · entropy " <b id="attention-entropy">{move || entropy().map(|(bits, _)| bits)}</b> " bits, "
                 {move || entropy().map(|(_, alike)| alike)}
             </span>
@@ -144,10 +144,10 @@ pub fn Stages(
                 tabindex="0"
                 aria-label="Key: the character that is looked at"
                 aria-orientation="horizontal"
-                aria-valuemin=skipped
+                aria-valuemin=live(skipped)
                 aria-valuemax=move || (count.get() + skipped()).saturating_sub(1)
                 aria-valuenow=move || key.get().map(|key| key + skipped())
-                aria-valuetext=spoken
+                aria-valuetext=live(spoken)
                 style:width=move || pixels(column.get() * count.get() as f64)
                 on:keydown=on_key
                 on:pointermove=on_move

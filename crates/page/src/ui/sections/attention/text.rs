@@ -8,7 +8,7 @@ use super::keys::slide;
 use super::state::State;
 use crate::ui::color::{css, ink_on, sequential};
 use crate::ui::number::three;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// The text.
 #[component]
@@ -106,16 +106,16 @@ pub fn TextLine(
             tabindex="0"
             aria-label="Query: the character that looks"
             aria-orientation="horizontal"
-            aria-valuemin=skipped
+            aria-valuemin=live(skipped)
             aria-valuemax=move || (count() + skipped()).saturating_sub(1)
             aria-valuenow=move || query.get() + skipped()
-            aria-valuetext=spoken
+            aria-valuetext=live(spoken)
             on:keydown=on_key
             on:pointerdown=on_down
             on:pointermove=on_move
             on:pointerup=move |_| dragging.set(false)
             on:pointercancel=move |_| dragging.set(false)
             on:pointerleave=move |_| state.pointed.set(None)
-        >{characters}</div>
+        >{live(characters)}</div>
     }
 }

@@ -8,7 +8,7 @@ use super::{named, spoken};
 use crate::protocol::embed::Near;
 use crate::protocol::model::ModelCard;
 use crate::ui::chip::{Chip, Source};
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::store::Store;
 
 /// Questions to begin with; those are offered whose tokens the vocabulary has.
@@ -120,9 +120,9 @@ pub fn Analogies(
             </p>
             <div class="embed-question">
                 {field(0, "From")} <span>"is to"</span> {field(1, "to")} <span>"as"</span> {field(2, "so from")} <span>"is to"</span>
-                <output class="mono embed-answer" id="embed-answer">{answer}</output>
+                <output class="mono embed-answer" id="embed-answer">{live(answer)}</output>
             </div>
-            <div class="controls embed-presets">{buttons}</div>
+            <div class="controls embed-presets">{live(buttons)}</div>
             <Bars store=store found=found label="Nearest to where the step leads" pick=Callback::new(move |id| put(2, id)) />
         </div>
     }

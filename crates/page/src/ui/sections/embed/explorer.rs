@@ -8,7 +8,7 @@ use super::token_list::TokenList;
 use super::{Place, named};
 use crate::protocol::embed::Near;
 use crate::ui::chip::{Chip, Source};
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::store::Store;
 
 /// The third panel.
@@ -51,7 +51,7 @@ pub fn Explorer(
             <div class="embed-explorer">
                 <Map store=store chosen=chosen found=found pick=pick />
                 <div>
-                    <h4>"Nearest to " <b class="mono embed-name">{name}</b></h4>
+                    <h4>"Nearest to " <b class="mono embed-name">{live(name)}</b></h4>
                     <Bars store=store found=found pick=pick label=Signal::derive(move || format!("Nearest to {}", name().unwrap_or_default())) />
                     <details>
                         <summary>"What chance has to do with it"</summary>

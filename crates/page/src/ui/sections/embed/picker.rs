@@ -5,7 +5,7 @@ use wasm_bindgen::JsCast;
 
 use super::Place;
 use crate::ui::number::{count, visible};
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// Tokens that are shown at a time: the block with the picked one.
@@ -92,7 +92,7 @@ pub fn TextTokens(
                 </button>
             </For>
         </div>
-        {block}
+        {live(block)}
     }
 }
 

@@ -12,7 +12,7 @@ use crate::ui::chip::{Chip, Source};
 use crate::ui::color::signed;
 use crate::ui::number::three;
 use crate::ui::order::largest_first;
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -150,7 +150,7 @@ pub fn Positions(
                 <Chip source=Source::Live shape=chip />
             </div>
             <p class="sentence">{move || map.failure.get().map(|failure| failure.message)}</p>
-            <p class="soft">{none}</p>
+            <p class="soft">{live(none)}</p>
             <div class="embed-positions" hidden=move || n.get() == 0>
                 <div>
                     <div
@@ -175,19 +175,19 @@ pub fn Positions(
                     </div>
                     <p class="embed-readout mono" id="embed-position-pair">{move || words(shown.get())}</p>
                     <SignedLegend store=store limit=Signal::derive(|| "1".to_owned()) />
-                    <p class="soft small">{part}</p>
+                    <p class="soft small">{live(part)}</p>
                 </div>
                 <div>
                     <p class="small">
                         "Each cell compares the rows of two positions: 1 is the same direction, 0 unrelated, −1 opposite. Along the diagonal a position meets itself. A band beside it means that neighbours have like rows, so the model can tell near from far. "
-                        {origin}
+                        {live(origin)}
                     </p>
                     <table>
                         <caption class="embed-caption">"Most alike to position " <b>{move || locked.get().0}</b></caption>
                         <thead>
                             <tr><th class="number">"position"</th><th class="number">"cosine"</th><th>"places away"</th></tr>
                         </thead>
-                        <tbody id="embed-alike">{table}</tbody>
+                        <tbody id="embed-alike">{live(table)}</tbody>
                     </table>
                 </div>
             </div>

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::picker::{focus_later, step};
 use super::{SHOWN_WHOLE, named, spoken};
 use crate::ui::number::visible;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// Search results.
@@ -106,7 +106,7 @@ pub fn searching(store: Store, label: &'static str, pick: Callback<u32>) -> AnyV
     view! {
         <div class="embed-search">
             <label>{label} " " <input type="search" prop:value=text on:input=move |event| text.set(event_target_value(&event)) /></label>
-            <div class="embed-tokens">{results}</div>
+            <div class="embed-tokens">{live(results)}</div>
         </div>
     }
     .into_any()

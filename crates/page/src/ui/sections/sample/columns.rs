@@ -9,7 +9,7 @@ use web_sys::{KeyboardEvent, PointerEvent, ResizeObserver};
 use super::distribution::{Distribution, Row};
 use super::place::Place;
 use crate::ui::number::{percent, three};
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 
 /// Pixels of a row of bars.
 const HEIGHT: f32 = 60.0;
@@ -186,7 +186,7 @@ pub fn Columns(
         };
         view! {
             <div class="stage" data-stage=format!("{stage:?}").to_ascii_lowercase()>
-                <p class="stage-name small"><span>{stage.name()}</span> <span class="soft">{scale}</span></p>
+                <p class="stage-name small"><span>{stage.name()}</span> <span class="soft">{live(scale)}</span></p>
                 <svg
                     width="100%"
                     height=HEIGHT
@@ -195,9 +195,9 @@ pub fn Columns(
                     aria-hidden="true"
                     focusable="false"
                 >
-                    <path class="bar-cut" d=path(1)></path>
-                    <path class="bar" d=path(0)></path>
-                    <path class="bar-drawn" d=path(2)></path>
+                    <path class="bar-cut" d=live(path(1))></path>
+                    <path class="bar" d=live(path(0))></path>
+                    <path class="bar-drawn" d=live(path(2))></path>
                 </svg>
             </div>
         }
@@ -232,7 +232,7 @@ pub fn Columns(
             aria-valuemin="1"
             aria-valuemax=move || count().max(1)
             aria-valuenow=move || place.index().map_or(1, |at| at + 1)
-            aria-valuetext=says
+            aria-valuetext=live(says)
             on:keydown=on_keydown
             on:pointermove=on_move
             on:pointerup=on_up
@@ -249,7 +249,7 @@ pub fn Columns(
                 </pattern>
             </svg>
             {rows.into_iter().collect_view()}
-            <svg class="glyphs" width="100%" height="26" aria-hidden="true" focusable="false">{glyphs}</svg>
+            <svg class="glyphs" width="100%" height="26" aria-hidden="true" focusable="false">{live(glyphs)}</svg>
             <div
                 class="column-pointer"
                 hidden=move || pointer().is_none()

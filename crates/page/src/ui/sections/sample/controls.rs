@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::writing::Desk;
 use crate::ui::number::{parse, three};
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// A number by a range and by typing.
 #[component]
@@ -121,7 +121,7 @@ pub fn Controls(
                     aria-invalid=move || problem().is_some().then_some("true")
                     on:input=move |event| view.prompt.set(event_target_value(&event))
                 ></textarea>
-                <p class="sentence" id="sample-prompt-problem">{problem}</p>
+                <p class="sentence" id="sample-prompt-problem">{live(problem)}</p>
             </div>
             <Slider
                 label="Temperature T"

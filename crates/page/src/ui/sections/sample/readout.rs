@@ -6,6 +6,7 @@ use super::distribution::{Order, Row};
 use super::place::Place;
 use crate::ui::number::{percent, three};
 use crate::ui::order::largest_first;
+use crate::ui::reactive::live;
 
 /// Rows of the table.
 const TOP: usize = 10;
@@ -27,7 +28,7 @@ pub fn Readout(
     let glyph = move || place.row().map(|row| place.desk.glyph(row.id));
     let number = move |name: &'static str, value: fn(&Row) -> String| {
         let value = move || place.row().map(|row| value(&row));
-        view! { <div><dt>{name}</dt><dd>{value}</dd></div> }
+        view! { <div><dt>{name}</dt><dd>{live(value)}</dd></div> }
     };
     let verdict = move || {
         let row = place.row()?;
@@ -57,8 +58,8 @@ pub fn Readout(
     view! {
         <div class="sample-readout">
             <p class="readout-token">
-                <span class="readout-glyph mono">{glyph}</span>
-                <span class="small">{verdict}</span>
+                <span class="readout-glyph mono">{live(glyph)}</span>
+                <span class="small">{live(verdict)}</span>
             </p>
             <dl class="readout-numbers">
                 {number("logit", |row| three(row.logit.into()))}
@@ -144,7 +145,7 @@ pub fn TopTen(
                             <th scope="col" class="number">"score"</th>
                         </tr>
                     </thead>
-                    <tbody>{rows}</tbody>
+                    <tbody>{live(rows)}</tbody>
                 </table>
             </div>
         </details>

@@ -11,7 +11,7 @@ use web_sys::{Element, HtmlElement, KeyboardEvent, ScrollIntoViewOptions, Scroll
 use super::text::Text;
 use super::writing::Desk;
 use crate::ui::number::{percent, three};
-use crate::ui::reactive::{effect_from_last, memo};
+use crate::ui::reactive::{effect_from_last, live, memo};
 
 /// What the colour behind a token says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +190,7 @@ pub fn TextView(
             aria-valuemin="1"
             aria-valuemax=move || length.get().max(1)
             aria-valuenow=move || desk.picked().map_or(1, |at| at + 1)
-            aria-valuetext=value_text
+            aria-valuetext=live(value_text)
             aria-busy=move || desk.text.with(|text| text.writing).to_string()
             data-written=length
             on:keydown=on_keydown
@@ -202,7 +202,7 @@ pub fn TextView(
                 }
             }
         >
-            <span class="sample-prompt">{shown_prompt}</span>
+            <span class="sample-prompt">{live(shown_prompt)}</span>
             <span class="sample-text" node_ref=place></span>
         </div>
     }

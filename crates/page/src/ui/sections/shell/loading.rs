@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::protocol::model::LoadProgress;
 use crate::ui::number::bytes;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// The progress bar, or a sentence and a way on.
@@ -27,14 +27,14 @@ pub fn Loading(
     view! {
         <Show when=move || is_loading.get()>
             <div class="shell-row loading">
-                <label class="loading-words" for="loading-bar">{text}</label>
+                <label class="loading-words" for="loading-bar">{live(text)}</label>
                 <progress id="loading-bar" max="1" value=move || share().map(|share| share.to_string())></progress>
                 <button type="button" id="stop-loading" on:click=move |_| store.stop_loading()>"Cancel"</button>
             </div>
         </Show>
         <Show when=move || failed.get()>
             <div class="shell-row">
-                <p class="sentence" id="load-failure">{failure} {stays}</p>
+                <p class="sentence" id="load-failure">{live(failure)} {live(stays)}</p>
                 <button type="button" id="retry" on:click=move |_| store.retry()>"Try again"</button>
                 <Show when=move || store.model.with(Option::is_some)>
                     <button type="button" on:click=move |_| store.load_failure.set(None)>"Dismiss"</button>

@@ -10,7 +10,7 @@ use wasm_bindgen::JsCast;
 use super::parts::{Id, Kind, Part};
 use super::scene::{Area, Branch, Placed, SPINE, Scene};
 use crate::ui::number::{count, percent};
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// What is drawn, and what is picked in it.
 #[derive(Clone, Copy)]
@@ -247,10 +247,10 @@ pub fn Drawing(
         view! {
             <g
                 id=element_id(id)
-                class=class
+                class=live(class)
                 role="button"
                 tabindex=move || if stop() == Some(id) { "0" } else { "-1" }
-                aria-label=label
+                aria-label=live(label)
                 aria-pressed=move || (picked.locked.get() == Some(id)).to_string()
                 on:click=move |_| {
                     picked.stop.set(Some(id));
@@ -273,7 +273,7 @@ pub fn Drawing(
                 />
                 <rect
                     class="stack-fill"
-                    rx=round
+                    rx=live(round)
                     x=move || number(area().x)
                     y=move || number(area().y)
                     width=move || number(area().w)
@@ -332,8 +332,8 @@ pub fn Drawing(
             <path class="stack-branches" d=move || scene.with(branches) />
             <path class="stack-spine" d=move || scene.with(spine) />
             <path class="stack-tie" d=move || { let tied = tied.get(); scene.with(|scene| tie(scene, tied)) } />
-            {joins}
-            {notes}
+            {live(joins)}
+            {live(notes)}
             <For each=ids key=|id| *id children=part />
         </svg>
     }

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use super::plan::{Draft, Field, PRESETS, Plan, Trouble};
 use crate::ui::number::count;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// The slider's stop that a size is nearest to, by ratio.
 fn nearest(stops: &[u64], size: u64) -> usize {
@@ -107,9 +107,9 @@ pub fn Editor(
                 .into_iter()
                 .collect_view()}
         </div>
-        <p class="soft small stack-reason">{reason}</p>
+        <p class="soft small stack-reason">{live(reason)}</p>
         <div class="stack-fields">{fields.into_iter().collect_view()}</div>
-        <p class="sentence" id="stack-trouble" role="status">{sentence}</p>
+        <p class="sentence" id="stack-trouble" role="status">{live(sentence)}</p>
     }
 }
 

@@ -28,7 +28,7 @@ use crate::protocol::Failure;
 use crate::protocol::stack::{Estimate, Estimated, Probe, Probed};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, percent};
-use crate::ui::reactive::{effect, memo, memo_from_last};
+use crate::ui::reactive::{effect, live, memo, memo_from_last};
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
 use crate::ui::task;
@@ -123,7 +123,7 @@ pub fn StackFigure(
             let label = move || if expanded.get() { "Fold the blocks".to_owned() } else { format!("Show all {layers} blocks") };
             view! {
                 <button type="button" aria-expanded=move || expanded.get().to_string() on:click=move |_| expanded.update(|e| *e = !*e)>
-                    {label}
+                    {live(label)}
                 </button>
             }
         })
@@ -139,7 +139,7 @@ pub fn StackFigure(
                             view! { <Chip source=Source::Live shape=Signal::derive(chip) /> }
                         }
                     }}
-                    {fold}
+                    {live(fold)}
                 </p>
                 <Shares all />
                 <div class="stack-frame" node_ref=frame>
@@ -279,7 +279,7 @@ fn Shares(
     });
     let bar = Group::ALL.map(|group| {
         let width = move || format!("{:.3}%", shares.get()[group as usize] * 100.0);
-        view! { <span class=format!("stack-share stack-{}", group.class()) style:width=width></span> }
+        view! { <span class=format!("stack-share stack-{}", group.class()) style:width=live(width)></span> }
     });
     let legend = Group::ALL.map(|group| {
         view! {

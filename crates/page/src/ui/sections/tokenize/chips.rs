@@ -7,7 +7,7 @@ use web_sys::{Element, Event, HtmlElement, KeyboardEvent};
 
 use super::splitting::Splitting;
 use crate::ui::number::{count, visible};
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 
 /// Chips on screen. More would take more than a frame to lay out while somebody types.
 const WINDOW: usize = 240;
@@ -156,7 +156,7 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
         <Show when=move || splitting.count().gt(&WINDOW)>
             <p class="tk-window small">
                 <button disabled=move || first.get() == 0 on:click=move |_| move_window(-1)>"Earlier"</button>
-                <span>{summary}</span>
+                <span>{live(summary)}</span>
                 <button disabled=move || first.get() / WINDOW + 1 == windows() on:click=move |_| move_window(1)>"Later"</button>
             </p>
         </Show>

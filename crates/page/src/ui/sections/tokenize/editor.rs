@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::marks::{Mark, pieces};
 use super::splitting::Splitting;
 use crate::protocol::tokenize::Vocabulary;
-use crate::ui::reactive::memo;
+use crate::ui::reactive::{live, memo};
 
 /// The text field.
 #[component]
@@ -39,7 +39,7 @@ pub fn Editor(splitting: Splitting) -> impl IntoView {
         <label for="tokenize-text">"Your text"</label>
         <div class="tk-editor">
             // A line's end that ends the text needs something after it to have its height.
-            <div class="tk-copy" aria-hidden="true" node_ref=copy>{marked} "\u{200b}"</div>
+            <div class="tk-copy" aria-hidden="true" node_ref=copy>{live(marked)} "\u{200b}"</div>
             <textarea
                 id="tokenize-text"
                 rows="4"

@@ -10,7 +10,7 @@ use super::splitting::Splitting;
 use crate::protocol::tokenize::{MOST_MERGES, Merged};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, three, visible};
-use crate::ui::reactive::{effect, memo};
+use crate::ui::reactive::{effect, live, memo};
 
 /// Newest tokens shown.
 const NEWEST: usize = 12;
@@ -50,7 +50,7 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
             <p class="small soft">
                 "Byte pair encoding starts from the 256 bytes. Again and again the commonest pair of neighbours in Shakespeare’s plays becomes a token of its own."
             </p>
-            {failure}
+            {live(failure)}
             <div class="tk-slider">
                 <label for="tokenize-merges">"Merges"</label>
                 <button aria-label="One merge back" on:click=move |_| set(merges.get_untracked().saturating_sub(1))>"−"</button>
@@ -125,13 +125,13 @@ fn Curve(splitting: Splitting, merges: Memo<usize>) -> impl IntoView {
                 <svg viewBox=move || format!("0 0 {MOST_MERGES} {}", bytes.get().max(1)) preserveAspectRatio="none" aria-hidden="true">
                     <path d=path vector-effect="non-scaling-stroke"></path>
                 </svg>
-                <span class="tk-cross" style:left=across></span>
-                <span class="tk-dot" style:left=across style:top=down></span>
+                <span class="tk-cross" style:left=live(across)></span>
+                <span class="tk-dot" style:left=live(across) style:top=live(down)></span>
                 <span class="tk-top small soft">{move || count(bytes.get().into())} " tokens: bytes"</span>
                 <span class="tk-zero small soft">"0"</span>
             </div>
             <div class="tk-ticks small soft"><span>"0"</span><span>"merges"</span><span>{count(MOST_MERGES as u64)}</span></div>
-            <figcaption>{sentence}</figcaption>
+            <figcaption>{live(sentence)}</figcaption>
         </figure>
     }
 }
