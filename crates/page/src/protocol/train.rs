@@ -70,7 +70,7 @@ pub struct RunPlan {
     pub tokens_per_step: u64,
     /// Floating-point operations of an update.
     pub flops_per_step: f64,
-    /// Bytes of weights, gradients, moments and activations.
+    /// Bytes of weights, gradients, moments and activations, of what writes samples, and of the copies that are kept.
     pub memory_bytes: u64,
 }
 
@@ -97,15 +97,20 @@ pub enum RunPart {
     Steps {
         /// In order.
         steps: Vec<StepPoint>,
-        /// Of late; 0 for those of an earlier session.
+        /// Of late, on the clock (runs in turns share it); 0 for those of an earlier session.
         tokens_per_second: f64,
-        /// Seconds of the run so far, without pauses.
+        /// Seconds of the run's own work so far, without pauses and other runs' turns.
         elapsed: f64,
     },
     /// An evaluation.
     Evaluated(Evaluated),
     /// The model of this step can be looked at.
     Snapshot {
+        /// Updates done.
+        step: u64,
+    },
+    /// It cannot any more: snapshots get further apart as they get many. The first, the best and the last always stay.
+    SnapshotGone {
         /// Updates done.
         step: u64,
     },
@@ -128,7 +133,14 @@ pub enum RunPart {
         /// Why, as a sentence.
         why: String,
     },
-    /// Points after this step are no longer true: the run went back to it.
+    /// Another engine trains from here on: the one before was lost. If updates were lost with it, `Rewound` follows.
+    Moved {
+        /// As [`RunCard::engine`].
+        engine: String,
+        /// What happened, as a sentence.
+        why: String,
+    },
+    /// Points after this step are no longer true, nor are its snapshots: the run went back to it.
     Rewound {
         /// Updates done.
         step: u64,
