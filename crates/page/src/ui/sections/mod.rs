@@ -7,6 +7,7 @@ pub mod sample;
 pub mod shell;
 pub mod stack;
 pub mod tokenize;
+pub mod train;
 
 #[cfg(target_family = "wasm")]
 mod mounting {

@@ -4,7 +4,7 @@
 //! compare them with recorded programs); what it costs is read off programs that the worker records.
 
 mod card;
-mod costs;
+pub mod costs;
 mod drawing;
 mod editor;
 mod parts;
