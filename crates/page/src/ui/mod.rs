@@ -10,6 +10,7 @@ pub mod model;
 pub mod number;
 pub mod order;
 pub mod reactive;
+pub mod reading;
 pub mod remote;
 pub mod sections;
 pub mod store;
