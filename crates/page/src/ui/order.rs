@@ -12,6 +12,13 @@ pub fn commonest_first(counts: impl Iterator<Item = u32>) -> Vec<usize> {
     places(counts.zip(0..).map(|(count, place)| pair(!count, place)).collect())
 }
 
+/// Smaller numbers first.
+pub fn smallest_first(numbers: &mut [u32]) {
+    let mut keys: Vec<u64> = numbers.iter().copied().map(u64::from).collect();
+    keys.sort_unstable();
+    numbers.iter_mut().zip(keys).for_each(|(number, key)| *number = key as u32);
+}
+
 /// Two numbers as one, ordered by the first, then by the second.
 pub fn pair(first: u32, second: u32) -> u64 {
     u64::from(first) << 32 | u64::from(second)
@@ -43,6 +50,13 @@ mod tests {
         let numbers = [-1.0, 2.5, f32::INFINITY, 0.0, 2.5, -0.0, f32::NEG_INFINITY, -1e-30];
         assert_eq!(largest_first(numbers.into_iter()), [2, 1, 4, 3, 5, 7, 0, 6]);
         assert_eq!(largest_first([].into_iter()), [0; 0]);
+    }
+
+    #[test]
+    fn whole_numbers_are_sorted() {
+        let mut numbers = [3, u32::MAX, 0, 3];
+        smallest_first(&mut numbers);
+        assert_eq!(numbers, [0, 3, 3, u32::MAX]);
     }
 
     #[test]

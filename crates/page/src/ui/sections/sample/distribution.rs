@@ -8,7 +8,7 @@ use inkling_core::ops::sample::{Candidate, argmax, keep, weight};
 use inkling_core::sample::{Sampler, SamplerConfig};
 
 use crate::protocol::sample::entropy;
-use crate::ui::order::largest_first;
+use crate::ui::order::{largest_first, smallest_first};
 
 /// Tokens that are shown one by one.
 const MOST: usize = 100;
@@ -105,7 +105,7 @@ pub fn distribution(
         ids.dedup();
     }
     if order == Order::Id {
-        ids.sort_unstable();
+        smallest_first(&mut ids);
     }
     let rows: Vec<Row> = ids
         .iter()
