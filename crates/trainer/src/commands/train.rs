@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use inkling_core::checkpoint::AdapterConfig;
 use inkling_core::presets::Preset;
 use inkling_core::tokenizer::Tokenizer;
+use inkling_core::train::history::History;
 use inkling_core::train::{RunState, TrainConfig, TrainingPrecision};
 use inkling_core::{ModelConfig, Weights};
 
@@ -25,7 +26,6 @@ use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
 use crate::tokenizer_source::{TokenizerArgument, TokenizerSource};
-use crate::training::history::History;
 use crate::training::report::{Summary, introduction, longer, stopped_early};
 use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
 use crate::training::{RunMemory, Start};
