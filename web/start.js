@@ -26,11 +26,26 @@ function obstacle() {
   if (typeof Worker !== 'function') return 'worker';
 }
 
+// Starts a worker's program: the first at once, one that trains when the page asks for it.
+window.inklingStart = () => new Worker('./worker-start.js');
+
+// Keeps the screen on while something trains. Where that cannot be, nothing is lost.
+let lock;
+window.inklingStayAwake = async (wanted) => {
+  const held = lock;
+  lock = undefined;
+  try {
+    lock = wanted ? navigator.wakeLock?.request('screen') : undefined;
+    await lock;
+  } catch { /* A hidden tab, an empty battery, a browser without it. */ }
+  (await held?.catch(() => undefined))?.release();
+};
+
 async function start() {
   const reason = obstacle();
   if (reason) return giveUp(reason);
   // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
-  const worker = new Worker('./worker-start.js');
+  const worker = window.inklingStart();
   const early = [];
   worker.onmessage = worker.onerror = (event) => early.push(event);
   window.inklingWorker = { worker, early };

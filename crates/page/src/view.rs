@@ -160,6 +160,10 @@ settings! {
     length: usize = 400,
     /// Picked token of what `#sample` wrote, from 0.
     picked: usize = 1,
+    /// Where the next run of `#train` starts from, where it was picked.
+    preset: Option<String> = None,
+    /// The step of the run in `#train` whose model all figures show.
+    step: Option<u64> = None,
 }
 
 /// `name=value&…` in a form that every browser decodes again.

@@ -22,6 +22,17 @@ pub enum EngineChoice {
     WebGpu,
 }
 
+impl EngineChoice {
+    /// As the address says it.
+    pub fn of(address: Option<&str>) -> Self {
+        match address {
+            Some("cpu") => Self::Cpu,
+            Some("webgpu") => Self::WebGpu,
+            _ => Self::Auto,
+        }
+    }
+}
+
 /// The engine that computes from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineChosen {

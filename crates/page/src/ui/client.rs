@@ -26,6 +26,9 @@ extern "C" {
     fn worker(this: &Started) -> Worker;
     #[wasm_bindgen(method, getter)]
     fn early(this: &Started) -> js_sys::Array;
+    /// Starts another worker of the same program.
+    #[wasm_bindgen(js_name = inklingStart)]
+    fn start_worker() -> Worker;
 }
 
 /// A worker and who waits for what.
@@ -77,9 +80,18 @@ struct End {
 }
 
 impl Client {
-    /// Listens to the worker. `broken` hears why, if it breaks down.
+    /// Listens to the worker that web/start.js has started. `broken` hears why, if it breaks down.
     pub fn connect(broken: impl Fn(String) + Clone + 'static) -> Self {
         let (worker, early) = STARTED.with(|started| (started.worker(), started.early()));
+        Self::listen(worker, early, Rc::new(broken))
+    }
+
+    /// Starts another worker, and listens to it.
+    pub fn another(broken: impl Fn(String) + Clone + 'static) -> Self {
+        Self::listen(start_worker(), js_sys::Array::new(), Rc::new(broken))
+    }
+
+    fn listen(worker: Worker, early: js_sys::Array, broken: Rc<dyn Fn(String)>) -> Self {
         let line = Rc::new(RefCell::new(Line {
             worker: worker.clone(),
             waiting: Some(Vec::new()),
@@ -117,6 +129,11 @@ impl Client {
     /// Asks.
     pub fn ask<A: Ask>(self, ask: A) -> Conversation<A> {
         Conversation { end: self.call(ask.call()), call: PhantomData }
+    }
+
+    /// Ends the worker: of what was asked nothing more is heard.
+    pub fn end(self) {
+        self.0.with_value(|line| line.borrow().worker.terminate());
     }
 
     fn call(self, call: Call) -> End {

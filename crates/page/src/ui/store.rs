@@ -37,6 +37,8 @@ pub struct Store {
     pub dark: RwSignal<bool>,
     /// What readers hear.
     pub announcer: Announcer,
+    /// A text that was dropped: figures read its beginning, training can read it all.
+    pub dropped_text: RwSignal<Option<web_sys::File>, LocalStorage>,
     /// What is to be loaded beside what the address says.
     pub opening: Opening,
 }
@@ -60,6 +62,7 @@ impl Store {
             reading: Reading::new(client, view, model, tokens),
             dark,
             announcer: Announcer::default(),
+            dropped_text: RwSignal::new_local(None),
             opening: Opening::default(),
         }
     }

@@ -28,6 +28,7 @@ mod mounting {
         into("attention-figure", move || {
             super::attention::AttentionFigure(super::attention::AttentionFigureProps { store })
         });
+        into("train-figure", move || super::train::TrainFigure(super::train::TrainFigureProps { store }));
         into("own-figure", move || super::own::OwnFigure(super::own::OwnFigureProps { store }));
         into("sample-figure", move || super::sample::SampleFigure(super::sample::SampleFigureProps { store }));
     }

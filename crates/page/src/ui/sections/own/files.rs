@@ -42,16 +42,21 @@ pub fn take(store: Store, mut files: Vec<Found>) {
                 Ok(text) => {
                     store.view.query.set(None);
                     store.view.text.set(text);
-                    store.announce(format!("{path} is the text of all figures now."));
+                    store.dropped_text.set(Some(file));
+                    store.announce(format!("{path} is the text of all figures now. Under Training, a model can learn from it."));
                 }
                 Err(failure) => store.load_failure.set(Some(failure)),
             }
         });
     } else if !files.is_empty() {
-        let given = |(path, file): Found| GivenFile { path, size: file.size() as u64, contents: contents(file) };
-        store.open_files(files.into_iter().map(given).collect());
+        store.open_files(files.into_iter().map(|(path, file)| given(path, file)).collect());
     }
     show_shell();
+}
+
+/// A file on its way to the worker.
+pub fn given(path: String, file: File) -> GivenFile {
+    GivenFile { path, size: file.size() as u64, contents: contents(file) }
 }
 
 /// Brings the bar into view that shows what becomes of it.

@@ -1,8 +1,8 @@
 //! `#own`: opening another model, from files or an address, and saving the one there is.
 
 mod drop;
-mod files;
-mod save;
+pub mod files;
+pub mod save;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

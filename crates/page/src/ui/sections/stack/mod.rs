@@ -11,7 +11,7 @@ mod parts;
 pub mod plan;
 mod program;
 mod scene;
-mod width;
+pub mod width;
 
 use inkling_core::{Architecture, ModelConfig};
 use leptos::prelude::*;

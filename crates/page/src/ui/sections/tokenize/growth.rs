@@ -142,7 +142,7 @@ fn percent(part: u64, whole: u64) -> String {
 }
 
 /// Says when an element comes on screen for the first time.
-fn watch(element: NodeRef<Div>, seen: RwSignal<bool>) {
+pub fn watch(element: NodeRef<Div>, seen: RwSignal<bool>) {
     effect(move || {
         let Some(element) = element.get() else { return };
         let notice = Closure::<dyn FnMut(js_sys::Array, web_sys::IntersectionObserver)>::new(

@@ -2,26 +2,22 @@
 
 use inkling_core::train::config::{Protocol, TrainConfig};
 
-use crate::protocol::stack::Estimated;
+use crate::protocol::train::RunPlan;
 
 /// What a run computes, in floating-point operations: its updates, and its evaluations over `val_tokens`.
-pub fn flops(costs: &Estimated, train: &TrainConfig, context: usize, val_tokens: u64) -> f64 {
-    let per_batch = train.batch_size as f64 * context as f64;
-    let updates = train.max_steps as f64 * train.gradient_accumulation_steps as f64 * per_batch;
+pub fn flops(plan: &RunPlan, train: &TrainConfig, val_tokens: u64) -> f64 {
+    let tokens_per_step = plan.tokens_per_step.max(1) as f64;
     let read = match train.eval_protocol {
         Protocol::Full => val_tokens as f64,
-        Protocol::Sampled => train.eval_batches as f64 * per_batch,
+        // As many tokens as an update reads, but for its accumulation.
+        Protocol::Sampled => {
+            train.eval_batches as f64 * tokens_per_step / train.gradient_accumulation_steps.max(1) as f64
+        }
     };
     let evaluations = (train.max_steps / train.eval_steps.max(1)) as f64 + 1.0;
-    updates * costs.training_flops + evaluations * read * costs.forward_flops
-}
-
-/// Validation tokens of Tiny Shakespeare in characters.
-pub const SHAKESPEARE: u64 = 111_539;
-
-/// A duration to plan by: `about 40 s`, `about 3 min`, `about 1.5 h`.
-pub fn about(seconds: f64) -> String {
-    format!("about {}", crate::ui::sections::stack::costs::about(seconds))
+    // The backward pass takes twice what the forward pass does.
+    let forward = plan.flops_per_step / tokens_per_step / 3.0;
+    train.max_steps as f64 * plan.flops_per_step + evaluations * read * forward
 }
 
 /// A duration as a clock shows it: `4:05`, `1:02:03`.
@@ -37,19 +33,18 @@ mod tests {
 
     #[test]
     fn updates_and_evaluations_are_counted() {
-        let costs = Estimated {
-            training_bytes: 0,
-            sampling_bytes: 0,
-            forward_flops: 1.0,
-            training_flops: 3.0,
-            forward: Vec::new(),
-            decode: Vec::new(),
-            backward: Vec::new(),
+        let plan = RunPlan {
+            vocab_size: 65,
+            tokens: (9000, 1000),
+            parameters: 1,
+            tokens_per_step: 20,
+            flops_per_step: 60.0,
+            memory_bytes: 0,
         };
-        let train = TrainConfig { max_steps: 100, batch_size: 2, eval_steps: 50, ..TrainConfig::default() };
-        assert_eq!(flops(&costs, &train, 10, 1000), 100.0 * 20.0 * 3.0 + 3.0 * 1000.0);
+        let train = TrainConfig { max_steps: 100, eval_steps: 50, ..TrainConfig::default() };
+        assert_eq!(flops(&plan, &train, 1000), 100.0 * 60.0 + 3.0 * 1000.0);
         let sampled = TrainConfig { eval_protocol: Protocol::Sampled, eval_batches: 5, ..train };
-        assert_eq!(flops(&costs, &sampled, 10, 1000), 100.0 * 20.0 * 3.0 + 3.0 * 100.0);
+        assert_eq!(flops(&plan, &sampled, 1000), 100.0 * 60.0 + 3.0 * 100.0);
     }
 
     #[test]

@@ -59,12 +59,18 @@ pub const OVERFIT_TEXT: usize = 20_000;
 /// Model and settings of a preset, and whether it reads the short text.
 pub fn recipe(name: &str) -> Option<(Recipe, bool)> {
     let recipe = match name {
-        "nano" => nano(),
         OVERFIT => {
-            let Recipe { model, train } = nano();
+            let nano = inkling_core::presets::find("nano")?;
             // One learning rate throughout: what happens late is then the data's doing alone.
-            let train = TrainConfig { max_steps: 600, eval_steps: 20, min_learning_rate: 3e-3, ..train };
-            Recipe { model: ModelConfig { dropout: 0.0, ..model }, train }
+            let train = TrainConfig {
+                batch_size: 16,
+                max_steps: 600,
+                warmup_steps: 20,
+                eval_steps: 20,
+                min_learning_rate: nano.train.learning_rate,
+                ..nano.train
+            };
+            Recipe { model: ModelConfig { dropout: 0.0, ..nano.model }, train }
         }
         _ => {
             PRESETS.iter().find(|preset| preset.name == name)?;
@@ -73,12 +79,6 @@ pub fn recipe(name: &str) -> Option<(Recipe, bool)> {
         }
     };
     Some((recipe, name == OVERFIT))
-}
-
-fn nano() -> Recipe {
-    let model = ModelConfig { n_embd: 64, n_inner: 256, ..ModelConfig::default() };
-    let train = TrainConfig { batch_size: 16, max_steps: 2000, warmup_steps: 50, eval_steps: 100, ..TrainConfig::default() };
-    Recipe { model, train }
 }
 
 #[cfg(test)]

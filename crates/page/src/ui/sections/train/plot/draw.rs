@@ -23,7 +23,7 @@ pub struct Scene<'a> {
     /// The picked run.
     pub run: &'a Log,
     /// Others: their style and name.
-    pub others: &'a [(usize, String, Log)],
+    pub others: &'a [(usize, String, &'a Log)],
     /// The step that is pointed at.
     pub cursor: Option<u64>,
     /// The step whose model all figures show.
@@ -160,7 +160,7 @@ impl Scene<'_> {
     /// The losses that the figure has room for.
     fn levels(&self) -> (f64, f64, f64) {
         let highest = self.uniform.map_or(5.0, |(loss, _)| loss);
-        let logs = || self.others.iter().map(|(.., log)| log).chain([self.run]);
+        let logs = || self.others.iter().map(|(.., log)| *log).chain([self.run]);
         let losses = logs().flat_map(|log| {
             let val = log.evaluations.iter().map(|evaluated| evaluated.val_loss);
             log.smooth.iter().map(|&loss| f64::from(loss)).chain(val)
@@ -327,7 +327,7 @@ mod tests {
     use super::super::super::log::tests::run;
     use super::*;
 
-    fn scene<'a>(run: &'a Log, others: &'a [(usize, String, Log)], log: bool) -> Scene<'a> {
+    fn scene<'a>(run: &'a Log, others: &'a [(usize, String, &'a Log)], log: bool) -> Scene<'a> {
         Scene {
             width: 900.0,
             log,
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn runs_beside_each_other_differ_in_more_than_colour() {
         let log = run(100, |_| 2.0, |_| 2.5);
-        let others: Vec<_> = (0..3).map(|style| (style, format!("a rather long name {style}"), log.clone())).collect();
+        let others: Vec<_> = (0..3).map(|style| (style, format!("a rather long name {style}"), &log)).collect();
         let drawing = scene(&log, &others, false).draw();
         let marks: Vec<_> = drawing.paths.iter().filter(|path| path.0.contains("other-marks")).collect();
         assert!(marks[0].1 != marks[1].1 && marks[1].1 != marks[2].1);
