@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use crate::ui::number::parse;
+
 /// A setting's text in the address.
 pub trait Parameter: Sized {
     /// Out of the address; `None` if it cannot be meant.
@@ -31,7 +33,7 @@ numbers!(usize, u64, bool);
 
 impl Parameter for f32 {
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|number: &Self| number.is_finite())
+        parse(text).map(|number| number as Self).filter(|number| number.is_finite())
     }
 
     fn format(&self) -> String {

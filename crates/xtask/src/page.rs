@@ -17,6 +17,9 @@ mod service_worker;
 pub mod shipped;
 mod wasm;
 
+use std::env;
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
@@ -39,8 +42,22 @@ fn prepare() -> Result<()> {
 fn trunk(task: &str) -> Result<Command> {
     let mut command = program("trunk");
     command.args([task, "--offline"]);
-    on_path(command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // Cargo adds these to the flags of .cargo/config.toml, and gives them to nothing that runs on this machine.
+    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", short_paths().join(" "));
+    on_path(&mut command)?;
     Ok(command)
+}
+
+/// Flags by which a panic names a crate's source without the folder in which this machine keeps it: that is nobody's business, and the
+/// programs are then the same wherever they are built.
+fn short_paths() -> Vec<String> {
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let folders = cargo.and_then(|cargo| fs::read_dir(cargo.join("registry").join("src")).ok()).into_iter().flatten();
+    let folders = folders.filter_map(|folder| folder.ok()?.path().to_str().map(str::to_owned));
+    // Cargo splits the flags at spaces.
+    let folders = folders.filter(|folder| !folder.contains(char::is_whitespace));
+    folders.map(|folder| format!("--remap-path-prefix={folder}=")).collect()
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -10,7 +10,6 @@
 //! 2014). The settings come from the replay's [`Step`]; its counter is the token's position in the text.
 
 use std::cell::RefCell;
-use std::cmp::Ordering;
 
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
@@ -98,26 +97,42 @@ pub fn noise(stream: Stream, id: u32) -> f64 {
 pub fn keep(logits: &[f32], step: &Step, candidates: &mut Vec<Candidate>) {
     // The largest becomes 0: however small the temperature, nothing overflows upwards.
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let candidate = |id: u32| (id, (logits[id as usize] - max) / step.temperature);
+    let (top_k, top_p) = (step.top_k as usize, f64::from(step.top_p));
+    let (cuts_k, cuts_p) = ((1..logits.len()).contains(&top_k), top_p < 1.0);
     candidates.clear();
-    candidates.extend((0..).zip(logits.iter().map(|&logit| (logit - max) / step.temperature)));
-    // By the logits themselves, which division by a temperature could round to the same number. Adding 0 makes -0 equal to 0.
-    let logit = |id: u32| logits[id as usize] + 0.0;
-    let order = |a: &Candidate, b: &Candidate| -> Ordering { logit(b.0).total_cmp(&logit(a.0)).then(a.0.cmp(&b.0)) };
-    let top_k = step.top_k as usize;
-    if (1..logits.len()).contains(&top_k) {
-        candidates.select_nth_unstable_by(top_k, order);
-        candidates.truncate(top_k);
+    if !cuts_k && !cuts_p {
+        candidates.extend((0..logits.len() as u32).map(candidate));
+        return;
     }
-    if step.top_p < 1.0 {
-        candidates.sort_unstable_by(order);
+    // By the logits themselves, which division by a temperature could round to the same number.
+    let mut ranks: Vec<u64> = logits.iter().zip(0..).map(|(&logit, id)| rank(logit, id)).collect();
+    if cuts_k {
+        ranks.select_nth_unstable(top_k);
+        ranks.truncate(top_k);
+    }
+    if cuts_p {
+        ranks.sort_unstable();
+    }
+    candidates.extend(ranks.iter().map(|&rank| candidate(rank as u32)));
+    if cuts_p {
         let total: f64 = candidates.iter().map(|&(_, l)| weight(l)).sum();
         let mut sum = 0.0;
         let enough = candidates.iter().position(|&(_, l)| {
             sum += weight(l) / total;
-            sum >= f64::from(step.top_p)
+            sum >= top_p
         });
         candidates.truncate(enough.map_or(candidates.len(), |last| last + 1));
     }
+}
+
+/// A whole number that is smaller the earlier a token comes: larger logits first, of equal ones the smaller id, which is its low half.
+/// Sorting these is faster than comparing logits, and all that is sorted so shares one program.
+pub fn rank(logit: f32, id: u32) -> u64 {
+    // Adding 0 makes -0 equal to 0. The bits of numbers from 0 up are ordered as the numbers are, those below 0 the other way round.
+    let bits = (logit + 0.0).to_bits();
+    let descending = if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits };
+    u64::from(descending) << 32 | u64::from(id)
 }
 
 /// `eˡ`: a probability but for the sum.

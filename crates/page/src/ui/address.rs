@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 use web_sys::UrlSearchParams;
 
+use super::reactive::effect_from_last;
 use crate::view::{View, ViewState, to_query};
 
 /// The settings that the address has.
@@ -22,7 +23,7 @@ pub fn read() -> ViewState {
 
 /// Keeps the address up to date. Browsers allow some ten changes per second: while a slider moves, only where it comes to rest is written.
 pub fn follow(view: View) {
-    Effect::new(move |rest: Option<Option<TimeoutHandle>>| {
+    effect_from_last(move |rest: Option<Option<TimeoutHandle>>| {
         if let Some(Some(rest)) = rest {
             rest.clear();
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -13,7 +14,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{MessageEvent, Worker};
 
 use crate::protocol::buffers::to_message;
-use crate::protocol::{Ask, Event, Failure, Id, Request};
+use crate::protocol::{Ask, Call, Event, Failure, Id, Request};
 
 #[wasm_bindgen]
 extern "C" {
@@ -63,11 +64,16 @@ pub enum Heard<A: Ask> {
 
 /// An ask under way. To drop it is to cancel it.
 pub struct Conversation<A> {
+    end: End,
+    call: PhantomData<A>,
+}
+
+/// The page's end of a conversation, whatever it is about.
+struct End {
     line: Rc<RefCell<Line>>,
     id: Id,
     events: UnboundedReceiver<Event>,
     ended: bool,
-    call: std::marker::PhantomData<A>,
 }
 
 impl Client {
@@ -110,6 +116,10 @@ impl Client {
 
     /// Asks.
     pub fn ask<A: Ask>(self, ask: A) -> Conversation<A> {
+        Conversation { end: self.call(ask.call()), call: PhantomData }
+    }
+
+    fn call(self, call: Call) -> End {
         let line = self.0.get_value();
         let (sender, events) = unbounded();
         let id = {
@@ -117,10 +127,10 @@ impl Client {
             line.last += 1;
             let id = line.last;
             line.asks.insert(id, sender);
-            line.send(Request::Ask { id, call: ask.call() });
+            line.send(Request::Ask { id, call });
             id
         };
-        Conversation { line, id, events, ended: false, call: std::marker::PhantomData }
+        End { line, id, events, ended: false }
     }
 }
 
@@ -144,19 +154,10 @@ impl<A: Ask> Conversation<A> {
     /// The next thing heard; `None` after the end.
     pub async fn next(&mut self) -> Option<Heard<A>> {
         let wrong = "answers are of the call's own kind";
-        if self.ended {
-            return None;
-        }
-        Some(match self.events.next().await? {
+        Some(match self.end.next().await? {
             Event::Part { part, .. } => Heard::Part(A::part(part).expect(wrong)),
-            Event::Done { answer, .. } => {
-                self.ended = true;
-                Heard::Answer(A::answer(answer).expect(wrong))
-            }
-            Event::Failed { failure, .. } => {
-                self.ended = true;
-                Heard::Failed(failure)
-            }
+            Event::Done { answer, .. } => Heard::Answer(A::answer(answer).expect(wrong)),
+            Event::Failed { failure, .. } => Heard::Failed(failure),
             Event::Ready | Event::Panicked { .. } => unreachable!("these are not of an ask"),
         })
     }
@@ -177,7 +178,18 @@ impl<A: Ask> Conversation<A> {
     }
 }
 
-impl<A> Drop for Conversation<A> {
+impl End {
+    async fn next(&mut self) -> Option<Event> {
+        if self.ended {
+            return None;
+        }
+        let event = self.events.next().await?;
+        self.ended = matches!(event, Event::Done { .. } | Event::Failed { .. });
+        Some(event)
+    }
+}
+
+impl Drop for End {
     fn drop(&mut self) {
         let mut line = self.line.borrow_mut();
         line.asks.remove(&self.id);

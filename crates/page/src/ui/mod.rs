@@ -8,10 +8,13 @@ pub mod client;
 pub mod color;
 pub mod model;
 pub mod number;
+pub mod order;
+pub mod reactive;
 pub mod reading;
 pub mod remote;
 pub mod sections;
 pub mod store;
+pub mod task;
 
 #[cfg(target_family = "wasm")]
 mod address;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{AbortHandle, abortable};
+use futures_util::future::AbortHandle;
 use leptos::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::client::Heard;
 use super::number::count;
+use super::reactive::{effect, effect_from_last};
 use super::store::Store;
+use super::task;
 use crate::protocol::Failure;
 use crate::protocol::model::{
     CurrentModel, EngineChoice, EngineKind, GivenFile, Load, LoadProgress, ModelCard, UseEngine,
@@ -58,7 +59,7 @@ impl Store {
             stop.abort();
             self.loading.set(None);
             self.load_failure.set(Some(Failure::input("You stopped the download.")));
-            spawn_local(agree(self));
+            task::start(agree(self));
         }
     }
 }
@@ -66,32 +67,25 @@ impl Store {
 /// Loads the model, and another one whenever another one is asked for; chooses the engine likewise.
 pub fn follow(store: Store) {
     // The download comes first: it goes on while the adapter is asked for.
-    Effect::new(move || {
+    effect(move || {
         store.opening.attempt.track();
         let what = match store.opening.given.get() {
             Some(files) => Load::Files { files },
             None => Load::Url { folder: store.view.model.get().unwrap_or_else(|| SHIPPED.into()) },
         };
-        let (loading, stop) = abortable(load(store, what));
+        let stop = task::start_stoppable(load(store, what));
         if let Some(older) = store.opening.stop.try_update_value(|slot| slot.replace(stop)).flatten() {
             older.abort();
         }
-        spawn_local(async move {
-            let _ = loading.await;
-        });
     });
-    Effect::new(move |older: Option<AbortHandle>| {
+    effect_from_last(move |older: Option<AbortHandle>| {
         older.inspect(AbortHandle::abort);
         let choice = match store.view.engine.get().as_deref() {
             Some("cpu") => EngineChoice::Cpu,
             Some("webgpu") => EngineChoice::WebGpu,
             _ => EngineChoice::Auto,
         };
-        let (watching, stop) = abortable(watch(store, choice));
-        spawn_local(async move {
-            let _ = watching.await;
-        });
-        stop
+        task::start_stoppable(watch(store, choice))
     });
 }
 

@@ -1,5 +1,7 @@
 //! Numbers as people read them: three significant digits, thin spaces between thousands.
 
+use wasm_bindgen::JsValue;
+
 /// Three significant digits: `0.0123`, `1.23`, `12.3`, `123`, `1 230 000`, `1.2e-7`.
 pub fn three(value: f64) -> String {
     if !value.is_finite() {
@@ -14,9 +16,8 @@ pub fn three(value: f64) -> String {
         // Digits after the point so that three are significant, after rounding (9.996 is 10.0).
         let digits = (2 - magnitude.log10().floor() as i32).max(0) as usize;
         let rounded = format!("{value:.digits$}");
-        let grown =
-            rounded.trim_start_matches('-').parse::<f64>().is_ok_and(|r| r.log10().floor() > magnitude.log10().floor());
-        if grown && digits > 0 { format!("{value:.*}", digits - 1) } else { rounded }
+        let significant = rounded.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+        if significant > 3 { format!("{value:.*}", digits - 1) } else { rounded }
     } else {
         return count_signed(value);
     };
@@ -41,6 +42,17 @@ pub fn count(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A finite number in decimal digits. In a page the browser reads it: Rust would need a table of 10 KB for that.
+pub fn parse(text: &str) -> Option<f64> {
+    let is_plain = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit() || b"+-.eE".contains(&c));
+    let number = match is_plain {
+        true if cfg!(target_family = "wasm") => JsValue::from_str(text).unchecked_into_f64(),
+        true => text.parse().ok()?,
+        false => return None,
+    };
+    number.is_finite().then_some(number)
 }
 
 /// A size in bytes: `818 B`, `1.62 MB`.
@@ -71,6 +83,8 @@ mod tests {
             (0.012_345, "0.0123"),
             (1.0, "1.00"),
             (9.996, "10.0"),
+            (0.099_96, "0.100"),
+            (999.4, "999"),
             (99.96, "100"),
             (-12.34, "−12.3"),
             (123.4, "123"),
@@ -80,6 +94,16 @@ mod tests {
             (f64::NEG_INFINITY, "−∞"),
         ] {
             assert_eq!(three(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read() {
+        for (text, number) in [("0.8", 0.8), ("-1e-3", -1e-3), ("+.5", 0.5), ("2.", 2.0)] {
+            assert_eq!(parse(text), Some(number), "{text}");
+        }
+        for text in ["", " 1", "0x10", "inf", "NaN", "1e999", "-", "1.2.3", "1 000"] {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 

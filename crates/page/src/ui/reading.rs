@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::client::Client;
+use super::reactive::memo;
 use super::remote::{Remote, remote};
 use crate::protocol::attention::{Experiment, Head, HeadView, Inspect, Inspected};
 use crate::protocol::model::ModelCard;
@@ -34,12 +35,12 @@ impl Reading {
         model: RwSignal<Option<Arc<ModelCard>>>,
         text: Remote<Tokenized>,
     ) -> Self {
-        let experiment = Memo::new(move |_| Experiment {
+        let experiment = memo(move || Experiment {
             unscaled: settings.unscaled.get(),
             unmasked: settings.unmasked.get(),
             ablated: parse_heads(&settings.ablated.get()),
         });
-        let tokens = Memo::new(move |_| {
+        let tokens = memo(move || {
             let model = model.get()?;
             let ids: Vec<u32> = text.get()?.tokens.iter().map(|token| token.id).collect();
             // Tokens of the model before are on the way out.
@@ -75,10 +76,12 @@ pub fn picked(settings: View, model: RwSignal<Option<Arc<ModelCard>>>) -> Option
 /// `2.1,3.0` as layers and heads, each once, in order.
 fn parse_heads(text: &str) -> Vec<(usize, usize)> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('.'));
-    let mut heads: Vec<(usize, usize)> =
-        pairs.filter_map(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?))).collect();
-    heads.sort_unstable();
-    heads.dedup();
+    let mut heads = Vec::new();
+    for at in pairs.filter_map(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?))) {
+        if let Err(place) = heads.binary_search(&at) {
+            heads.insert(place, at);
+        }
+    }
     heads
 }
 

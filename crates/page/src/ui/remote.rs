@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{AbortHandle, abortable};
+use futures_util::future::AbortHandle;
 use leptos::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::client::Client;
+use super::reactive::effect_from_last;
+use super::task;
 use crate::protocol::{Ask, Failure};
 
 /// The newest answer, and what has become of the newest question.
@@ -42,7 +43,7 @@ where
     A::Answer: Send + Sync + 'static,
 {
     let remote = Remote { value: RwSignal::new(None), pending: RwSignal::new(false), failure: RwSignal::new(None) };
-    Effect::new(move |older: Option<Option<AbortHandle>>| {
+    effect_from_last(move |older: Option<Option<AbortHandle>>| {
         if let Some(Some(older)) = older {
             older.abort();
         }
@@ -57,10 +58,9 @@ where
             return None;
         };
         remote.pending.set(true);
-        let (answer, handle) = abortable(client.ask(question).answer());
-        spawn_local(async move {
-            let Ok(answer) = answer.await else { return };
-            match answer {
+        let answer = client.ask(question).answer();
+        Some(task::start_stoppable(async move {
+            match answer.await {
                 Ok(answer) => {
                     remote.value.set(Some(Arc::new(answer)));
                     remote.failure.set(None);
@@ -68,8 +68,7 @@ where
                 Err(failure) => remote.failure.set(Some(failure)),
             }
             remote.pending.set(false);
-        });
-        Some(handle)
+        }))
     });
     remote
 }

@@ -6,6 +6,7 @@ use super::outcome::{chance, likeliest, logits_after, mean, softmax};
 use super::state::State;
 use crate::protocol::attention::Experiment;
 use crate::ui::number::three;
+use crate::ui::reactive::{live, memo};
 use crate::ui::reading::format_heads;
 
 /// The toggles and what they do.
@@ -63,14 +64,13 @@ fn Toggle(id: &'static str, label: &'static str, note: &'static str, on: RwSigna
 #[component]
 fn Zeroing(state: State) -> impl IntoView {
     let ablated = state.store.view.ablated;
-    let heads = Memo::new(move |_| state.experiment.get().ablated);
+    let heads = memo(move || state.experiment.get().ablated);
     let toggle = move |at: (usize, usize)| {
         let mut now = heads.get_untracked();
-        match now.iter().position(|head| *head == at) {
-            Some(found) => drop(now.remove(found)),
-            None => now.push(at),
+        match now.binary_search(&at) {
+            Ok(found) => drop(now.remove(found)),
+            Err(place) => now.insert(place, at),
         }
-        now.sort_unstable();
         ablated.set(format_heads(&now));
     };
     let is_zeroed = move || state.picked().is_some_and(|at| heads.get().contains(&at));
@@ -88,7 +88,7 @@ fn Zeroing(state: State) -> impl IntoView {
                         toggle(at);
                     }
                 }
-            >{name}</button>
+            >{live(name)}</button>
             <span class="soft small">"the picked head says nothing more to the rest of the model"</span>
             <ul class="attn-zeroed" aria-label="Zeroed heads">
                 <For each=move || heads.get() key=|at| *at let:at>
@@ -128,7 +128,7 @@ fn Loss(state: State) -> impl IntoView {
     };
     view! {
         <p class="attn-loss">
-            {single}
+            {live(single)}
             {move || before().map(|before| view! {
                 "Loss of this text: "
                 <b id="attention-loss" class="mono">{before}</b>
@@ -149,14 +149,14 @@ fn Loss(state: State) -> impl IntoView {
 #[component]
 fn Next(state: State) -> impl IntoView {
     // The query among the tokens of the passes, as far as these have its logits.
-    let place = Memo::new(move |_| {
+    let place = memo(move || {
         let (plain, _) = state.passes.get()?;
         let (n, vocab) = (plain.tokens.len(), state.store.model.get()?.config.vocab_size);
         let query = state.row.get()?.query.min(n - 1);
         let at = if logits_after(&plain.logits, vocab, n, query).1 { query } else { n - 1 };
         Some((at, n, vocab))
     });
-    let tokens = Memo::new(move |_| {
+    let tokens = memo(move || {
         let ((plain, changed), (at, n, vocab)) = (state.passes.get()?, place.get()?);
         let chances = |logits: &[f32]| {
             let whole = logits.len() >= vocab && logits.len().is_multiple_of(vocab);
@@ -166,7 +166,7 @@ fn Next(state: State) -> impl IntoView {
         let after = changed.and_then(|changed| chances(&changed.logits));
         Some((likeliest(&before, after.as_ref().unwrap_or(&before)), after.is_some()))
     });
-    let actual = Memo::new(move |_| {
+    let actual = memo(move || {
         let ((plain, _), (at, ..)) = (state.passes.get()?, place.get()?);
         plain.tokens.get(at + 1).copied()
     });
@@ -179,10 +179,10 @@ fn Next(state: State) -> impl IntoView {
         );
         Some(format!("What the model expects after query {}, ‘{here}’{goes_on}", at + skipped))
     };
-    let is_pair = Memo::new(move |_| tokens.with(|tokens| tokens.as_ref().is_some_and(|(_, pair)| *pair)));
+    let is_pair = memo(move || tokens.with(|tokens| tokens.as_ref().is_some_and(|(_, pair)| *pair)));
     // Ten rows that stay; what is in them changes.
     let row = move |at: usize| {
-        let token = Memo::new(move |_| tokens.with(|tokens| tokens.as_ref().and_then(|t| t.0.get(at).copied())));
+        let token = memo(move || tokens.with(|tokens| tokens.as_ref().and_then(|t| t.0.get(at).copied())));
         let width = move |pick: fn((u32, f32, f32)) -> f32| {
             token.get().map(|token| {
                 let mut width = (f64::from(pick(token)) * 100.0).to_string();
@@ -212,7 +212,7 @@ fn Next(state: State) -> impl IntoView {
     };
     view! {
         <p class="small soft attn-next-head">
-            <span id="attention-next-heading">{heading}</span>
+            <span id="attention-next-heading">{live(heading)}</span>
             <span class="attn-key" hidden=move || !is_pair.get()>
                 <span class="attn-bar-before"></span>"as it is"
                 <span class="attn-bar-after"></span>"with the experiment"

@@ -9,6 +9,7 @@ use super::state::State;
 use crate::protocol::attention::Pattern;
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::color::sequential;
+use crate::ui::reactive::{live, memo};
 
 /// Layers × heads.
 #[component]
@@ -16,7 +17,7 @@ pub fn Heads(
     /// Of the figure.
     state: State,
 ) -> impl IntoView {
-    let size = Memo::new(move |_| state.store.model.get().map(|model| (model.config.n_layer, model.config.n_head)));
+    let size = memo(move || state.store.model.get().map(|model| (model.config.n_layer, model.config.n_head)));
     let grid = NodeRef::<leptos::html::Div>::new();
     let shown = move || state.preview.get().or_else(|| state.picked());
     let focus = move |layer: usize, head: usize| {
@@ -77,7 +78,7 @@ pub fn Heads(
             on:keydown=on_key
             on:pointerleave=move |_| state.preview.set(None)
             on:focusout=move |_| state.preview.set(None)
-        >{rows}</div>
+        >{live(rows)}</div>
     }
 }
 
@@ -85,10 +86,10 @@ pub fn Heads(
 #[component]
 fn Cell(state: State, layer: usize, head: usize) -> impl IntoView {
     let at = (layer, head);
-    let is_picked = Memo::new(move |_| state.picked() == Some(at));
-    let is_shown = Memo::new(move |_| state.preview.get().or_else(|| state.picked()) == Some(at));
-    let is_zeroed = Memo::new(move |_| state.experiment.get().ablated.contains(&at));
-    let label = Memo::new(move |_| habit(state, layer, head).map(|habit| habit.label()).unwrap_or_default());
+    let is_picked = memo(move || state.picked() == Some(at));
+    let is_shown = memo(move || state.preview.get().or_else(|| state.picked()) == Some(at));
+    let is_zeroed = memo(move || state.experiment.get().ablated.contains(&at));
+    let label = memo(move || habit(state, layer, head).map(|habit| habit.label()).unwrap_or_default());
     let picture = Signal::derive(move || thumbnail(state, layer, head).unwrap_or_default());
     let name = move || {
         let zeroed = if is_zeroed.get() { ", zeroed" } else { "" };
@@ -103,8 +104,8 @@ fn Cell(state: State, layer: usize, head: usize) -> impl IntoView {
             data-head=format!("{layer}.{head}")
             tabindex=move || if is_shown.get() { "0" } else { "-1" }
             aria-selected=move || is_picked.get().to_string()
-            aria-label=name
-            title=name
+            aria-label=live(name)
+            title=live(name)
             on:pointerenter=move |event: web_sys::PointerEvent| {
                 if event.pointer_type() == "mouse" {
                     state.preview.set(Some(at));

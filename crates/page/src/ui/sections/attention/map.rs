@@ -8,6 +8,7 @@ use super::state::State;
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::color::sequential;
 use crate::ui::number::three;
+use crate::ui::reactive::live;
 
 /// The picked head's weights.
 #[component]
@@ -79,7 +80,7 @@ pub fn Map(
                     style:width=move || key().map(|(_, size)| size)
                 ></div>
             </div>
-            <p class="small soft attn-readout">{readout}</p>
+            <p class="small soft attn-readout">{live(readout)}</p>
         </div>
     }
 }

@@ -27,6 +27,7 @@ use self::tables::Tables;
 use self::text::TextLine;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::{css, sequential};
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// The figure of `#attention`.
@@ -37,7 +38,7 @@ pub fn AttentionFigure(
 ) -> impl IntoView {
     let state = State::new(store);
     let text = store.view.text;
-    let is_there = Memo::new(move |_| state.view.get().is_some());
+    let is_there = memo(move || state.view.get().is_some());
     let is_empty = move || store.tokens.get().is_some_and(|tokens| tokens.tokens.is_empty());
     let shape = Signal::derive(move || {
         let Some(view) = state.view.get() else { return String::new() };
@@ -71,19 +72,19 @@ pub fn AttentionFigure(
                     on:input=move |event| text.set(event_target_value(&event))
                 ></textarea>
             </div>
-            <div class="panel attn-pick" class:hidden=move || !is_there.get() class:stale=is_empty>
+            <div class="panel attn-pick" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
                 <div class="attn-all-heads">
                     <h3>"Every head"</h3>
                     <Heads state/>
                     <p class="small soft">"A row per layer. Point to look into a head, click or press Enter to stay; Esc goes back. Pictures show √w."</p>
                 </div>
                 <div class="attn-one-head">
-                    <h3 id="attention-head">{title}</h3>
+                    <h3 id="attention-head">{live(title)}</h3>
                     <Map state/>
-                    <p class="small attn-sentence" id="attention-habit">{sentence}</p>
+                    <p class="small attn-sentence" id="attention-habit">{live(sentence)}</p>
                 </div>
             </div>
-            <div class="panel" class:hidden=move || !is_there.get() class:stale=is_empty>
+            <div class="panel" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
                 <div class="attn-head-line">
                     <h3>"One query’s row, step by step"</h3>
                     <Legend state/>
@@ -91,7 +92,7 @@ pub fn AttentionFigure(
                 <Stages state/>
                 <Tables state/>
             </div>
-            <div class="panel attn-experiments" class:hidden=move || !is_there.get() class:stale=is_empty>
+            <div class="panel attn-experiments" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
                 <h3>"Take something away"</h3>
                 <Experiments state/>
             </div>
@@ -106,7 +107,7 @@ fn Legend(state: State) -> impl IntoView {
         let color = move || css(sequential(at as f32 / 4.0, state.store.dark.get()));
         view! {
             <span class="attn-tick">
-                <span class="attn-swatch" style:background-color=color></span>
+                <span class="attn-swatch" style:background-color=live(color)></span>
                 {move || state.scale.get().ticks()[at]}
             </span>
         }

@@ -1,6 +1,7 @@
 //! What an experiment does to the model's guesses. Small arithmetic on the two passes that the worker ran.
 
 use crate::ui::number::percent;
+use crate::ui::order::largest_first;
 
 /// Nats per token; `None` where no token is guessed.
 pub fn mean(losses: &[f32]) -> Option<f64> {
@@ -29,11 +30,8 @@ pub fn chance(share: f32) -> String {
 
 /// The ten tokens that either finds likeliest, the likeliest first: id, chance before, chance after.
 pub fn likeliest(before: &[f32], after: &[f32]) -> Vec<(u32, f32, f32)> {
-    let pairs = before.iter().zip(after).enumerate();
-    let mut tokens: Vec<_> = pairs.map(|(id, (&before, &after))| (id as u32, before, after)).collect();
-    tokens.sort_by(|a, b| b.1.max(b.2).total_cmp(&a.1.max(a.2)));
-    tokens.truncate(10);
-    tokens
+    let either = before.iter().zip(after).map(|(&before, &after)| before.max(after));
+    largest_first(either).into_iter().take(10).map(|id| (id as u32, before[id], after[id])).collect()
 }
 
 #[cfg(test)]

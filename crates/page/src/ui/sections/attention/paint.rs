@@ -4,6 +4,8 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
+use crate::ui::reactive::effect;
+
 /// A canvas of this size in CSS pixels, wiped.
 pub fn surface(canvas: &HtmlCanvasElement, width: f64, height: f64) -> Option<CanvasRenderingContext2d> {
     // Larger than this no browser draws.
@@ -87,7 +89,7 @@ where
     E::Output: JsCast + Clone + 'static,
 {
     let width = RwSignal::new(0.0);
-    Effect::new(move || {
+    effect(move || {
         let Some(element) = element.get() else { return };
         let element: web_sys::Element = element.unchecked_into();
         let measured = element.clone();

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::protocol::attention::HeadView;
+use crate::ui::order::largest_first;
 
 /// A row of a head.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,10 +51,8 @@ impl Row {
 
     /// The keys that weigh most, of those that are seen.
     pub fn top(&self, count: usize) -> Vec<usize> {
-        let mut keys: Vec<usize> = (0..self.weights.len()).filter(|&key| !self.masked[key]).collect();
-        keys.sort_by(|&a, &b| self.weights[b].total_cmp(&self.weights[a]));
-        keys.truncate(count);
-        keys
+        let keys = largest_first(self.weights.iter().copied());
+        keys.into_iter().filter(|&key| !self.masked[key]).take(count).collect()
     }
 
     /// The largest weight.

@@ -13,6 +13,7 @@ use super::row::Row;
 use super::state::State;
 use super::strip::{Axis, COLUMN, Plot, Strip};
 use crate::ui::number::three;
+use crate::ui::reactive::{effect, live, memo};
 
 /// The stages, and a slider for the key.
 #[component]
@@ -22,9 +23,9 @@ pub fn Stages(
 ) -> impl IntoView {
     let window = NodeRef::<Div>::new();
     let width = width_of(window);
-    let count = Memo::new(move |_| state.row.get().map_or(0, |row| row.weights.len()));
-    let column = Memo::new(move |_| (width.get() / count.get().max(1) as f64).clamp(COLUMN, 28.0));
-    let key = Memo::new(move |_| state.shown_key());
+    let count = memo(move || state.row.get().map_or(0, |row| row.weights.len()));
+    let column = memo(move || (width.get() / count.get().max(1) as f64).clamp(COLUMN, 28.0));
+    let key = memo(move || state.shown_key());
     let skipped = move || state.view.get().map_or(0, |view| view.skipped);
     let factor = move || {
         let view = state.view.get()?;
@@ -62,7 +63,7 @@ pub fn Stages(
         }
     };
     // Where not all columns fit, those around the query are in sight, then those around the key that is moved.
-    Effect::new(move || {
+    effect(move || {
         let at = state.key.get().or_else(|| state.row.get().map(|row| row.query));
         let (Some(window), Some(at)) = (window.get(), at) else { return };
         let (x, width) = (at as f64 * column.get(), width.get());
@@ -127,10 +128,10 @@ pub fn Stages(
     };
     view! {
         <div class="attn-chain" data-chain="">
-            <span class="attn-which">{which}</span>
-            <span class="mono">{steps}</span>
+            <span class="attn-which">{live(which)}</span>
+            <span class="mono">{live(steps)}</span>
             <span class="attn-sums">
-                "row sum " <b id="attention-sum">{total}</b>
+                "row sum " <b id="attention-sum">{live(total)}</b>
                 " · entropy " <b id="attention-entropy">{move || entropy().map(|(bits, _)| bits)}</b> " bits, "
                 {move || entropy().map(|(_, alike)| alike)}
             </span>
@@ -143,10 +144,10 @@ pub fn Stages(
                 tabindex="0"
                 aria-label="Key: the character that is looked at"
                 aria-orientation="horizontal"
-                aria-valuemin=skipped
+                aria-valuemin=live(skipped)
                 aria-valuemax=move || (count.get() + skipped()).saturating_sub(1)
                 aria-valuenow=move || key.get().map(|key| key + skipped())
-                aria-valuetext=spoken
+                aria-valuetext=live(spoken)
                 style:width=move || pixels(column.get() * count.get() as f64)
                 on:keydown=on_key
                 on:pointermove=on_move

@@ -8,6 +8,7 @@ use super::row::Row;
 use super::scale::Scale;
 use crate::protocol::attention::{Experiment, HeadView, Inspected};
 use crate::ui::number::visible;
+use crate::ui::reactive::{memo, memo_from_last};
 use crate::ui::reading::{Reading, picked};
 use crate::ui::remote::Remote;
 use crate::ui::store::Store;
@@ -47,7 +48,7 @@ impl State {
     pub fn new(store: Store) -> Self {
         let Reading { experiment, preview, view, plain, changed } = store.reading;
         let is_changed = move || experiment.get() != Experiment::default();
-        let passes = Memo::new(move |earlier: Option<&Option<Passes>>| {
+        let passes = memo_from_last(move |earlier: Option<&Option<Passes>>| {
             let plain = plain.get()?;
             if !is_changed() {
                 return Some((plain, None));
@@ -58,7 +59,7 @@ impl State {
                 None => earlier.cloned().flatten().or(Some((plain, None))),
             }
         });
-        let row = Memo::new(move |_| {
+        let row = memo(move || {
             let view = view.get()?;
             Row::new(&view, query_of(store, &view)).map(Arc::new)
         });

@@ -11,6 +11,7 @@ use super::row::Row;
 use super::scale::Scale;
 use super::state::State;
 use crate::ui::color::{css, sequential, signed};
+use crate::ui::reactive::effect;
 
 /// The narrowest column in which a character can be read, in CSS pixels.
 pub const COLUMN: f64 = 7.0;
@@ -83,7 +84,7 @@ pub fn Strip(
     key: Memo<Option<usize>>,
 ) -> impl IntoView {
     let canvas = NodeRef::<Canvas>::new();
-    Effect::new(move || {
+    effect(move || {
         let (Some(canvas), Some(row)) = (canvas.get(), state.row.get()) else { return };
         let (column, dark) = (column.get(), state.store.dark.get());
         let n = row.weights.len();

@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use super::row::Row;
 use super::state::State;
 use crate::ui::number::three;
+use crate::ui::reactive::live;
 
 const HEADINGS: [&str; 4] = ["q·k", "scaled", "masked", "weight"];
 
@@ -34,7 +35,7 @@ pub fn Tables(
             <table id="attention-top">
                 <caption class="small soft">"The ten heaviest keys of this row"</caption>
                 {head()}
-                {top}
+                {live(top)}
             </table>
         </div>
         <div class="attn-words">
@@ -52,7 +53,7 @@ pub fn Tables(
         >
             <summary>"All numbers of this row"</summary>
             <div class="attn-table attn-table-long" tabindex="0" role="group" aria-label="All numbers of this row">
-                <table id="attention-all">{head()}{all}</table>
+                <table id="attention-all">{head()}{live(all)}</table>
             </div>
         </details>
         </div>

@@ -8,6 +8,7 @@ use super::keys::slide;
 use super::state::State;
 use crate::ui::color::{css, ink_on, sequential};
 use crate::ui::number::three;
+use crate::ui::reactive::{live, memo};
 
 /// The text.
 #[component]
@@ -16,7 +17,7 @@ pub fn TextLine(
     state: State,
 ) -> impl IntoView {
     let dark = state.store.dark;
-    let tints = Memo::new(move |_| {
+    let tints = memo(move || {
         let Some(row) = state.row.get() else { return Vec::new() };
         let (scale, most) = (state.scale.get(), row.most());
         let tint = |(&weight, &masked): (&f32, &bool)| {
@@ -25,8 +26,8 @@ pub fn TextLine(
         };
         row.weights.iter().zip(&row.masked).map(tint).collect()
     });
-    let query = Memo::new(move |_| state.row.get().map_or(0, |row| row.query));
-    let tokens = Memo::new(move |_| state.view.get().map(|view| view.tokens.clone()).unwrap_or_default());
+    let query = memo(move || state.row.get().map_or(0, |row| row.query));
+    let tokens = memo(move || state.view.get().map(|view| view.tokens.clone()).unwrap_or_default());
     let skipped = move || state.view.get().map_or(0, |view| view.skipped);
     let count = move || tokens.with(Vec::len);
     let spoken = move || {
@@ -105,16 +106,16 @@ pub fn TextLine(
             tabindex="0"
             aria-label="Query: the character that looks"
             aria-orientation="horizontal"
-            aria-valuemin=skipped
+            aria-valuemin=live(skipped)
             aria-valuemax=move || (count() + skipped()).saturating_sub(1)
             aria-valuenow=move || query.get() + skipped()
-            aria-valuetext=spoken
+            aria-valuetext=live(spoken)
             on:keydown=on_key
             on:pointerdown=on_down
             on:pointermove=on_move
             on:pointerup=move |_| dragging.set(false)
             on:pointercancel=move |_| dragging.set(false)
             on:pointerleave=move |_| state.pointed.set(None)
-        >{characters}</div>
+        >{live(characters)}</div>
     }
 }

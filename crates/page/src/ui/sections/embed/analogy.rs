@@ -8,6 +8,7 @@ use super::{named, spoken};
 use crate::protocol::embed::Near;
 use crate::protocol::model::ModelCard;
 use crate::ui::chip::{Chip, Source};
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::store::Store;
 
 /// Questions to begin with; those are offered whose tokens the vocabulary has.
@@ -39,15 +40,15 @@ pub fn Analogies(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let presets = Memo::new(move |_| store.model.get().map(|model| presets(&model)).unwrap_or_default());
-    let size = Memo::new(move |_| store.model.get().map_or(0, |model| model.vocabulary.len() as u32));
+    let presets = memo(move || store.model.get().map(|model| presets(&model)).unwrap_or_default());
+    let size = memo(move || store.model.get().map_or(0, |model| model.vocabulary.len() as u32));
     let own = RwSignal::new(None::<[u32; 3]>);
     // Another model has other tokens.
-    Effect::new(move || {
+    effect(move || {
         store.model.track();
         own.set(None);
     });
-    let given = Memo::new(move |_| {
+    let given = memo(move || {
         let size = size.get();
         let fallback = presets.get().first().copied().or((size > 3).then_some([0, 1, 2]));
         own.get().filter(|ids| ids.iter().all(|&id| id < size)).or(fallback)
@@ -65,7 +66,7 @@ pub fn Analogies(
     let name = move |id: u32| named(store.model.get().as_ref(), id);
     let field = move |place: usize, label: &'static str| {
         let chosen = move || given.get().map(|ids| ids[place]);
-        let small = Memo::new(move |_| whole(store));
+        let small = memo(move || whole(store));
         move || {
             if !small.get() {
                 return view! { <div><b class="mono embed-name">{move || chosen().map(name)}</b> {searching(store, label, Callback::new(move |id| put(place, id)))}</div> }.into_any();
@@ -119,9 +120,9 @@ pub fn Analogies(
             </p>
             <div class="embed-question">
                 {field(0, "From")} <span>"is to"</span> {field(1, "to")} <span>"as"</span> {field(2, "so from")} <span>"is to"</span>
-                <output class="mono embed-answer" id="embed-answer">{answer}</output>
+                <output class="mono embed-answer" id="embed-answer">{live(answer)}</output>
             </div>
-            <div class="controls embed-presets">{buttons}</div>
+            <div class="controls embed-presets">{live(buttons)}</div>
             <Bars store=store found=found label="Nearest to where the step leads" pick=Callback::new(move |id| put(2, id)) />
         </div>
     }

@@ -6,6 +6,7 @@ use super::named;
 use crate::protocol::embed::{Baseline, Near, Neighbours};
 use crate::protocol::embed::{BaselineFound, NeighboursFound};
 use crate::ui::number::three;
+use crate::ui::reactive::live;
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
 
@@ -127,20 +128,20 @@ pub fn Bars(
     };
     let failure = move || found.nearest.failure.get().or(found.chance.failure.get()).map(|failure| failure.message);
     view! {
-        <p class="sentence">{failure}</p>
+        <p class="sentence">{live(failure)}</p>
         <table class="embed-bars">
             <caption class="unseen">{label}</caption>
             <thead>
                 <tr>
                     <th>"token"</th>
-                    <td aria-hidden="true">{scale}</td>
+                    <td aria-hidden="true">{live(scale)}</td>
                     <th class="number">"cosine"</th>
                     <th class="number">"chance: mean"</th>
                     <th class="number">"chance: largest"</th>
                     <td></td>
                 </tr>
             </thead>
-            <tbody>{rows}</tbody>
+            <tbody>{live(rows)}</tbody>
         </table>
         <p class="small embed-verdict">{move || found.verdict()}</p>
     }

@@ -8,6 +8,7 @@ use super::token_list::TokenList;
 use super::{Place, named};
 use crate::protocol::embed::Near;
 use crate::ui::chip::{Chip, Source};
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::store::Store;
 
 /// The third panel.
@@ -18,14 +19,14 @@ pub fn Explorer(
     /// The picked token of the text, whose neighbours are shown until another is chosen here.
     place: Memo<Option<Place>>,
 ) -> impl IntoView {
-    let picked = Memo::new(move |_| place.get().map(|place| (place.index, place.id)));
+    let picked = memo(move || place.get().map(|place| (place.index, place.id)));
     let own = RwSignal::new(None::<u32>);
     // Who picks in the text again wants to see that token.
-    Effect::new(move || {
+    effect(move || {
         picked.track();
         own.set(None);
     });
-    let chosen = Memo::new(move |_| {
+    let chosen = memo(move || {
         let last = store.model.get()?.vocabulary.len();
         own.get().filter(|&id| (id as usize) < last).or(picked.get().map(|(_, id)| id))
     });
@@ -50,7 +51,7 @@ pub fn Explorer(
             <div class="embed-explorer">
                 <Map store=store chosen=chosen found=found pick=pick />
                 <div>
-                    <h4>"Nearest to " <b class="mono embed-name">{name}</b></h4>
+                    <h4>"Nearest to " <b class="mono embed-name">{live(name)}</b></h4>
                     <Bars store=store found=found pick=pick label=Signal::derive(move || format!("Nearest to {}", name().unwrap_or_default())) />
                     <details>
                         <summary>"What chance has to do with it"</summary>

@@ -10,6 +10,7 @@ use super::classes::{Class, capital};
 use super::{SHOWN_WHOLE, named};
 use crate::protocol::embed::{MAX_MAP_TOKENS, TokenMap, TokenMapFound};
 use crate::ui::number::{count, percent};
+use crate::ui::reactive::{live, memo};
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -80,7 +81,7 @@ pub fn Map(
     pick: Callback<u32>,
 ) -> impl IntoView {
     let map = remote(store.client, move || store.model.get().map(|_| TokenMap));
-    let places = Memo::new(move |_| {
+    let places = memo(move || {
         let places = map.get().map(|map| lay_out(&map)).unwrap_or_default();
         if places.len() <= SHOWN_WHOLE { move_apart(places) } else { places }
     });
@@ -163,15 +164,15 @@ pub fn Map(
     view! {
         <div class="embed-map">
             <p class="sentence">{move || map.failure.get().map(|failure| failure.message)}</p>
-            <p class="soft">{none}</p>
-            <div hidden=empty>
+            <p class="soft">{live(none)}</p>
+            <div hidden=live(empty)>
                 <svg node_ref=svg id="embed-map" viewBox=format!("0 0 {WIDTH} {HEIGHT}") aria-hidden="true" on:click=on_click>
-                    {all}
-                    {lines}
-                    {front}
+                    {live(all)}
+                    {live(lines)}
+                    {live(front)}
                 </svg>
                 <p class="small embed-keys">{legend} <span class="embed-key">"capitals are filled"</span></p>
-                <p class="small soft">{shares}</p>
+                <p class="small soft">{live(shares)}</p>
             </div>
         </div>
     }

@@ -18,6 +18,7 @@ use leptos::prelude::*;
 
 use crate::protocol::model::ModelCard;
 use crate::ui::number::visible;
+use crate::ui::reactive::memo;
 use crate::ui::store::Store;
 
 /// Vocabularies up to this size are shown whole: as buttons, as letters on a map, in selects.
@@ -29,7 +30,7 @@ pub fn EmbedFigure(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let place = Memo::new(move |_| place(store));
+    let place = memo(move || place(store));
     view! {
         <rows::Rows store=store place=place />
         <positions::Positions store=store place=place />

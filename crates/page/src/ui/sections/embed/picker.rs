@@ -5,6 +5,7 @@ use wasm_bindgen::JsCast;
 
 use super::Place;
 use crate::ui::number::{count, visible};
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// Tokens that are shown at a time: the block with the picked one.
@@ -44,9 +45,9 @@ pub fn TextTokens(
     /// The picked token.
     place: Memo<Option<Place>>,
 ) -> impl IntoView {
-    let picked = Memo::new(move |_| place.get().map(|place| place.index));
+    let picked = memo(move || place.get().map(|place| place.index));
     let len = move || store.tokens.get().map_or(0, |tokens| tokens.tokens.len());
-    let first = Memo::new(move |_| picked.get().unwrap_or(0) / BLOCK * BLOCK);
+    let first = memo(move || picked.get().unwrap_or(0) / BLOCK * BLOCK);
     let chips = move || {
         let (first, tokens) = (first.get(), store.tokens.get());
         let tokens = tokens.iter().flat_map(|tokens| tokens.tokens.iter().enumerate().skip(first).take(BLOCK));
@@ -91,7 +92,7 @@ pub fn TextTokens(
                 </button>
             </For>
         </div>
-        {block}
+        {live(block)}
     }
 }
 

@@ -11,6 +11,8 @@ use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::signed;
 use crate::ui::number::three;
+use crate::ui::order::largest_first;
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -23,11 +25,8 @@ const TOP: usize = 10;
 /// The positions most alike to one, itself left out: position and cosine.
 fn most_alike(map: &PositionSimilarity, row: usize) -> Vec<(usize, f32)> {
     let cosines = &map.cosines[row * map.positions..][..map.positions];
-    let mut others: Vec<(usize, f32)> =
-        cosines.iter().copied().enumerate().filter(|&(position, _)| position != row).collect();
-    others.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    others.truncate(TOP);
-    others
+    let others = largest_first(cosines.iter().copied()).into_iter().filter(|&position| position != row);
+    others.take(TOP).map(|position| (position, cosines[position])).collect()
 }
 
 /// Where a key leads from a cell: up and down change the row, left and right the column.
@@ -55,11 +54,11 @@ pub fn Positions(
     place: Memo<Option<Place>>,
 ) -> impl IntoView {
     let map = remote(store.client, move || store.model.get().map(|_| PositionMap { positions: MOST }));
-    let n = Memo::new(move |_| map.get().map_or(0, |map| map.positions));
+    let n = memo(move || map.get().map_or(0, |map| map.positions));
     let cell = RwSignal::new((0_usize, 0_usize));
     let pointed = RwSignal::new(None::<(usize, usize)>);
     // The text's picked token leads; what is picked here stays until another is picked there.
-    Effect::new(move || {
+    effect(move || {
         let position = place.get().and_then(|place| place.position).unwrap_or(0);
         let position = position.min(n.get().saturating_sub(1));
         cell.set((position, position.saturating_sub(1)));
@@ -68,8 +67,8 @@ pub fn Positions(
         let last = n.get().saturating_sub(1);
         (row.min(last), column.min(last))
     };
-    let locked = Memo::new(move |_| inside(cell.get()));
-    let shown = Memo::new(move |_| pointed.get().map_or(locked.get(), inside));
+    let locked = memo(move || inside(cell.get()));
+    let shown = memo(move || pointed.get().map_or(locked.get(), inside));
     let picture = Signal::derive(move || {
         let Some(map) = map.get() else { return Picture::default() };
         let n = map.positions;
@@ -151,7 +150,7 @@ pub fn Positions(
                 <Chip source=Source::Live shape=chip />
             </div>
             <p class="sentence">{move || map.failure.get().map(|failure| failure.message)}</p>
-            <p class="soft">{none}</p>
+            <p class="soft">{live(none)}</p>
             <div class="embed-positions" hidden=move || n.get() == 0>
                 <div>
                     <div
@@ -176,19 +175,19 @@ pub fn Positions(
                     </div>
                     <p class="embed-readout mono" id="embed-position-pair">{move || words(shown.get())}</p>
                     <SignedLegend store=store limit=Signal::derive(|| "1".to_owned()) />
-                    <p class="soft small">{part}</p>
+                    <p class="soft small">{live(part)}</p>
                 </div>
                 <div>
                     <p class="small">
                         "Each cell compares the rows of two positions: 1 is the same direction, 0 unrelated, −1 opposite. Along the diagonal a position meets itself. A band beside it means that neighbours have like rows, so the model can tell near from far. "
-                        {origin}
+                        {live(origin)}
                     </p>
                     <table>
                         <caption class="embed-caption">"Most alike to position " <b>{move || locked.get().0}</b></caption>
                         <thead>
                             <tr><th class="number">"position"</th><th class="number">"cosine"</th><th>"places away"</th></tr>
                         </thead>
-                        <tbody id="embed-alike">{table}</tbody>
+                        <tbody id="embed-alike">{live(table)}</tbody>
                     </table>
                 </div>
             </div>

@@ -10,6 +10,7 @@ use crate::protocol::embed::{TokenRows, TokenRowsRead};
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::three;
+use crate::ui::reactive::{live, memo};
 use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
@@ -53,7 +54,7 @@ pub fn Rows(
     // None is the channel that stands out most in the sum.
     let locked = RwSignal::new(None::<usize>);
     let pointed = RwSignal::new(None::<usize>);
-    let channel = Memo::new(move |_| {
+    let channel = memo(move || {
         let rows = read.get()?;
         let largest = || (0..rows.sum.len()).max_by(|&a, &b| rows.sum[a].abs().total_cmp(&rows.sum[b].abs()));
         locked.get().filter(|&channel| channel < rows.sum.len()).or_else(largest)
@@ -87,7 +88,7 @@ pub fn Rows(
         place.get().map(|place| format!("wte[{}]{by}", place.id))
     };
     let position_label = move || place.get()?.position.map(|position| format!("wpe[{position}]"));
-    let has_position = Memo::new(move |_| read.get().is_none_or(|rows| rows.position.is_some()));
+    let has_position = memo(move || read.get().is_none_or(|rows| rows.position.is_some()));
     let no_position = move || {
         (!has_position.get()).then(|| {
             let bigram = store.model.get()?.config.architecture == inkling_core::Architecture::Bigram;
@@ -151,7 +152,7 @@ pub fn Rows(
                 <Chip source=Source::Live shape=chip />
             </div>
             <TextTokens store=store place=place />
-            <p class="sentence">{cut}</p>
+            <p class="sentence">{live(cut)}</p>
             <p class="sentence">{move || read.failure.get().map(|failure| failure.message)}</p>
             <div
                 class="embed-strips"
@@ -169,15 +170,15 @@ pub fn Rows(
                 on:pointerleave=move |_| pointed.set(None)
                 on:pointerdown=move |event| if let Some(to) = under(&event) { locked.set(Some(to)) }
             >
-                {strip("embed-row", view! { "token " <b class="mono">{text}</b> " " <span class="mono soft">{token_label}</span> }.into_any(), token)}
+                {strip("embed-row", view! { "token " <b class="mono">{live(text)}</b> " " <span class="mono soft">{live(token_label)}</span> }.into_any(), token)}
                 <div class="embed-place" hidden=move || !has_position.get()>
-                    {strip("embed-row", view! { "+ position " <b class="mono">{move || place.get().and_then(|place| place.position)}</b> " " <span class="mono soft">{position_label}</span> }.into_any(), position)}
+                    {strip("embed-row", view! { "+ position " <b class="mono">{move || place.get().and_then(|place| place.position)}</b> " " <span class="mono soft">{live(position_label)}</span> }.into_any(), position)}
                 </div>
                 {strip("embed-row embed-sum", view! { "= what the first block is given" }.into_any(), sum)}
-                <div class="embed-cursor" style:left=left></div>
+                <div class="embed-cursor" style:left=live(left)></div>
             </div>
-            <p class="embed-readout mono" id="embed-channel">{readout}</p>
-            <p class="soft small">{no_position}</p>
+            <p class="embed-readout mono" id="embed-channel">{live(readout)}</p>
+            <p class="soft small">{live(no_position)}</p>
             <p class="small soft embed-readout">
                 "Bars up, orange: above zero. Bars down, blue: below. On all three, full height is "
                 {move || read.get().map(|rows| three(rows.limit().into()))} ". Each number is rounded on its own."

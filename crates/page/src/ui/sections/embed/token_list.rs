@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::picker::{focus_later, step};
 use super::{SHOWN_WHOLE, named, spoken};
 use crate::ui::number::visible;
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// Search results.
@@ -52,7 +53,7 @@ pub fn TokenList(
     /// Called with the one that is chosen here.
     pick: Callback<u32>,
 ) -> impl IntoView {
-    let small = Memo::new(move |_| whole(store));
+    let small = memo(move || whole(store));
     move || if small.get() { all(store, chosen, pick) } else { searching(store, "Find a token", pick) }
 }
 
@@ -105,7 +106,7 @@ pub fn searching(store: Store, label: &'static str, pick: Callback<u32>) -> AnyV
     view! {
         <div class="embed-search">
             <label>{label} " " <input type="search" prop:value=text on:input=move |event| text.set(event_target_value(&event)) /></label>
-            <div class="embed-tokens">{results}</div>
+            <div class="embed-tokens">{live(results)}</div>
         </div>
     }
     .into_any()

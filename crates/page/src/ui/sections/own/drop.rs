@@ -2,11 +2,11 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::DragEvent;
 
 use super::files;
 use crate::ui::store::Store;
+use crate::ui::task;
 
 /// Covers the page while files are dragged over it, and takes them.
 #[component]
@@ -38,7 +38,7 @@ pub fn DropOverlay(
         event.prevent_default();
         let Some(data) = event.data_transfer() else { return };
         let found = files::of_drop(&data);
-        spawn_local(async move { files::take(store, found.await) });
+        task::start(async move { files::take(store, found.await) });
     };
     let listeners = [
         window_event_listener(ev::dragenter, hover),

@@ -3,12 +3,13 @@
 use js_sys::{Array, Function, Promise, Reflect};
 use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{DataTransfer, File, FileList, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 use crate::protocol::Failure;
 use crate::protocol::model::GivenFile;
 use crate::ui::store::Store;
+use crate::ui::task;
 
 /// Most files that a dropped folder is searched for.
 const MOST: usize = 2000;
@@ -36,7 +37,7 @@ pub fn take(store: Store, mut files: Vec<Found>) {
         && (path.ends_with(".txt") || path.ends_with(".md"))
     {
         let (path, file) = files.remove(0);
-        spawn_local(async move {
+        task::start(async move {
             match text(&file).await {
                 Ok(text) => {
                     store.view.query.set(None);

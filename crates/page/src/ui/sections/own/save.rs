@@ -2,11 +2,11 @@
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, HtmlAnchorElement, Url};
 
 use crate::protocol::model::{SaveModel, SavedModel};
 use crate::ui::store::Store;
+use crate::ui::task;
 
 /// A button that saves the model.
 #[component]
@@ -19,7 +19,7 @@ pub fn Save(
     let save = move |_| {
         busy.set(true);
         failure.set(None);
-        spawn_local(async move {
+        task::start(async move {
             match store.client.ask(SaveModel).answer().await {
                 Ok(saved) => {
                     if download(&saved).is_none() {

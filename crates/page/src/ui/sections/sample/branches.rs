@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::writing::Desk;
+use crate::ui::reactive::{live, memo};
 
 /// A button for each text, and the way back.
 #[component]
@@ -11,7 +12,7 @@ pub fn Branches(
     desk: Desk,
 ) -> impl IntoView {
     // Its name says where it leaves the one before.
-    let names = Memo::new(move |_| {
+    let names = memo(move || {
         let current = desk.current.get();
         let given = desk.text.with(|text| text.given);
         desk.branches.with(|branches| {
@@ -24,13 +25,13 @@ pub fn Branches(
     let buttons = move || {
         let buttons = names.get().into_iter().enumerate().map(|(i, name)| {
             let on = move || (desk.current.get() == i).to_string();
-            view! { <button aria-pressed=on on:click=move |_| desk.turn_to(i)>{name}</button> }
+            view! { <button aria-pressed=live(on) on:click=move |_| desk.turn_to(i)>{name}</button> }
         });
         buttons.collect_view()
     };
     view! {
         <div class="sample-branches" role="group" aria-label="Texts" hidden=move || names.with(Vec::len) < 2>
-            {buttons}
+            {live(buttons)}
             <button id="sample-back" disabled=move || desk.current.get() == 0 on:click=move |_| desk.back()>
                 "Back: drop this one"
             </button>

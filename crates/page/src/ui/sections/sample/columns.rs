@@ -9,6 +9,7 @@ use web_sys::{KeyboardEvent, PointerEvent, ResizeObserver};
 use super::distribution::{Distribution, Row};
 use super::place::Place;
 use crate::ui::number::{percent, three};
+use crate::ui::reactive::{effect, live, memo};
 
 /// Pixels of a row of bars.
 const HEIGHT: f32 = 60.0;
@@ -112,7 +113,7 @@ pub fn Columns(
 ) -> impl IntoView {
     let frame = NodeRef::<Div>::new();
     let width = RwSignal::new(600.0_f32);
-    Effect::new(move || {
+    effect(move || {
         if let Some(frame) = frame.get() {
             let measured = frame.clone();
             let measure = Closure::<dyn FnMut()>::new(move || {
@@ -169,7 +170,7 @@ pub fn Columns(
         Some(format!("‘{}’, logit {logit}, chance {}, {kept}", place.desk.glyph(row.id), percent(row.chance.into())))
     };
     let rows = Stage::ALL.map(|stage| {
-        let paths = Memo::new(move |_| place.distribution.with(|at| paths(stage, at, place.marked(), width.get())));
+        let paths = memo(move || place.distribution.with(|at| paths(stage, at, place.marked(), width.get())));
         let path = move |which: usize| move || paths.with(|paths| paths[which].clone());
         let scale = move || {
             place.distribution.with(|at| {
@@ -184,8 +185,8 @@ pub fn Columns(
             })
         };
         view! {
-            <div class="stage" data-stage=format!("{stage:?}").to_lowercase()>
-                <p class="stage-name small"><span>{stage.name()}</span> <span class="soft">{scale}</span></p>
+            <div class="stage" data-stage=format!("{stage:?}").to_ascii_lowercase()>
+                <p class="stage-name small"><span>{stage.name()}</span> <span class="soft">{live(scale)}</span></p>
                 <svg
                     width="100%"
                     height=HEIGHT
@@ -194,14 +195,14 @@ pub fn Columns(
                     aria-hidden="true"
                     focusable="false"
                 >
-                    <path class="bar-cut" d=path(1)></path>
-                    <path class="bar" d=path(0)></path>
-                    <path class="bar-drawn" d=path(2)></path>
+                    <path class="bar-cut" d=live(path(1))></path>
+                    <path class="bar" d=live(path(0))></path>
+                    <path class="bar-drawn" d=live(path(2))></path>
                 </svg>
             </div>
         }
     });
-    let pitch = Memo::new(move |_| width.get() / count().max(1) as f32);
+    let pitch = memo(move || width.get() / count().max(1) as f32);
     let glyphs = move || {
         let pitch = pitch.get();
         place.distribution.with(|at| {
@@ -231,7 +232,7 @@ pub fn Columns(
             aria-valuemin="1"
             aria-valuemax=move || count().max(1)
             aria-valuenow=move || place.index().map_or(1, |at| at + 1)
-            aria-valuetext=says
+            aria-valuetext=live(says)
             on:keydown=on_keydown
             on:pointermove=on_move
             on:pointerup=on_up
@@ -248,7 +249,7 @@ pub fn Columns(
                 </pattern>
             </svg>
             {rows.into_iter().collect_view()}
-            <svg class="glyphs" width="100%" height="26" aria-hidden="true" focusable="false">{glyphs}</svg>
+            <svg class="glyphs" width="100%" height="26" aria-hidden="true" focusable="false">{live(glyphs)}</svg>
             <div
                 class="column-pointer"
                 hidden=move || pointer().is_none()

@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 
 use super::writing::Desk;
-use crate::ui::number::three;
+use crate::ui::number::{parse, three};
+use crate::ui::reactive::{live, memo};
 
 /// A number by a range and by typing.
 #[component]
@@ -34,7 +35,7 @@ fn Slider(
         if text.is_empty() && optional {
             return set(None);
         }
-        let Ok(number) = text.parse::<f64>() else { return };
+        let Some(number) = parse(&text) else { return };
         let number = number.max(least);
         // What is typed may be beyond the range's end.
         let off = optional && (number >= to.get_untracked()) && !typed;
@@ -86,7 +87,7 @@ pub fn Controls(
     desk: Desk,
 ) -> impl IntoView {
     let view = desk.store.view;
-    let vocab = Memo::new(move |_| desk.store.model.get().map_or(65, |model| model.config.vocab_size));
+    let vocab = memo(move || desk.store.model.get().map_or(65, |model| model.config.vocab_size));
     // Beyond a hundred, a range is too coarse to be of use: more can be typed.
     let most = Signal::derive(move || vocab.get().min(100) as f64);
     let temperature_says = Signal::derive(move || match view.temperature.get() {
@@ -120,7 +121,7 @@ pub fn Controls(
                     aria-invalid=move || problem().is_some().then_some("true")
                     on:input=move |event| view.prompt.set(event_target_value(&event))
                 ></textarea>
-                <p class="sentence" id="sample-prompt-problem">{problem}</p>
+                <p class="sentence" id="sample-prompt-problem">{live(problem)}</p>
             </div>
             <Slider
                 label="Temperature T"

@@ -8,6 +8,7 @@ use inkling_core::ops::sample::{Candidate, argmax, keep, weight};
 use inkling_core::sample::{Sampler, SamplerConfig};
 
 use crate::protocol::sample::entropy;
+use crate::ui::order::{largest_first, smallest_first};
 
 /// Tokens that are shown one by one.
 const MOST: usize = 100;
@@ -95,9 +96,8 @@ pub fn distribution(
         let score = |&(id, l): &Candidate| noise.as_ref().map(|noise| (f64::from(l) + noise(id), id));
         candidates.iter().filter_map(score).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id)
     };
-    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
     let logit = |id: u32| logits[id as usize];
-    ids.sort_by(|&a, &b| logit(b).total_cmp(&logit(a)).then(a.cmp(&b)));
+    let mut ids: Vec<u32> = largest_first(logits.iter().copied()).into_iter().map(|id| id as u32).collect();
     if ids.len() > MOST {
         let hidden = ids.split_off(MOST);
         let wanted = [Some(written), drawn].into_iter().flatten().filter(|id| hidden.contains(id));
@@ -105,7 +105,7 @@ pub fn distribution(
         ids.dedup();
     }
     if order == Order::Id {
-        ids.sort_unstable();
+        smallest_first(&mut ids);
     }
     let rows: Vec<Row> = ids
         .iter()

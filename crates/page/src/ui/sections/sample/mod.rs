@@ -22,6 +22,7 @@ use self::text_view::{STEPS, TextView, Tint};
 use self::writing::Desk;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, percent, three};
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// The figure of `#sample`.
@@ -38,7 +39,7 @@ pub fn SampleFigure(
     view! {
         <div class="sample">
             <Controls desk />
-            <p class="sentence" id="sample-failure">{failure}</p>
+            <p class="sentence" id="sample-failure">{live(failure)}</p>
             <div class="sample-halves">
                 <div class="panel sample-half">
                     <Status desk />
@@ -65,12 +66,12 @@ fn Status(
     /// Writes.
     desk: Desk,
 ) -> impl IntoView {
-    let written = Memo::new(move |_| desk.text.with(|text| text.fresh));
+    let written = memo(move || desk.text.with(|text| text.fresh));
     let speed = move || desk.speed.get().map(|speed| format!("{} per second", count(speed.round() as u64)));
     view! {
         <p class="sample-status small soft">
             <span><strong>{move || count(written.get() as u64)}</strong> " tokens written"</span>
-            <span id="sample-speed">{speed}</span>
+            <span id="sample-speed">{live(speed)}</span>
         </p>
     }
 }
@@ -116,7 +117,7 @@ fn Legend(
                 {option(Tint::Off, "nothing")}
             </fieldset>
             <p class="small soft" hidden=move || tint.get() == Tint::Off>
-                {says}": " <span class="legend-steps">{steps}</span>
+                {live(says)}": " <span class="legend-steps">{live(steps)}</span>
             </p>
         </div>
     }
@@ -128,7 +129,7 @@ fn ChangeSays(
     /// Has both texts.
     desk: Desk,
 ) -> impl IntoView {
-    let change = Memo::new(move |_| {
+    let change = memo(move || {
         desk.text.with(|text| {
             if text.before.is_empty() || text.writing {
                 return None;
@@ -153,7 +154,7 @@ fn ChangeSays(
             ),
         })
     };
-    view! { <p class="small soft sample-change">{says}</p> }
+    view! { <p class="small soft sample-change">{live(says)}</p> }
 }
 
 /// What can be done with the text.
@@ -168,7 +169,7 @@ fn Actions(
         <p class="sample-actions">
             <button
                 id="sample-fork"
-                disabled=none
+                disabled=live(none)
                 on:click=move |_| {
                     if let Some(at) = untrack(|| desk.picked()) {
                         desk.fork(at);
@@ -180,7 +181,7 @@ fn Actions(
                     format!("Keep {at} and write on with other dice")
                 }}
             </button>
-            <button disabled=none on:click=move |_| speech::copy(desk, copied)>"Copy text"</button>
+            <button disabled=live(none) on:click=move |_| speech::copy(desk, copied)>"Copy text"</button>
             <span class="small soft" role="status">{copied}</span>
         </p>
     }
@@ -217,9 +218,9 @@ fn PlaceSays(
     };
     view! {
         <div class="place-head">
-            <h3>{heading}</h3>
+            <h3>{live(heading)}</h3>
             <Chip source=Source::Live shape />
         </div>
-        <p class="small soft place-says">{says}</p>
+        <p class="small soft place-says">{live(says)}</p>
     }
 }

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use super::distribution::{Distribution, Order, Row, distribution};
 use super::writing::Desk;
+use crate::ui::reactive::memo;
 
 /// Handles of the place.
 #[derive(Clone, Copy)]
@@ -24,7 +25,7 @@ impl Place {
     pub fn new(desk: Desk) -> Self {
         let order = RwSignal::new(Order::Logit);
         let view = desk.store.view;
-        let distribution = Memo::new(move |_| {
+        let distribution = memo(move || {
             let Some(at) = desk.picked() else { return Distribution::default() };
             let (temperature, top_k, top_p) = (view.temperature.get(), view.top_k.get(), view.top_p.get());
             desk.text.with(|text| {

@@ -5,6 +5,8 @@ use leptos::prelude::*;
 use super::distribution::{Order, Row};
 use super::place::Place;
 use crate::ui::number::{percent, three};
+use crate::ui::order::largest_first;
+use crate::ui::reactive::live;
 
 /// Rows of the table.
 const TOP: usize = 10;
@@ -26,7 +28,7 @@ pub fn Readout(
     let glyph = move || place.row().map(|row| place.desk.glyph(row.id));
     let number = move |name: &'static str, value: fn(&Row) -> String| {
         let value = move || place.row().map(|row| value(&row));
-        view! { <div><dt>{name}</dt><dd>{value}</dd></div> }
+        view! { <div><dt>{name}</dt><dd>{live(value)}</dd></div> }
     };
     let verdict = move || {
         let row = place.row()?;
@@ -56,8 +58,8 @@ pub fn Readout(
     view! {
         <div class="sample-readout">
             <p class="readout-token">
-                <span class="readout-glyph mono">{glyph}</span>
-                <span class="small">{verdict}</span>
+                <span class="readout-glyph mono">{live(glyph)}</span>
+                <span class="small">{live(verdict)}</span>
             </p>
             <dl class="readout-numbers">
                 {number("logit", |row| three(row.logit.into()))}
@@ -101,11 +103,11 @@ pub fn TopTen(
         if !open.get() {
             return Vec::new();
         }
-        let mut rows = place.distribution.with(|at| at.rows.clone());
-        rows.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
-        rows.truncate(TOP);
+        let rows = place.distribution.with(|at| at.rows.clone());
+        let likeliest = largest_first(rows.iter().map(|row| row.logit)).into_iter().take(TOP);
         let marked = place.marked();
-        rows.into_iter()
+        likeliest
+            .map(|at| &rows[at])
             .map(|row| {
                 view! {
                     <tr class:drawn=marked == Some(row.id)>
@@ -143,7 +145,7 @@ pub fn TopTen(
                             <th scope="col" class="number">"score"</th>
                         </tr>
                     </thead>
-                    <tbody>{rows}</tbody>
+                    <tbody>{live(rows)}</tbody>
                 </table>
             </div>
         </details>

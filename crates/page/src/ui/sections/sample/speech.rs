@@ -1,9 +1,11 @@
 //! The text for those who do not see it, and for elsewhere: what readers hear, the clipboard.
 
 use leptos::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use super::writing::Desk;
+use crate::ui::reactive::effect_from_last;
+use crate::ui::task;
 
 /// After a text is finished, in case the next one is being written already.
 const QUIET: std::time::Duration = std::time::Duration::from_millis(1500);
@@ -22,7 +24,7 @@ fn written(desk: Desk) -> String {
 
 /// Says each finished text after a pause. The first one, which nobody asked for, is not said.
 pub fn tell(desk: Desk) {
-    Effect::new(move |waiting: Option<Option<TimeoutHandle>>| {
+    effect_from_last(move |waiting: Option<Option<TimeoutHandle>>| {
         if let Some(Some(waiting)) = waiting {
             waiting.clear();
         }
@@ -34,7 +36,7 @@ pub fn tell(desk: Desk) {
 /// Puts prompt and text on the clipboard, and says what came of it.
 pub fn copy(desk: Desk, says: RwSignal<Option<&'static str>>) {
     let copying = window().navigator().clipboard().write_text(&written(desk));
-    spawn_local(async move {
+    task::start(async move {
         let copied = JsFuture::from(copying).await.is_ok();
         says.set(Some(if copied { "Copied." } else { "The browser did not allow it." }));
     });

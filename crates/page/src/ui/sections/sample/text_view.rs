@@ -11,6 +11,7 @@ use web_sys::{Element, HtmlElement, KeyboardEvent, ScrollIntoViewOptions, Scroll
 use super::text::Text;
 use super::writing::Desk;
 use crate::ui::number::{percent, three};
+use crate::ui::reactive::{effect_from_last, live, memo};
 
 /// What the colour behind a token says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,7 +134,7 @@ pub fn TextView(
         let text = desk.store.model.with(|model| model.as_ref()?.vocabulary.get(id as usize).cloned());
         set(&text.unwrap_or_default())
     };
-    Effect::new(move |screen: Option<Screen>| {
+    effect_from_last(move |screen: Option<Screen>| {
         let mut screen = screen.unwrap_or_default();
         if let Some(place) = place.get() {
             let picked = desk.picked();
@@ -141,9 +142,9 @@ pub fn TextView(
         }
         screen
     });
-    let prompt = Memo::new(move |_| desk.text.with(|text| text.settings.prompt.clone()));
+    let prompt = memo(move || desk.text.with(|text| text.settings.prompt.clone()));
     let shown_prompt = move || prompt.get().into_iter().map(raw).collect::<String>();
-    let length = Memo::new(move |_| desk.text.with(|text| text.tokens.len()));
+    let length = memo(move || desk.text.with(|text| text.tokens.len()));
     let pick = move |at: usize| {
         let Some(last) = length.get_untracked().checked_sub(1) else { return };
         desk.store.view.picked.set(at.min(last));
@@ -189,7 +190,7 @@ pub fn TextView(
             aria-valuemin="1"
             aria-valuemax=move || length.get().max(1)
             aria-valuenow=move || desk.picked().map_or(1, |at| at + 1)
-            aria-valuetext=value_text
+            aria-valuetext=live(value_text)
             aria-busy=move || desk.text.with(|text| text.writing).to_string()
             data-written=length
             on:keydown=on_keydown
@@ -201,7 +202,7 @@ pub fn TextView(
                 }
             }
         >
-            <span class="sample-prompt">{shown_prompt}</span>
+            <span class="sample-prompt">{live(shown_prompt)}</span>
             <span class="sample-text" node_ref=place></span>
         </div>
     }

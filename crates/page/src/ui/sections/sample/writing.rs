@@ -1,17 +1,18 @@
 //! Asks for texts, and keeps what comes: the text on the desk, and those it was forked from.
 
-use futures_util::future::{AbortHandle, abortable};
+use futures_util::future::AbortHandle;
 use inkling_core::sample::{Sampler, SamplerConfig};
 use leptos::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::text::{Settings, Text, Token};
 use crate::protocol::sample::{Generate, entropy};
 use crate::protocol::tokenize::{Tokenize, Tokenized, Vocabulary};
 use crate::protocol::{Failure, FailureKind};
 use crate::ui::client::Heard;
+use crate::ui::reactive::{effect, effect_from_last};
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
+use crate::ui::task;
 
 /// Texts that are kept beside the one on the desk.
 const MOST_BRANCHES: usize = 6;
@@ -73,13 +74,13 @@ impl Desk {
             epoch: RwSignal::new(0),
             slowly: StoredValue::new(None),
         };
-        Effect::new(move |before: Option<()>| {
+        effect_from_last(move |before: Option<()>| {
             // Another model or engine: nothing of the old one's texts can be gone on with.
             store.model.track();
             store.engine.track();
             desk.epoch.update(|epoch| *epoch += usize::from(before.is_some()));
         });
-        Effect::new(move || {
+        effect(move || {
             let Some(settings) = desk.settings() else { return };
             let epoch = desk.epoch.get();
             let from = Some((settings.clone(), epoch));
@@ -209,7 +210,7 @@ impl Desk {
             sampling: text.settings.sampling,
             count,
         });
-        let (hearing, handle) = abortable(async move {
+        let hearing = task::start_stoppable(async move {
             // Asked in here, after the task before this one has been dropped: its generator is free by then.
             let mut conversation = self.store.client.ask(question);
             while let Some(heard) = conversation.next().await {
@@ -232,11 +233,7 @@ impl Desk {
                 }
             }
         });
-        self.under_way.set_value(Some(handle));
-        spawn_local(async move {
-            // Aborted where another question has taken its place.
-            let _ = hearing.await;
-        });
+        self.under_way.set_value(Some(hearing));
     }
 
     /// Keeps the text up to a token and writes on from there with other dice.

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use crate::ui::reactive::live;
 use crate::ui::store::Store;
 
 /// The choices: their value in the address, and their name.
@@ -37,10 +38,10 @@ pub fn EngineBar(
                 <legend class="unseen">"What computes"</legend>
                 {Vec::from(choices)}
             </fieldset>
-            <p class="engine" class:engine-instead=instead>
+            <p class="engine" class:engine-instead=live(instead)>
                 <span class="engine-name">{move || name().unwrap_or_else(|| "Looking for what computes best here".into())}</span>
                 ". "
-                <span class="engine-reason">{reason}</span>
+                <span class="engine-reason">{live(reason)}</span>
             </p>
         </div>
     }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::protocol::model::LoadProgress;
 use crate::ui::number::bytes;
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// The progress bar, or a sentence and a way on.
@@ -12,7 +13,7 @@ pub fn Loading(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let is_loading = Memo::new(move |_| store.loading.with(Option::is_some));
+    let is_loading = memo(move || store.loading.with(Option::is_some));
     let text = move || store.loading.with(|progress| progress.as_ref().map(words));
     let share = move || {
         store.loading.with(|progress| {
@@ -21,19 +22,19 @@ pub fn Loading(
         })
     };
     let failure = move || store.load_failure.with(|failure| failure.as_ref().map(|failure| failure.message.clone()));
-    let failed = Memo::new(move |_| store.load_failure.with(Option::is_some));
+    let failed = memo(move || store.load_failure.with(Option::is_some));
     let stays = move || store.model.with(|model| model.as_ref().map(|model| format!(" {} stays loaded.", model.name)));
     view! {
         <Show when=move || is_loading.get()>
             <div class="shell-row loading">
-                <label class="loading-words" for="loading-bar">{text}</label>
+                <label class="loading-words" for="loading-bar">{live(text)}</label>
                 <progress id="loading-bar" max="1" value=move || share().map(|share| share.to_string())></progress>
                 <button type="button" id="stop-loading" on:click=move |_| store.stop_loading()>"Cancel"</button>
             </div>
         </Show>
         <Show when=move || failed.get()>
             <div class="shell-row">
-                <p class="sentence" id="load-failure">{failure} {stays}</p>
+                <p class="sentence" id="load-failure">{live(failure)} {live(stays)}</p>
                 <button type="button" id="retry" on:click=move |_| store.retry()>"Try again"</button>
                 <Show when=move || store.model.with(Option::is_some)>
                     <button type="button" on:click=move |_| store.load_failure.set(None)>"Dismiss"</button>

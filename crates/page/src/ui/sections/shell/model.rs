@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use crate::protocol::model::{ModelCard, Origin};
 use crate::ui::model::SHIPPED;
 use crate::ui::number::{bytes, count, three};
+use crate::ui::reactive::memo;
 use crate::ui::store::Store;
 
 /// Name, sizes, quality and where it is from.
@@ -14,13 +15,13 @@ pub fn ModelLine(
     store: Store,
 ) -> impl IntoView {
     // Also where another model was asked for and did not come.
-    let foreign = Memo::new(move |_| {
+    let foreign = memo(move || {
         store.view.model.with(|model| model.as_ref().is_some_and(|model| model != SHIPPED))
             || store.opening.given.with(Option::is_some)
             || store.model.with(|model| model.as_ref().is_some_and(|model| !is_ours(model.origin)))
     });
     // The progress bar takes its place, so that the first model moves nothing.
-    let visible = Memo::new(move |_| store.loading.with(Option::is_none) || store.model.with(Option::is_some));
+    let visible = memo(move || store.loading.with(Option::is_none) || store.model.with(Option::is_some));
     view! {
         <div class="shell-row" hidden=move || !visible.get()>
             {move || {

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use super::costs::{change, flops};
 use super::parts::{Id, Kind, Part};
 use crate::ui::number::{bytes, count, percent};
+use crate::ui::reactive::live;
 
 /// How a file stores a weight, by the bytes of all files and the number of weights: what else they hold is small.
 pub fn stored(file_bytes: u64, weights: u64) -> (f64, &'static str) {
@@ -102,7 +103,7 @@ pub fn Card(
         }
         .into_any()
     };
-    view! { <div class="panel stack-card">{card}</div> }
+    view! { <div class="panel stack-card">{live(card)}</div> }
 }
 
 #[cfg(test)]

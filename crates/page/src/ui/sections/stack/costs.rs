@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use super::plan::Plan;
 use crate::protocol::stack::{Estimated, Probed};
 use crate::ui::number::{bytes, count, three};
+use crate::ui::reactive::live;
 
 /// A duration that is only about right: two digits. `40 s`, `12 min`, `3.4 h`, `2.1 days`.
 pub fn about(seconds: f64) -> String {
@@ -153,12 +154,12 @@ pub fn Costs(
                     <th scope="col" class="number stack-before">"loaded"</th>
                 </tr>
             </thead>
-            <tbody>{table}</tbody>
+            <tbody>{live(table)}</tbody>
         </table>
-        <p class="note">{too_large}</p>
+        <p class="note">{live(too_large)}</p>
         <p class="stack-measure">
-            <button id="stack-measure" type="button" disabled=move || probing.get() on:click=move |_| measure()>{label}</button>
-            <span class="soft small">{assumption}</span>
+            <button id="stack-measure" type="button" disabled=move || probing.get() on:click=move |_| measure()>{live(label)}</button>
+            <span class="soft small">{live(assumption)}</span>
         </p>
     }
 }

@@ -10,6 +10,7 @@ use wasm_bindgen::JsCast;
 use super::parts::{Id, Kind, Part};
 use super::scene::{Area, Branch, Placed, SPINE, Scene};
 use crate::ui::number::{count, percent};
+use crate::ui::reactive::{live, memo};
 
 /// What is drawn, and what is picked in it.
 #[derive(Clone, Copy)]
@@ -170,7 +171,7 @@ pub fn Drawing(
 ) -> impl IntoView {
     let ids = move || scene.with(|scene| scene.placed.iter().map(|placed| placed.id).collect::<Vec<_>>());
     let size = move || scene.with(|scene| (number(scene.width), number(scene.height)));
-    let total = Memo::new(move |_| parts.with(|parts| parts.iter().map(|part| part.count).sum::<u64>()));
+    let total = memo(move || parts.with(|parts| parts.iter().map(|part| part.count).sum::<u64>()));
     let stop = move || {
         let stop = picked.stop.get();
         scene.with(|scene| stop.filter(|&id| scene.find(id).is_some()).or(scene.placed.first().map(|first| first.id)))
@@ -200,16 +201,15 @@ pub fn Drawing(
         event.prevent_default();
     };
     let part = move |id: Id| {
-        let placed = Memo::new(move |_| scene.with(|scene| scene.find(id).copied()));
+        let placed = memo(move || scene.with(|scene| scene.find(id).copied()));
         let area = move || placed.get().map(|placed| placed.area).unwrap_or_default();
         let target = move || placed.get().map(|placed| placed.target).unwrap_or_default();
         let ghost = move || {
             let placed = placed.get()?;
             placed.ghost.filter(|&(w, h)| (w - placed.area.w).abs() > 0.05 || (h - placed.area.h).abs() > 0.05)
         };
-        let weights = Memo::new(move |_| {
-            parts.with(|parts| parts.iter().find(|part| part.id == id).map_or(0, |part| part.count))
-        });
+        let weights =
+            memo(move || parts.with(|parts| parts.iter().find(|part| part.id == id).map_or(0, |part| part.count)));
         let label = move || {
             let (count_here, total) = (weights.get(), total.get());
             let name = id.name();
@@ -247,10 +247,10 @@ pub fn Drawing(
         view! {
             <g
                 id=element_id(id)
-                class=class
+                class=live(class)
                 role="button"
                 tabindex=move || if stop() == Some(id) { "0" } else { "-1" }
-                aria-label=label
+                aria-label=live(label)
                 aria-pressed=move || (picked.locked.get() == Some(id)).to_string()
                 on:click=move |_| {
                     picked.stop.set(Some(id));
@@ -273,7 +273,7 @@ pub fn Drawing(
                 />
                 <rect
                     class="stack-fill"
-                    rx=round
+                    rx=live(round)
                     x=move || number(area().x)
                     y=move || number(area().y)
                     width=move || number(area().w)
@@ -332,8 +332,8 @@ pub fn Drawing(
             <path class="stack-branches" d=move || scene.with(branches) />
             <path class="stack-spine" d=move || scene.with(spine) />
             <path class="stack-tie" d=move || { let tied = tied.get(); scene.with(|scene| tie(scene, tied)) } />
-            {joins}
-            {notes}
+            {live(joins)}
+            {live(notes)}
             <For each=ids key=|id| *id children=part />
         </svg>
     }

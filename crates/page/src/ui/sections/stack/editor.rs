@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use super::plan::{Draft, Field, PRESETS, Plan, Trouble};
 use crate::ui::number::count;
+use crate::ui::reactive::{live, memo};
 
 /// The slider's stop that a size is nearest to, by ratio.
 fn nearest(stops: &[u64], size: u64) -> usize {
@@ -54,11 +55,10 @@ pub fn Editor(
         touched();
     };
     let fields = Field::ALL.map(|field| {
-        let text =
-            Memo::new(move |_| draft.with(|draft| draft.as_ref().map(|draft| draft.texts[field as usize].clone())));
-        let follows = Memo::new(move |_| draft.with(|draft| draft.as_ref().and_then(|draft| draft.follows(field))));
+        let text = memo(move || draft.with(|draft| draft.as_ref().map(|draft| draft.texts[field as usize].clone())));
+        let follows = memo(move || draft.with(|draft| draft.as_ref().and_then(|draft| draft.follows(field))));
         let size = move || text.get().and_then(|text| text.trim().parse().ok()).or(follows.get());
-        let id = format!("stack-{}", field.label().to_lowercase().replace(' ', "-"));
+        let id = format!("stack-{}", field.label().to_ascii_lowercase().replace(' ', "-"));
         let (least, most) = field.range();
         let stops = field.stops();
         view! {
@@ -107,9 +107,9 @@ pub fn Editor(
                 .into_iter()
                 .collect_view()}
         </div>
-        <p class="soft small stack-reason">{reason}</p>
+        <p class="soft small stack-reason">{live(reason)}</p>
         <div class="stack-fields">{fields.into_iter().collect_view()}</div>
-        <p class="sentence" id="stack-trouble" role="status">{sentence}</p>
+        <p class="sentence" id="stack-trouble" role="status">{live(sentence)}</p>
     }
 }
 

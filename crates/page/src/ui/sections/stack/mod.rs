@@ -15,7 +15,6 @@ mod width;
 
 use inkling_core::{Architecture, ModelConfig};
 use leptos::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use self::card::{Card, Facts, stored};
 use self::costs::{Costs, change};
@@ -29,8 +28,10 @@ use crate::protocol::Failure;
 use crate::protocol::stack::{Estimate, Estimated, Probe, Probed};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, percent};
+use crate::ui::reactive::{effect, live, memo, memo_from_last};
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
+use crate::ui::task;
 
 /// A measurement, and of which engine.
 type Measured = Option<(String, Probed)>;
@@ -41,35 +42,35 @@ pub fn StackFigure(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let loaded = Memo::new(move |_| store.model.get().map(|model| model.config.clone()));
-    let original = Memo::new(move |_| loaded.with(|loaded| loaded.as_ref().map(Draft::of)));
+    let loaded = memo(move || store.model.get().map(|model| model.config.clone()));
+    let original = memo(move || loaded.with(|loaded| loaded.as_ref().map(Draft::of)));
     let draft = draft(store, original);
-    let outcome = Memo::new(move |_| -> Option<Result<Plan, Trouble>> { Some(draft.get()?.plan(&loaded.get()?)) });
+    let outcome = memo(move || -> Option<Result<Plan, Trouble>> { Some(draft.get()?.plan(&loaded.get()?)) });
     // While the fields say nothing that can be, the last model stays.
-    let plan = Memo::new(move |last: Option<&Option<Plan>>| match outcome.get() {
+    let plan = memo_from_last(move |last: Option<&Option<Plan>>| match outcome.get() {
         Some(Ok(plan)) => Some(plan),
         _ => last.cloned().flatten(),
     });
-    let config = Memo::new(move |_| {
+    let config = memo(move || {
         let is_bigram =
             loaded.with(|loaded| matches!(loaded, Some(loaded) if loaded.architecture == Architecture::Bigram));
         // A bigram is drawn as it is while nothing else is asked for.
         if is_bigram && draft.get() == original.get() { loaded.get() } else { plan.get().map(|plan| plan.config) }
     });
-    let base = Memo::new(move |_| original.get()?.plan(&loaded.get()?).ok());
+    let base = memo(move || original.get()?.plan(&loaded.get()?).ok());
     let estimate =
         move |plan: Option<Plan>| plan.map(|Plan { config, batch, .. }| Estimate { config, batch_size: batch });
     let estimated = remote(store.client, move || estimate(plan.get()));
     let reference = remote(store.client, move || estimate(base.get()));
 
-    let all = Memo::new(move |_| config.with(|config| config.as_ref().map(parts).unwrap_or_default()));
-    let all_loaded = Memo::new(move |_| loaded.with(|loaded| loaded.as_ref().map(parts).unwrap_or_default()));
-    let is_other = Memo::new(move |_| config.get() != loaded.get());
-    let changes = Memo::new(move |_| if is_other.get() { factors(&all.get(), &all_loaded.get()) } else { Vec::new() });
+    let all = memo(move || config.with(|config| config.as_ref().map(parts).unwrap_or_default()));
+    let all_loaded = memo(move || loaded.with(|loaded| loaded.as_ref().map(parts).unwrap_or_default()));
+    let is_other = memo(move || config.get() != loaded.get());
+    let changes = memo(move || if is_other.get() { factors(&all.get(), &all_loaded.get()) } else { Vec::new() });
     let expanded = RwSignal::new(false);
     let frame = NodeRef::<leptos::html::Div>::new();
     let width = width::of(frame);
-    let scene = Memo::new(move |_| {
+    let scene = memo(move || {
         let (config, width) = (config.get(), width.get());
         let Some(config) = config.filter(|_| width > 0.0) else { return Scene::default() };
         let channels = |config: &ModelConfig| {
@@ -83,12 +84,11 @@ pub fn StackFigure(
             })
         })
     });
-    let layers = Memo::new(move |_| config.with(|config| config.as_ref().map_or(0, |config| config.n_layer)));
-    let tied =
-        Memo::new(move |_| config.with(|config| config.as_ref().is_some_and(|config| config.tie_word_embeddings)));
+    let layers = memo(move || config.with(|config| config.as_ref().map_or(0, |config| config.n_layer)));
+    let tied = memo(move || config.with(|config| config.as_ref().is_some_and(|config| config.tie_word_embeddings)));
 
     let picked = Picked::new();
-    let facts = Memo::new(move |_| {
+    let facts = memo(move || {
         let config = config.get()?;
         let part = part(&all.get(), picked.shown()?)?;
         let before = if is_other.get() {
@@ -123,7 +123,7 @@ pub fn StackFigure(
             let label = move || if expanded.get() { "Fold the blocks".to_owned() } else { format!("Show all {layers} blocks") };
             view! {
                 <button type="button" aria-expanded=move || expanded.get().to_string() on:click=move |_| expanded.update(|e| *e = !*e)>
-                    {label}
+                    {live(label)}
                 </button>
             }
         })
@@ -139,7 +139,7 @@ pub fn StackFigure(
                             view! { <Chip source=Source::Live shape=Signal::derive(chip) /> }
                         }
                     }}
-                    {fold}
+                    {live(fold)}
                 </p>
                 <Shares all />
                 <div class="stack-frame" node_ref=frame>
@@ -169,14 +169,14 @@ pub fn StackFigure(
 /// The fields, in step with the address: a new model has its own sizes, an address that names sizes has those.
 fn draft(store: Store, original: Memo<Option<Draft>>) -> RwSignal<Option<Draft>> {
     let draft = RwSignal::new(None);
-    Effect::new(move || {
+    effect(move || {
         let (original, code) = (original.get(), store.view.sizes.get());
         let wanted = code.as_deref().and_then(Draft::parse).or(original);
         if draft.get_untracked() != wanted {
             draft.set(wanted);
         }
     });
-    Effect::new(move || {
+    effect(move || {
         let Some(now) = draft.get() else { return };
         // What is being typed and cannot be yet stays out of the address.
         let code = (Some(&now) != original.get().as_ref()).then(|| now.code());
@@ -198,14 +198,14 @@ fn measuring(store: Store) -> (Measurement, impl Fn() + Copy + 'static) {
     let failed = RwSignal::new(None);
     let engine = move || store.engine.get().map(|engine| engine.name).unwrap_or_default();
     // Another engine has another speed.
-    let probed = Memo::new(move |_| measured.get().filter(|(name, _)| *name == engine()).map(|(_, probed)| probed));
+    let probed = memo(move || measured.get().filter(|(name, _)| *name == engine()).map(|(_, probed)| probed));
     let measure = move || {
         if probing.get_untracked() {
             return;
         }
         probing.set(true);
         let name = untrack(engine);
-        spawn_local(async move {
+        task::start(async move {
             let answer = store.client.ask(Probe).answer().await;
             probing.set(false);
             match answer {
@@ -272,14 +272,14 @@ fn Shares(
     /// Every part.
     all: Memo<Vec<Part>>,
 ) -> impl IntoView {
-    let shares = Memo::new(move |_| {
+    let shares = memo(move || {
         let sums = all.with(|parts| by_group(parts));
         let total = sums.iter().sum::<u64>().max(1) as f64;
         sums.map(|sum| sum as f64 / total)
     });
     let bar = Group::ALL.map(|group| {
         let width = move || format!("{:.3}%", shares.get()[group as usize] * 100.0);
-        view! { <span class=format!("stack-share stack-{}", group.class()) style:width=width></span> }
+        view! { <span class=format!("stack-share stack-{}", group.class()) style:width=live(width)></span> }
     });
     let legend = Group::ALL.map(|group| {
         view! {

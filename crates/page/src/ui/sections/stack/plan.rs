@@ -234,9 +234,11 @@ fn divides(what: &str, field: Field, size: usize, each: &str, needs: &str, by: u
     Err(Trouble { field, sentence })
 }
 
+/// Core's errors begin with a small letter and have no full stop.
 fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>() + ".").unwrap_or_default()
+    let mut sentence = text.to_owned() + ".";
+    sentence.get_mut(..1).map(str::make_ascii_uppercase);
+    sentence
 }
 
 #[cfg(test)]

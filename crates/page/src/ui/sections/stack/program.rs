@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use super::costs::flops;
 use crate::protocol::stack::{Estimated, OpCard};
 use crate::ui::number::{count, percent};
+use crate::ui::reactive::live;
 
 /// Which list.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub fn Operations(
                  moved."
             </p>
             <div class="stack-presets" role="group" aria-label="Which pass">{buttons.into_iter().collect_view()}</div>
-            <p class="small soft">{summary}</p>
+            <p class="small soft">{live(summary)}</p>
             <div class="stack-scroll" role="region" aria-label="Operations of a pass" tabindex="0">
                 <table>
                     <thead>
@@ -101,7 +102,7 @@ pub fn Operations(
                             <td></td>
                         </tr>
                     </thead>
-                    <tbody>{rows}</tbody>
+                    <tbody>{live(rows)}</tbody>
                 </table>
             </div>
         </details>

@@ -5,10 +5,12 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 
+use crate::ui::reactive::effect;
+
 /// The width of an element's content, in whole pixels; 0 until it is there.
 pub fn of(element: NodeRef<Div>) -> RwSignal<f64> {
     let width = RwSignal::new(0.0);
-    Effect::new(move || {
+    effect(move || {
         let Some(element) = element.get() else { return };
         let measured: web_sys::Element = (*element).clone().unchecked_into();
         let set = {

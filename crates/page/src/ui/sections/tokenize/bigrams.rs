@@ -1,5 +1,7 @@
 //! Which character follows which, counted.
 
+use crate::ui::order::{commonest_first, counted, halves, pair};
+
 /// Neighbours in a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bigrams {
@@ -19,27 +21,18 @@ pub struct Bigrams {
     pub pairs: usize,
 }
 
-/// Each different item and how often it is there, by the items' order.
-fn counted<T: Ord + Copy>(mut items: Vec<T>) -> Vec<(T, u32)> {
-    items.sort_unstable();
-    items.chunk_by(PartialEq::eq).map(|same| (same[0], same.len() as u32)).collect()
-}
-
 /// Counts a text's pairs: a map of at most `most` characters, and the `top` commonest pairs.
 pub fn bigrams(text: &str, most: usize, top: usize) -> Bigrams {
-    let characters = counted(text.chars().collect());
-    let distinct = characters.len();
-    let mut by_count = characters;
-    // Stable: of equals, the smaller code point stays first.
-    by_count.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let characters: Vec<char> = by_count.iter().take(most).map(|&(c, _)| c).collect();
-    let mut pairs = counted(text.chars().zip(text.chars().skip(1)).collect());
-    let mut places: Vec<(char, usize)> = characters.iter().copied().zip(0..).collect();
-    places.sort_unstable();
-    let place = |c: char| places.binary_search_by_key(&c, |&(c, _)| c).ok().map(|i| places[i].1);
+    let codes = || text.chars().map(u32::from);
+    let kinds = counted(codes().map(u64::from).collect());
+    let common = commonest_first(kinds.iter().map(|&(_, count)| count)).into_iter().take(most);
+    let characters: Vec<u32> = common.map(|kind| kinds[kind].0 as u32).collect();
+    let place = |code: u32| characters.iter().position(|&character| character == code);
+    let pairs = counted(codes().zip(codes().skip(1)).map(|(first, second)| pair(first, second)).collect());
     let n = characters.len();
     let (mut counts, mut totals) = (vec![0; n * n], vec![0; n]);
-    for &((first, second), count) in &pairs {
+    for &(pair, count) in &pairs {
+        let (first, second) = halves(pair);
         let Some(row) = place(first) else { continue };
         totals[row] += count;
         if let Some(column) = place(second) {
@@ -48,9 +41,24 @@ pub fn bigrams(text: &str, most: usize, top: usize) -> Bigrams {
     }
     let largest = counts.iter().copied().max().unwrap_or_default();
     let number = pairs.iter().map(|&(_, count)| count as usize).sum();
-    pairs.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let top = pairs.iter().take(top).map(|&((first, second), count)| (first, second, count)).collect();
-    Bigrams { characters, distinct, counts, totals, largest, top, pairs: number }
+    let commonest = commonest_first(pairs.iter().map(|&(_, count)| count)).into_iter().take(top);
+    let named = |(pair, count)| {
+        let (first, second) = halves(pair);
+        (character(first), character(second), count)
+    };
+    Bigrams {
+        characters: characters.iter().copied().map(character).collect(),
+        distinct: kinds.len(),
+        counts,
+        totals,
+        largest,
+        top: commonest.map(|at| named(pairs[at])).collect(),
+        pairs: number,
+    }
+}
+
+fn character(code: u32) -> char {
+    char::from_u32(code).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use web_sys::{Element, Event, HtmlElement, KeyboardEvent};
 
 use super::splitting::Splitting;
 use crate::ui::number::{count, visible};
+use crate::ui::reactive::{effect, live, memo};
 
 /// Chips on screen. More would take more than a frame to lay out while somebody types.
 const WINDOW: usize = 240;
@@ -27,7 +28,7 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
     // The chip that Tab comes to: that which had the focus last, else the picked one.
     let stop = RwSignal::new(None::<usize>);
     let windows = move || splitting.count().div_ceil(WINDOW).max(1);
-    let first = Memo::new(move |_| window.get().min(windows() - 1) * WINDOW);
+    let first = memo(move || window.get().min(windows() - 1) * WINDOW);
     let shown = move || {
         let first = first.get();
         let chip = |(index, token): (usize, &crate::protocol::tokenize::Token)| Chip {
@@ -40,19 +41,19 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
             tokens.tokens.iter().enumerate().skip(first).take(WINDOW).map(chip).collect::<Vec<_>>()
         })
     };
-    Effect::new(move |_| {
+    effect(move || {
         if let Some(picked) = splitting.picked.get() {
             window.set(picked / WINDOW);
         }
     });
-    Effect::new(move |_| {
+    effect(move || {
         if splitting.caret.get().is_some()
             && let Some(pointed) = splitting.pointed.get()
         {
             window.set(pointed / WINDOW);
         }
     });
-    let tab_stop = Memo::new(move |_| {
+    let tab_stop = memo(move || {
         let first = first.get();
         let seen = |index: &usize| (first..first + WINDOW).contains(index) && *index < splitting.count();
         stop.get().filter(seen).or_else(|| splitting.picked.get().filter(seen)).unwrap_or(first)
@@ -155,7 +156,7 @@ pub fn Chips(splitting: Splitting) -> impl IntoView {
         <Show when=move || splitting.count().gt(&WINDOW)>
             <p class="tk-window small">
                 <button disabled=move || first.get() == 0 on:click=move |_| move_window(-1)>"Earlier"</button>
-                <span>{summary}</span>
+                <span>{live(summary)}</span>
                 <button disabled=move || first.get() / WINDOW + 1 == windows() on:click=move |_| move_window(1)>"Later"</button>
             </p>
         </Show>

@@ -7,6 +7,7 @@ use super::splitting::Splitting;
 use crate::protocol::tokenize::{MOST_MERGES, Vocabulary};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, three};
+use crate::ui::reactive::memo;
 
 /// Bits per character on the validation split: the preset `tiny` after 2000 updates, README.md. Merges, bits.
 const RECORDED_CHARACTERS: &str = "2.345";
@@ -29,9 +30,9 @@ struct Row {
 pub fn Compare(splitting: Splitting) -> impl IntoView {
     let store = splitting.store;
     let live = live_bits(store);
-    let rows = Memo::new(move |_| rows(splitting));
+    let rows = memo(move || rows(splitting));
     let channels = move || store.model.with(|model| model.as_ref().map_or(0, |model| model.config.n_embd));
-    let characters = Memo::new(move |_| store.view.text.with(|text| text.chars().count()));
+    let characters = memo(move || store.view.text.with(|text| text.chars().count()));
     let row = move |row: Row| {
         let characters = characters.get();
         let measure = |number: fn(usize, usize, usize) -> f64| {

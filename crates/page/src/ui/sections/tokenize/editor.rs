@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use super::marks::{Mark, pieces};
 use super::splitting::Splitting;
 use crate::protocol::tokenize::Vocabulary;
+use crate::ui::reactive::{live, memo};
 
 /// The text field.
 #[component]
@@ -24,7 +25,7 @@ pub fn Editor(splitting: Splitting) -> impl IntoView {
             copy.set_scroll_top(field.scroll_top());
         }
     };
-    let marks = Memo::new(move |_| marks(splitting));
+    let marks = memo(move || marks(splitting));
     let marked = move || {
         let pieces = marks.with(|marks| text.with(|text| pieces(text, marks)));
         let piece = |(piece, class): (String, String)| {
@@ -38,7 +39,7 @@ pub fn Editor(splitting: Splitting) -> impl IntoView {
         <label for="tokenize-text">"Your text"</label>
         <div class="tk-editor">
             // A line's end that ends the text needs something after it to have its height.
-            <div class="tk-copy" aria-hidden="true" node_ref=copy>{marked} "\u{200b}"</div>
+            <div class="tk-copy" aria-hidden="true" node_ref=copy>{live(marked)} "\u{200b}"</div>
             <textarea
                 id="tokenize-text"
                 rows="4"

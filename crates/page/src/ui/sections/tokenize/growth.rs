@@ -10,6 +10,7 @@ use super::splitting::Splitting;
 use crate::protocol::tokenize::{MOST_MERGES, Merged};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, three, visible};
+use crate::ui::reactive::{effect, live, memo};
 
 /// Newest tokens shown.
 const NEWEST: usize = 12;
@@ -20,7 +21,7 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
     let view = splitting.store.view;
     let panel = NodeRef::<Div>::new();
     watch(panel, splitting.near);
-    let merges = Memo::new(move |_| view.merges.get().min(MOST_MERGES));
+    let merges = memo(move || view.merges.get().min(MOST_MERGES));
     let set = move |merges: usize| {
         view.merges.set(merges.min(MOST_MERGES));
         view.vocabulary.set("bpe".into());
@@ -49,7 +50,7 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
             <p class="small soft">
                 "Byte pair encoding starts from the 256 bytes. Again and again the commonest pair of neighbours in Shakespeare’s plays becomes a token of its own."
             </p>
-            {failure}
+            {live(failure)}
             <div class="tk-slider">
                 <label for="tokenize-merges">"Merges"</label>
                 <button aria-label="One merge back" on:click=move |_| set(merges.get_untracked().saturating_sub(1))>"−"</button>
@@ -99,8 +100,8 @@ fn newest(splitting: Splitting, merges: usize) -> AnyView {
 /// Tokens in the text against merges.
 #[component]
 fn Curve(splitting: Splitting, merges: Memo<usize>) -> impl IntoView {
-    let path = Memo::new(move |_| splitting.grown.get().map(|grown| staircase(&grown.lengths)).unwrap_or_default());
-    let bytes = Memo::new(move |_| splitting.grown.get().and_then(|grown| grown.lengths.first().copied()).unwrap_or(0));
+    let path = memo(move || splitting.grown.get().map(|grown| staircase(&grown.lengths)).unwrap_or_default());
+    let bytes = memo(move || splitting.grown.get().and_then(|grown| grown.lengths.first().copied()).unwrap_or(0));
     let length = move || splitting.grown.get().and_then(|grown| grown.lengths.get(merges.get()).copied()).unwrap_or(0);
     // Tenths of a percent, so that no fraction has to be written out.
     let across = move || percent(merges.get() as u64, MOST_MERGES as u64);
@@ -124,13 +125,13 @@ fn Curve(splitting: Splitting, merges: Memo<usize>) -> impl IntoView {
                 <svg viewBox=move || format!("0 0 {MOST_MERGES} {}", bytes.get().max(1)) preserveAspectRatio="none" aria-hidden="true">
                     <path d=path vector-effect="non-scaling-stroke"></path>
                 </svg>
-                <span class="tk-cross" style:left=across></span>
-                <span class="tk-dot" style:left=across style:top=down></span>
+                <span class="tk-cross" style:left=live(across)></span>
+                <span class="tk-dot" style:left=live(across) style:top=live(down)></span>
                 <span class="tk-top small soft">{move || count(bytes.get().into())} " tokens: bytes"</span>
                 <span class="tk-zero small soft">"0"</span>
             </div>
             <div class="tk-ticks small soft"><span>"0"</span><span>"merges"</span><span>{count(MOST_MERGES as u64)}</span></div>
-            <figcaption>{sentence}</figcaption>
+            <figcaption>{live(sentence)}</figcaption>
         </figure>
     }
 }
@@ -142,7 +143,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// Says when an element comes on screen for the first time.
 fn watch(element: NodeRef<Div>, seen: RwSignal<bool>) {
-    Effect::new(move |_| {
+    effect(move || {
         let Some(element) = element.get() else { return };
         let notice = Closure::<dyn FnMut(js_sys::Array, web_sys::IntersectionObserver)>::new(
             move |entries: js_sys::Array, observer: web_sys::IntersectionObserver| {

@@ -10,6 +10,7 @@ use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::sequential;
 use crate::ui::number::{count, percent, visible};
+use crate::ui::reactive::{live, memo};
 use crate::ui::store::Store;
 
 /// Rows and columns at most: smaller cells cannot be pointed at.
@@ -23,12 +24,11 @@ type Cell = (usize, usize);
 /// Which character follows which in the visitor's text.
 #[component]
 pub fn Heat(store: Store) -> impl IntoView {
-    let found = Memo::new(move |_| store.view.text.with(|text| bigrams(text, MOST, TOP)));
+    let found = memo(move || store.view.text.with(|text| bigrams(text, MOST, TOP)));
     let (locked, hovered) = (RwSignal::new(None::<Cell>), RwSignal::new(None::<Cell>));
-    let size = Memo::new(move |_| found.with(|found| found.characters.len()));
-    let cell = Memo::new(move |_| {
-        hovered.get().or(locked.get()).filter(|&(row, column)| row < size.get() && column < size.get())
-    });
+    let size = memo(move || found.with(|found| found.characters.len()));
+    let cell =
+        memo(move || hovered.get().or(locked.get()).filter(|&(row, column)| row < size.get() && column < size.get()));
     let shape = Signal::derive(move || {
         found.with(|found| {
             let n = found.characters.len();
@@ -132,8 +132,8 @@ fn Map(
     view! {
         <div class="tk-map" style=("--count", move || size.get().to_string())>
             <span class="tk-corner small soft">"↓ this, then that →"</span>
-            <div class="tk-axis tk-next" aria-hidden="true">{axis}</div>
-            <div class="tk-axis tk-current" aria-hidden="true">{axis}</div>
+            <div class="tk-axis tk-next" aria-hidden="true">{live(axis)}</div>
+            <div class="tk-axis tk-current" aria-hidden="true">{live(axis)}</div>
             <div
                 class="tk-area"
                 role="slider"
@@ -150,8 +150,8 @@ fn Map(
                 on:keydown=on_key
             >
                 <Pixels picture/>
-                <div class="tk-row" class:off=move || cell.get().is_none() style:top=place(|cell| cell.0) style:height=side></div>
-                <div class="tk-column" class:off=move || cell.get().is_none() style:left=place(|cell| cell.1) style:width=side></div>
+                <div class="tk-row" class:off=move || cell.get().is_none() style:top=live(place(|cell| cell.0)) style:height=live(side)></div>
+                <div class="tk-column" class:off=move || cell.get().is_none() style:left=live(place(|cell| cell.1)) style:width=live(side)></div>
             </div>
         </div>
     }

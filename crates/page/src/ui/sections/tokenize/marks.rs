@@ -5,9 +5,12 @@ pub type Mark = (usize, usize, &'static str);
 
 /// The text in pieces, each with the classes of the marks that cover it. Marks may be out of date: what is not in the text is left out.
 pub fn pieces(text: &str, marks: &[Mark]) -> Vec<(String, String)> {
-    let mut cuts: Vec<usize> = marks.iter().flat_map(|&(start, end, _)| [start, end]).collect();
-    cuts.sort_unstable();
-    cuts.dedup();
+    let mut cuts = Vec::new();
+    for cut in marks.iter().flat_map(|&(start, end, _)| [start, end]) {
+        if let Err(place) = cuts.binary_search(&cut) {
+            cuts.insert(place, cut);
+        }
+    }
     let mut pieces = vec![(String::new(), String::new())];
     let mut cuts = cuts.into_iter().peekable();
     let mut at = 0;

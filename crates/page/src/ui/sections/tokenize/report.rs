@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::splitting::Splitting;
 use crate::protocol::tokenize::{Tokenized, Unknown, Vocabulary};
 use crate::ui::number::{count, visible};
+use crate::ui::reactive::live;
 use crate::view::ViewState;
 
 /// A sentence under the chips.
@@ -37,7 +38,7 @@ pub fn Report(splitting: Splitting) -> impl IntoView {
             None => round_trip(&tokens).into_any(),
         }
     };
-    view! { <div id="tokenize-report" class="tk-report">{failure} {said}</div> }
+    view! { <div id="tokenize-report" class="tk-report">{live(failure)} {live(said)}</div> }
 }
 
 fn round_trip(tokens: &Tokenized) -> impl IntoView {

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use crate::protocol::Failure;
 use crate::protocol::tokenize::{Grow, Grown, Learn, Learnt, MOST_MERGES, Token, Tokenize, Tokenized, Vocabulary};
+use crate::ui::reactive::memo;
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
 
@@ -42,7 +43,7 @@ impl Splitting {
     /// Follows the shared text and settings.
     pub fn new(store: Store) -> Self {
         let Store { client, view, .. } = store;
-        let by = Memo::new(move |_| match view.vocabulary.get().as_str() {
+        let by = memo(move || match view.vocabulary.get().as_str() {
             "char" => Vocabulary::Char,
             "byte" => Vocabulary::Byte,
             "bpe" => Vocabulary::Bpe { merges: view.merges.get().min(MOST_MERGES) },
@@ -50,12 +51,12 @@ impl Splitting {
         });
         let of_corpus = move || matches!(by.get(), Vocabulary::Char | Vocabulary::Bpe { .. });
         let (near, attempt) = (RwSignal::new(false), RwSignal::new(0));
-        let wanted = Memo::new(move |_| near.get() || of_corpus());
+        let wanted = memo(move || near.get() || of_corpus());
         let learnt = remote(client, move || {
             attempt.get();
             wanted.get().then_some(Learn)
         });
-        let is_learnt = Memo::new(move |_| learnt.value.with(Option::is_some));
+        let is_learnt = memo(move || learnt.value.with(Option::is_some));
         let grown = remote(client, move || is_learnt.get().then(|| Grow { text: view.text.get() }));
         let other = remote(client, move || {
             let by = by.get();
@@ -73,12 +74,12 @@ impl Splitting {
             _ => other.failure.get(),
         });
         let (hovered, caret) = (RwSignal::new(None), RwSignal::new(None));
-        let pointed = Memo::new(move |_| {
+        let pointed = memo(move || {
             let tokens = tokens.get()?;
             let of_caret = || caret.get().and_then(|caret| before(&tokens.tokens, caret));
             hovered.get().filter(|&index| index < tokens.tokens.len()).or_else(of_caret)
         });
-        let picked = Memo::new(move |_| {
+        let picked = memo(move || {
             let query = store.query()?;
             if by.get() == Vocabulary::Model {
                 return Some(query);
