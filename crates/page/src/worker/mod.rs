@@ -7,6 +7,7 @@ mod attention;
 mod embed;
 mod engines;
 mod fetch;
+mod inflate;
 mod model;
 mod probe;
 mod sample;

@@ -140,7 +140,10 @@ pub struct Read {
 pub fn read(mut files: BTreeMap<String, Vec<u8>>, room: u64) -> Result<Read, Failure> {
     let prefix = prefix(&files)?;
     if !prefix.is_empty() {
-        files = files.into_iter().filter_map(|(name, bytes)| Some((name.strip_prefix(&prefix)?.to_owned(), bytes))).collect();
+        files = files
+            .into_iter()
+            .filter_map(|(name, bytes)| Some((name.strip_prefix(&prefix)?.to_owned(), bytes)))
+            .collect();
     }
     // Before anything is allocated for what the configuration says.
     let config = read_config(|name| Ok(files.get(&format!("{LAST}{name}")).cloned()))?;
@@ -148,7 +151,9 @@ pub fn read(mut files: BTreeMap<String, Vec<u8>>, room: u64) -> Result<Read, Fai
     let mut take = |folder: &str, name: &str| files.remove(&format!("{folder}{name}"));
     let last = Checkpoint::from_files(|name| Ok(take(LAST, name)))?;
     let Some(training) = last.training else {
-        return Err(Failure::input(format!("{LAST}{STATE_FILE} is missing: it is a model without the state of its training.")));
+        return Err(Failure::input(format!(
+            "{LAST}{STATE_FILE} is missing: it is a model without the state of its training."
+        )));
     };
     let state = RunState::from_json(&training.state)?;
     let best = match take(BEST, CONFIG_FILE) {
@@ -197,8 +202,12 @@ fn prefix(files: &BTreeMap<String, Vec<u8>>) -> Result<String, Failure> {
         return Ok(prefix);
     }
     Err(Failure::input(match with(ADAPTER_CONFIG_FILE) {
-        Some(_) => "This run trains adapters (LoRA), which the page does not: go on with it in `trainer train --resume`.",
-        None => "This is no run: one has a folder last/ with a checkpoint in it, as `trainer train` and this page write it.",
+        Some(_) => {
+            "This run trains adapters (LoRA), which the page does not: go on with it in `trainer train --resume`."
+        }
+        None => {
+            "This is no run: one has a folder last/ with a checkpoint in it, as `trainer train` and this page write it."
+        }
     }))
 }
 

@@ -99,11 +99,7 @@ pub async fn read(place: &Place, folder: &str) -> Result<(Manifest, BTreeMap<Str
     Err(Failure::input("The browser has this run no more: it may have cleared this page's files to make room."))
 }
 
-async fn files(
-    place: &Place,
-    folder: &str,
-    manifest: &Manifest,
-) -> Result<Option<BTreeMap<String, Vec<u8>>>, Trouble> {
+async fn files(place: &Place, folder: &str, manifest: &Manifest) -> Result<Option<BTreeMap<String, Vec<u8>>>, Trouble> {
     let mut files = BTreeMap::new();
     for Archive { file, bytes, seal } in &manifest.archives {
         let Some(archive) = place.read(folder, file).await? else { return Ok(None) };
@@ -173,7 +169,8 @@ impl Manifest {
 /// Removes what no manifest names.
 async fn tidy(place: &Place, folder: &str) -> Result<(), Trouble> {
     let manifests = manifests(place, folder).await?;
-    let named = |file: &str| manifests.iter().any(|manifest| manifest.archives.iter().any(|archive| archive.file == file));
+    let named =
+        |file: &str| manifests.iter().any(|manifest| manifest.archives.iter().any(|archive| archive.file == file));
     for file in place.files(folder).await? {
         if ["last-", "best-", "text-"].iter().any(|stem| file.starts_with(stem)) && !named(&file) {
             place.remove(folder, &file).await?;

@@ -29,8 +29,7 @@ use self::text::{SHAKESPEARE, Shelf, Text};
 use super::{Workshop, zip};
 use crate::protocol::model::SavedModel;
 use crate::protocol::train::{
-    Files, ForgetRun, KeptRuns, NamedFile, PlanRun, RunId, RunsKept, SaveRun, Steer, Steered, Steering,
-    TakeSnapshot,
+    Files, ForgetRun, KeptRuns, NamedFile, PlanRun, RunId, RunsKept, SaveRun, Steer, Steered, Steering, TakeSnapshot,
 };
 use crate::protocol::{Answer, Bytes, Call, Failure, Id, Part};
 
@@ -127,8 +126,10 @@ impl Workshop {
         let place = &self.runs.place;
         let mut kept = Vec::new();
         for folder in place.folders().await? {
-            if let Some(manifest) = keep::manifests(place, &folder).await?.first() {
-                kept.push(manifest.card(folder));
+            match keep::manifests(place, &folder).await?.first() {
+                Some(manifest) => kept.push(manifest.card(folder)),
+                // Of a run that ended before it was ever kept; unless it is open.
+                None => drop(place.forget(&folder).await),
             }
         }
         kept.sort_by(|a, b| b.when.total_cmp(&a.when));

@@ -82,7 +82,8 @@ impl Workshop {
         let writer = Writer::new(trainer.model(), &weights, &prepared.tokenizer, self.engines.device()).await?;
         let folder = self.new_folder().await;
         let (log, past) = (Log::default(), Vec::new());
-        let start = Start { card, prepared, trainer, writer, log, best: None, last: None, folder, manifest: None, past };
+        let start =
+            Start { card, prepared, trainer, writer, log, best: None, last: None, folder, manifest: None, past };
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 

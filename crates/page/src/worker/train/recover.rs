@@ -20,7 +20,9 @@ impl Workshop {
             self.renew_engine(&problem, run.losses() > 1).await;
         }
         if let Err(failure) = self.move_run(run, &problem).await {
-            run.break_down(format!("The graphics card failed ({problem}), and the run cannot go on without it: {failure}."));
+            run.break_down(format!(
+                "The graphics card failed ({problem}), and the run cannot go on without it: {failure}."
+            ));
         }
     }
 
@@ -39,7 +41,10 @@ impl Workshop {
         let weights = trainer.weights().await?;
         let writer = Writer::new(trainer.model(), &weights, &run.prepared.tokenizer, self.engines.device()).await?;
         let engine = self.engines.name();
-        let why = format!("The graphics card failed ({problem}). The run goes on on {engine}, from step {}.", trainer.state().step);
+        let why = format!(
+            "The graphics card failed ({problem}). The run goes on on {engine}, from step {}.",
+            trainer.state().step
+        );
         run.moved(trainer, writer, engine, why);
         Ok(())
     }

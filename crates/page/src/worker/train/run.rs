@@ -22,7 +22,7 @@ use super::snapshots::{Snapshots, is_milestone};
 use super::store::{Place, Store, Trouble};
 use super::text::Prepared;
 use super::writer::{Writer, Written};
-use crate::protocol::train::{Evaluated, RunCard, RunId, RunPart, RunState, StepPoint, Steering};
+use crate::protocol::train::{Evaluated, RunCard, RunId, RunPart, RunState, Steering, StepPoint};
 use crate::protocol::{Bytes, Failure, Id};
 use crate::worker::zip;
 
@@ -186,6 +186,12 @@ impl Run {
         self.trainer.state().step
     }
 
+    /// What was recorded: `metrics.jsonl`.
+    #[cfg(test)]
+    pub fn log_lines(&self) -> &[u8] {
+        self.log.lines()
+    }
+
     /// Devices that it lost since it was kept last.
     pub fn losses(&self) -> u32 {
         self.losses
@@ -226,7 +232,9 @@ impl Run {
                 }
                 Mode::Finished => return Err(Failure::input("The run is finished: all of its updates are done.")),
                 Mode::Broken(_) => {
-                    return Err(Failure::input("The run cannot go on from here. Go back to its best evaluation, or begin another."));
+                    return Err(Failure::input(
+                        "The run cannot go on from here. Go back to its best evaluation, or begin another.",
+                    ));
                 }
             },
             Steering::Pause => {
@@ -318,7 +326,11 @@ impl Run {
             let step = self.step();
             let settings = self.trainer.settings();
             let evaluates = step.is_multiple_of(settings.eval_steps) || step == settings.max_steps;
-            let pauses = evaluates || is_milestone(step) || self.mode != Mode::Playing || self.is_pending() || self.keep_is_due();
+            let pauses = evaluates
+                || is_milestone(step)
+                || self.mode != Mode::Playing
+                || self.is_pending()
+                || self.keep_is_due();
             if pauses || self.group.is_full(step) {
                 self.take_reports().await?;
             }
@@ -524,7 +536,9 @@ impl Run {
         let (mut new, mut same) = (Vec::new(), Vec::new());
         new.push(("last", zip::pack(&self.last_files(&standing)?)));
         match self.best_changed {
-            true => new.extend(Some(self.best_files()?).filter(|files| !files.is_empty()).map(|files| ("best", zip::pack(&files)))),
+            true => new.extend(
+                Some(self.best_files()?).filter(|files| !files.is_empty()).map(|files| ("best", zip::pack(&files))),
+            ),
             false => same.extend(self.manifest.archive("best")),
         }
         match self.manifest.archive("text") {
@@ -537,7 +551,9 @@ impl Run {
             name: self.card.settings.name.clone(),
             steps: (state.step, self.trainer.settings().max_steps),
             best: state.best.map(|best| best.loss),
-            when: web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0.0, |time| time.as_millis() as f64),
+            when: web_time::SystemTime::now()
+                .duration_since(web_time::UNIX_EPOCH)
+                .map_or(0.0, |time| time.as_millis() as f64),
             archives: Vec::new(),
         };
         self.doing = Doing::Keeping(Box::new(Keeping::new(manifest, same, new)), standing, begun);
@@ -610,7 +626,8 @@ impl Run {
     /// A step that has none.
     pub fn snapshot_files(&self, step: u64) -> Result<Vec<(String, Bytes)>, Failure> {
         let weights = self.snapshots.get(step);
-        let weights = weights.ok_or_else(|| Failure::input(format!("The model of step {step} is not kept any more.")))?;
+        let weights =
+            weights.ok_or_else(|| Failure::input(format!("The model of step {step} is not kept any more.")))?;
         let checkpoint = Checkpoint {
             config: self.trainer.model().clone(),
             weights: Weights::clone(&weights),

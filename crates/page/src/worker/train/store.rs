@@ -14,7 +14,9 @@ pub enum Trouble {
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full => f.write_str("The browser has no room left for this page's files. Forget an older run, or free some of the disk."),
+            Self::Full => f.write_str(
+                "The browser has no room left for this page's files. Forget an older run, or free some of the disk.",
+            ),
             Self::Elsewhere => f.write_str("This run is open in another tab."),
             Self::Other(problem) => write!(f, "The browser keeps no files for this page: {problem}."),
         }

@@ -14,7 +14,7 @@ use inkling_core::{Device, ModelConfig};
 
 use super::store::Place;
 use crate::protocol::train::{
-    Evaluated, OpenRun, RunCard, RunPart, RunSettings, RunState, RunText, RunTokenizer, StepPoint, Steer, Steering,
+    Evaluated, OpenRun, RunCard, RunPart, RunSettings, RunState, RunText, RunTokenizer, Steer, Steering, StepPoint,
 };
 use crate::protocol::{Answer, Ask, Call, Event, Failure, Part, Request};
 use crate::worker::{Incoming, Workshop};

@@ -47,7 +47,10 @@ fn a_run_is_cores_to_the_last_bit() {
         let of = |pick: fn(&RunPart) -> Option<u64>| parts.iter().filter_map(pick).collect::<Vec<_>>();
         assert_eq!(of(|part| if let RunPart::Snapshot { step } = part { Some(*step) } else { None }), steps);
         assert_eq!(of(|part| if let RunPart::Sample { step, .. } = part { Some(*step) } else { None }), steps);
-        assert_eq!(desk.call(Steer { run: run.card.run, to: Steering::Play }).unwrap_err().kind, crate::protocol::FailureKind::Input);
+        assert_eq!(
+            desk.call(Steer { run: run.card.run, to: Steering::Play }).unwrap_err().kind,
+            crate::protocol::FailureKind::Input
+        );
     }
 }
 
@@ -63,7 +66,8 @@ fn two_runs_take_turns_and_do_not_touch_each_other() {
     // Neither waits for the other's end.
     let mut led = [false; 2];
     while desk.turn() {
-        let [a, b] = [one.ask, two.ask].map(|ask| desk.workshop.runs.open.iter().find(|run| run.ask == ask).unwrap().step());
+        let [a, b] =
+            [one.ask, two.ask].map(|ask| desk.workshop.runs.open.iter().find(|run| run.ask == ask).unwrap().step());
         led[0] |= a > 0 && b < 60;
         led[1] |= b > 0 && a < 60;
     }
@@ -103,7 +107,10 @@ fn a_run_pauses_steps_goes_back_and_closes() {
     desk.settle();
     let (points, evaluations) = expected(&settings(), 60);
     let after = |parts: &[RunPart]| -> Vec<StepPoint> {
-        parts.iter().flat_map(|part| if let RunPart::Steps { steps, .. } = part { steps.clone() } else { vec![] }).collect()
+        parts
+            .iter()
+            .flat_map(|part| if let RunPart::Steps { steps, .. } = part { steps.clone() } else { vec![] })
+            .collect()
     };
     let again: Vec<_> = after(&desk.parts(run.ask)[rewound..]).iter().map(|p| (p.step, p.loss)).collect();
     assert_eq!(again, points[best as usize..].iter().map(|p| (p.0, p.1)).collect::<Vec<_>>());
