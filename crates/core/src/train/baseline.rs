@@ -14,8 +14,9 @@ pub fn bigram_loss(data: &Dataset) -> Result<f64> {
     let mut counted = pairs(data, Split::Train)?;
     counted.sort_unstable();
     // How many of the sorted pairs are in `low..high`.
-    let count =
-        |low: u64, high: u64| counted.partition_point(|&pair| pair < high) - counted.partition_point(|&pair| pair < low);
+    let count = |low: u64, high: u64| {
+        counted.partition_point(|&pair| pair < high) - counted.partition_point(|&pair| pair < low)
+    };
     let vocabulary = data.vocab_size() as f64;
     let mut asked = pairs(data, Split::Val)?;
     // Equal pairs side by side: each is counted once.
@@ -56,7 +57,8 @@ mod tests {
         tokens.extend([0, 1, 0, 2]);
         let data = Dataset::new(tokens, &[1, 1, 1]).unwrap();
         // To validate on: 0 1 0 2; before them 0 1 eighteen times and 1 0 seventeen times.
-        let expected = [(18.0 + 1.0) / 21.0, (17.0 + 1.0) / 20.0, 1.0 / 21.0_f64].map(|p| -p.ln()).iter().sum::<f64>() / 3.0;
+        let expected =
+            [(18.0 + 1.0) / 21.0, (17.0 + 1.0) / 20.0, 1.0 / 21.0_f64].map(|p| -p.ln()).iter().sum::<f64>() / 3.0;
         assert!((bigram_loss(&data).unwrap() - expected).abs() < 1e-12);
     }
 

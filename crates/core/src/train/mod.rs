@@ -252,8 +252,11 @@ impl Trainer {
     /// # Errors
     /// As [`Self::resume`]; the run is of no use then.
     pub async fn rewind(&mut self, trained: &Weights, training: &TrainingState) -> Result<()> {
-        // Reports of what is given up belong to nobody.
-        self.drain().await?;
+        // Reports of what is given up belong to nobody; a run that diverged may go back.
+        match self.drain().await {
+            Ok(()) | Err(Error::Diverged { .. }) => {}
+            Err(other) => return Err(other),
+        }
         self.reports.take();
         self.give_up();
         self.restore(trained, training)

@@ -42,6 +42,7 @@ pub type Id = u32;
 
 /// From the page.
 #[derive(Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "messages are written at once and never held in numbers")]
 pub enum Request {
     /// Asks for something.
     Ask {

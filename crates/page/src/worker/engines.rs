@@ -17,6 +17,9 @@ const CPU: &str = "CPU, SIMD";
 #[derive(Default)]
 pub struct Engines {
     gpu: Option<GpuDevice>,
+    /// What the visitor chose, and what that is called.
+    choice: EngineChoice,
+    name: Option<String>,
     watcher: Option<Id>,
 }
 
@@ -41,8 +44,20 @@ impl Engines {
         self.gpu.as_ref()
     }
 
+    /// What computes.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| CPU.into())
+    }
+
     /// Takes the engine that fits the choice.
     async fn choose(&mut self, choice: EngineChoice) -> EngineChosen {
+        let chosen = self.find(choice).await;
+        self.choice = choice;
+        self.name = Some(chosen.name.clone());
+        chosen
+    }
+
+    async fn find(&mut self, choice: EngineChoice) -> EngineChosen {
         self.gpu = None;
         let cpu = |reason: String, instead| EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead };
         if choice == EngineChoice::Cpu {
@@ -166,9 +181,24 @@ impl Workshop {
         self.engines.watcher = self.engines.watcher.filter(|watcher| *watcher != id);
     }
 
+    /// After the GPU failed while it trained: another one, if there is one and it is not tried in vain again and again; else the CPU.
+    pub(super) async fn renew_engine(&mut self, problem: &str, in_vain: bool) {
+        let chosen = if in_vain { None } else { Some(self.engines.choose(self.engines.choice).await) };
+        match chosen.filter(|chosen| chosen.kind == EngineKind::WebGpu) {
+            Some(chosen) => {
+                self.forget_derived();
+                if let Some(watcher) = self.engines.watcher {
+                    self.part(watcher, Part::UseEngine(chosen));
+                }
+            }
+            None => self.fall_back(&Failure::input(problem)),
+        }
+    }
+
     /// After the GPU failed: the CPU goes on in its place.
     pub(super) fn fall_back(&mut self, failure: &Failure) {
         self.engines.gpu = None;
+        self.engines.name = Some(CPU.into());
         self.forget_derived();
         let reason = format!("The CPU took over, because WebGPU failed: {}.", failure.message.trim_end_matches('.'));
         let chosen = EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead: true };

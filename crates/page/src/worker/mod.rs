@@ -7,11 +7,13 @@ mod attention;
 mod embed;
 mod engines;
 mod fetch;
+mod inflate;
 mod model;
 mod probe;
 mod sample;
 mod stack;
 mod tokenize;
+mod train;
 mod zip;
 
 #[cfg(target_family = "wasm")]
@@ -62,6 +64,7 @@ pub struct Workshop {
     inspector: attention::Inspector,
     spaces: embed::Spaces,
     desk: sample::Desk,
+    runs: train::Runs,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
@@ -87,6 +90,7 @@ impl Workshop {
             inspector: attention::Inspector::default(),
             spaces: embed::Spaces::default(),
             desk: sample::Desk::default(),
+            runs: train::Runs::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -104,6 +108,7 @@ impl Workshop {
                 self.downloads.cancel(id);
                 self.forget_watcher(id);
                 self.tokenizers.cancel(id);
+                self.cancel_run(id);
             }
             Incoming::Progress { id, progress } => {
                 if self.downloads.is_running(id) {
@@ -123,13 +128,13 @@ impl Workshop {
         }
     }
 
-    /// The oldest request, else a slice of the next job. False if there is nothing to do.
+    /// The oldest request, else a slice of the next job, else of the next run. False if there is nothing to do.
     pub async fn work(&mut self) -> bool {
         if let Some((id, call)) = self.queue.pop_front() {
             self.answer(id, call).await;
             return true;
         }
-        let Some((id, mut job)) = self.jobs.pop_front() else { return false };
+        let Some((id, mut job)) = self.jobs.pop_front() else { return self.train().await };
         match self.slice(id, &mut job).await {
             Ok(None) => self.jobs.push_back((id, job)),
             Ok(Some(answer)) => self.done(id, Ok(answer)),
@@ -218,13 +223,13 @@ impl Workshop {
                 }
                 Err(failure) => Err(failure),
             },
-            Call::PlanRun(_)
+            call @ (Call::PlanRun(_)
             | Call::OpenRun(_)
             | Call::Steer(_)
             | Call::TakeSnapshot(_)
             | Call::SaveRun(_)
             | Call::KeptRuns(_)
-            | Call::ForgetRun(_) => Err(Failure::input("training is not there yet")),
+            | Call::ForgetRun(_)) => return self.about_runs(id, call).await,
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {

@@ -12,8 +12,8 @@ use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
 
 use super::fetch::Folder;
 use super::{Job, Workshop, zip};
-use crate::protocol::model::{Load, ModelCard, ParameterCard, SavedModel};
-use crate::protocol::{Bytes, Failure, Id};
+use crate::protocol::model::{Load, ModelCard, Origin, ParameterCard, SavedModel};
+use crate::protocol::{Answer, Bytes, Failure, Id};
 
 /// Bytes that a model and its programs may have: WebAssembly reaches 4 GiB, and the rest has to live too.
 pub const MEMORY: u64 = 3 << 30;
@@ -60,7 +60,12 @@ impl Workshop {
         match load {
             Load::Url { folder } => self.downloads.begin(id, folder),
             Load::Files { files } => self.downloads.read(id, files),
-            Load::Snapshot { .. } => self.done(id, Err(Failure::input("training is not there yet"))),
+            Load::Snapshot { name, files } => {
+                let mut folder = Folder::new(name, Origin::Files);
+                folder.files.extend(files.0.into_iter().map(|file| (file.name, file.bytes.0)));
+                let opened = self.open(folder);
+                self.done(id, opened.map(Answer::Load));
+            }
         }
     }
 

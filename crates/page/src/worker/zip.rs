@@ -1,4 +1,4 @@
-//! Zip archives without compression: weights do not get smaller by it.
+//! Zip archives: written without compression (weights do not get smaller by it), read with it too, since other programs write it.
 //!
 //! ```text
 //! for each file   local header (30 bytes), name, content
@@ -7,6 +7,8 @@
 //! ```
 //!
 //! PKWARE's APPNOTE 6.3.10, §4.3. Sizes up to 4 GiB, which is more than a tab holds.
+
+use super::inflate::inflate;
 
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
@@ -58,7 +60,7 @@ pub fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 /// The files of an archive, as its directory lists them. Nothing is trusted: every position is checked.
 ///
 /// # Errors
-/// What is damaged, or compressed.
+/// What is damaged, encrypted or compressed in an unusual way.
 pub fn unpack(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, &'static str> {
     const DAMAGED: &str = "the archive is damaged.";
     let word = |at: usize| Some(u16::from_le_bytes(archive.get(at..at.checked_add(2)?)?.try_into().ok()?) as usize);
@@ -80,27 +82,42 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, &'static str> {
             let path = std::str::from_utf8(archive.get(at + 46..at + 46 + name)?).ok()?;
             let content =
                 local.checked_add(30)?.checked_add(word(local.checked_add(26)?)? + word(local.checked_add(28)?)?)?;
-            Some((flags & 1 != 0 || method != 0 || packed != size, crc, size, path, content, next))
+            let method = if flags & 1 == 0 && (method != 0 || packed == size) { method } else { usize::MAX };
+            Some((method, crc, packed, size, path, content, next))
         };
-        let (packed, crc, size, path, content, next) = entry().ok_or(DAMAGED)?;
+        let (method, crc, packed, size, path, content, next) = entry().ok_or(DAMAGED)?;
         at = next;
         if path.ends_with('/') {
             continue;
         }
-        if packed {
-            return Err("the archive is compressed: unpack it, and open the folder in it.");
-        }
-        let bytes = content.checked_add(size).and_then(|end| archive.get(content..end)).ok_or(DAMAGED)?;
-        if crc32(bytes) != crc {
+        let bytes = content.checked_add(packed).and_then(|end| archive.get(content..end)).ok_or(DAMAGED)?;
+        let bytes = match method {
+            0 => bytes.to_vec(),
+            8 => inflate(bytes, size).ok_or(DAMAGED)?,
+            _ => {
+                return Err(
+                    "the archive is encrypted, or compressed in a way that is not read here: unpack it, and open the folder in it.",
+                );
+            }
+        };
+        if crc32(&bytes) != crc {
             return Err(DAMAGED);
         }
-        files.push((path.to_owned(), bytes.to_vec()));
+        files.push((path.to_owned(), bytes));
     }
     Ok(files)
 }
 
+/// A checksum of an archive's directory, in which the checksums of its files are: it stands for all of them. Of one that [`pack`] made, without a
+/// comment behind it.
+pub fn seal(archive: &[u8]) -> Option<u32> {
+    let end = archive.len().checked_sub(22)?;
+    let offset = u32::from_le_bytes(archive[end + 16..end + 20].try_into().ok()?) as usize;
+    archive.get(offset..).map(crc32)
+}
+
 /// CRC-32 of ISO 3309, as in zip and PNG.
-fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = table();
     !bytes.iter().fold(!0, |crc, &byte| TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8))
 }
@@ -151,6 +168,20 @@ mod tests {
         if let Ok(output) = python {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
+    }
+
+    #[test]
+    fn what_other_programs_compress_is_read() {
+        let path = std::env::temp_dir().join(format!("inkling-packed-{}.zip", std::process::id()));
+        let program = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED); \
+                       z.writestr('run/last/a.txt', 'abc' * 1000); z.writestr('run/b', ''); z.close()";
+        let python = std::process::Command::new("python3").args(["-c", program]).arg(&path).status();
+        let archive = std::fs::read(&path);
+        let _ = std::fs::remove_file(&path);
+        let (Ok(_), Ok(archive)) = (python, archive) else { return };
+        let files = unpack(&archive).unwrap();
+        assert!(archive.len() < 1000 && files.len() == 2);
+        assert_eq!(files[0], ("run/last/a.txt".to_owned(), "abc".repeat(1000).into_bytes()));
     }
 
     #[test]
