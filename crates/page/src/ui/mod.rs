@@ -7,6 +7,7 @@ pub mod chip;
 pub mod client;
 pub mod color;
 pub mod model;
+pub mod near;
 pub mod number;
 pub mod order;
 pub mod reactive;

@@ -27,6 +27,13 @@ fn violations(page: &Page) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
+/// What axe-core finds in the page as it is now.
+#[track_caller]
+pub fn assert_accessible(page: &Page, what: &str) {
+    let found = violations(page);
+    assert!(found.is_empty(), "{what}: {}", found.join("\n"));
+}
+
 fn is_accessible(theme: Theme, width: u32) {
     let page = Page::new();
     page.size(width, 900);

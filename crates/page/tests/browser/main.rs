@@ -15,4 +15,6 @@ mod sample;
 mod sample_numbers;
 mod stack;
 mod tokenize;
+mod train;
+mod train_runs;
 mod whole;

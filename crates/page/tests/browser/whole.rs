@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::{Page, Setup, Theme, root};
 
-const SECTIONS: [&str; 5] = ["tokenize", "embed", "stack", "attention", "sample"];
+const SECTIONS: [&str; 6] = ["tokenize", "embed", "stack", "attention", "train", "sample"];
 
 /// Every figure is there.
 #[track_caller]
@@ -12,7 +12,7 @@ fn is_alive(page: &Page) {
     page.ready();
     for section in SECTIONS {
         page.until(&format!(
-            "return !document.querySelector('#{section}-figure').innerText.includes('Waiting for the model')"
+            "return !document.querySelector('#{section}-figure').innerText.includes('Waiting for the ')"
         ));
     }
 }

@@ -43,7 +43,9 @@ pub fn take(store: Store, mut files: Vec<Found>) {
                     store.view.query.set(None);
                     store.view.text.set(text);
                     store.dropped_text.set(Some(file));
-                    store.announce(format!("{path} is the text of all figures now. Under Training, a model can learn from it."));
+                    store.announce(format!(
+                        "{path} is the text of all figures now. Under Training, a model can learn from it."
+                    ));
                 }
                 Err(failure) => store.load_failure.set(Some(failure)),
             }

@@ -5,7 +5,7 @@ mod chips;
 mod compare;
 mod curve;
 mod editor;
-pub mod growth;
+mod growth;
 mod heat;
 mod live_bits;
 mod marks;

@@ -17,7 +17,8 @@ pub fn view(lab: Lab) -> AnyView {
     let width = width::of(frame);
     let drawing = memo(move || draw(lab, width.get()));
     let cursor = move || lab.pointed.get().or_else(|| lab.held.get());
-    let last = memo(move || lab.picked.get().map_or(0, |run| run.log.read().steps.last().map_or(0, |point| point.step)));
+    let last =
+        memo(move || lab.picked.get().map_or(0, |run| run.log.read().steps.last().map_or(0, |point| point.step)));
     let step_at = move |event: &PointerEvent| {
         let left = frame.get_untracked()?.get_bounding_client_rect().left();
         let scale = draw::steps(width.get_untracked(), lab.log_steps.get_untracked(), last_of_all(lab));
@@ -46,20 +47,36 @@ pub fn view(lab: Lab) -> AnyView {
         lab.pointed.set(None);
         lab.held.set(to.map(|step| step.clamp(1, last)));
     };
-    let numbers = memo(move || lab.picked.get().map(|run| numbers(&run.log.read(), cursor())).unwrap_or_else(|| numbers(&Log::default(), None)));
+    let numbers = memo(move || {
+        lab.picked.get().map(|run| numbers(&run.log.read(), cursor())).unwrap_or_else(|| numbers(&Log::default(), None))
+    });
     let spoken = move || {
         let text: Vec<String> = numbers.get().iter().map(|(name, value)| format!("{name} {value}")).collect();
         text.join(", ")
     };
-    let paths = move || drawing.with(|drawing| {
-        drawing.paths.iter().map(|(class, path)| view! { <path class=*class d=path.clone()></path> }).collect_view()
-    });
-    let labels = move || drawing.with(|drawing| {
-        drawing.labels.iter().map(|Label { class, x, y, text }| {
-            view! { <text class=*class x=*x as i32 y=*y as i32>{text.clone()}</text> }
-        }).collect_view()
-    });
-    let shown = move || numbers.get().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).into_iter().collect_view();
+    let paths = move || {
+        drawing.with(|drawing| {
+            drawing.paths.iter().map(|(class, path)| view! { <path class=*class d=path.clone()></path> }).collect_view()
+        })
+    };
+    let labels = move || {
+        drawing.with(|drawing| {
+            drawing
+                .labels
+                .iter()
+                .map(|Label { class, x, y, text }| {
+                    view! { <text class=*class x=*x as i32 y=*y as i32>{text.clone()}</text> }
+                })
+                .collect_view()
+        })
+    };
+    let shown = move || {
+        numbers
+            .get()
+            .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+            .into_iter()
+            .collect_view()
+    };
     view! {
         <div class="train-plot-head">
             <p class="small soft">"Loss: nats per token, lower is better. Point at a step, or use the arrow keys."</p>
@@ -98,7 +115,7 @@ pub fn view(lab: Lab) -> AnyView {
                 {live(labels)}
             </svg>
         </div>
-        <dl class="train-numbers" id="train-numbers">{live(shown)}</dl>
+        <dl class="train-numbers" id="train-numbers" data-loss=move || exact(lab, cursor())>{live(shown)}</dl>
     }
     .into_any()
 }
@@ -121,7 +138,19 @@ fn draw(lab: Lab, width: f64) -> Drawing {
     }
     let (log, last) = (lab.log_steps.get(), last_of_all(lab));
     let scene = |run: &Log, others: &[(usize, String, &Log)], uniform, bigram, clip, looked| {
-        Scene { width, log, last, uniform, bigram, clip, run, others, cursor: lab.pointed.get().or_else(|| lab.held.get()), looked }.draw()
+        Scene {
+            width,
+            log,
+            last,
+            uniform,
+            bigram,
+            clip,
+            run,
+            others,
+            cursor: lab.pointed.get().or_else(|| lab.held.get()),
+            looked,
+        }
+        .draw()
     };
     let Some(run) = lab.picked.get() else {
         // Before the first run: what it will be measured by.
@@ -136,6 +165,12 @@ fn draw(lab: Lab, width: f64) -> Drawing {
     let looked = lab.looked.get().filter(|(looked, _)| *looked == run).map(|(_, step)| step);
     let uniform = Some((card.uniform_loss, card.plan.vocab_size));
     scene(&run.log.read(), &others, uniform, Some(card.bigram_loss), card.settings.train.max_grad_norm, looked)
+}
+
+/// The training loss with all its digits.
+fn exact(lab: Lab, cursor: Option<u64>) -> Option<String> {
+    let log = lab.picked.get()?.log.read();
+    log.at(cursor.unwrap_or(u64::MAX)).map(|(point, _)| point.loss.to_string())
 }
 
 /// The numbers of a step: the one that is pointed at, or the last.

@@ -13,7 +13,9 @@ use crate::ui::reactive::{live, memo};
 pub fn view(lab: Lab) -> AnyView {
     let picked = lab.picked;
     let plays = memo(move || picked.get().is_some_and(Run::plays));
-    let over = memo(move || picked.get().is_some_and(|run| matches!(run.state.get(), RunState::Finished | RunState::Broken { .. })));
+    let over = memo(move || {
+        picked.get().is_some_and(|run| matches!(run.state.get(), RunState::Finished | RunState::Broken { .. }))
+    });
     let ready = move || lab.draft.trouble().is_none() && !lab.opening.get();
     let toggle = move |_| match picked.get_untracked() {
         Some(run) => lab.steer(run, if plays.get_untracked() { Steering::Pause } else { Steering::Play }),
@@ -24,7 +26,9 @@ pub fn view(lab: Lab) -> AnyView {
         None => lab.begin(false),
     };
     let is_new = memo(move || {
-        picked.get().is_some_and(|run| run.settings.with_value(|settings| !settings.as_ref().is_some_and(|settings| lab.draft.is_of(settings))))
+        picked.get().is_some_and(|run| {
+            run.settings.with_value(|settings| !settings.as_ref().is_some_and(|settings| lab.draft.is_of(settings)))
+        })
     });
     let best = memo(move || {
         let log = picked.get()?.log.read();
@@ -41,7 +45,9 @@ pub fn view(lab: Lab) -> AnyView {
     let name = move || picked.get().map_or_else(|| "No run yet".to_owned(), Run::name);
     let why = move || match picked.get().map(|run| run.state.get()) {
         Some(RunState::Broken { why }) => Some(why),
-        _ => lab.learner.broken.get().map(|why| format!("The program that trains broke down: {why}. What the browser kept can be continued below.")),
+        _ => lab.learner.broken.get().map(|why| {
+            format!("The program that trains broke down: {why}. What the browser kept can be continued below.")
+        }),
     };
     view! {
         <div class="train-head"><h3>{live(name)}</h3> <Chip source=Source::Live shape /></div>
@@ -103,12 +109,19 @@ fn status(lab: Lab) -> AnyView {
     let row = |(name, value): (&'static str, String)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> };
     let dash = || "–".to_owned();
     let rows = match lab.picked.get() {
-        None => [("step", dash()), ("tokens/s", dash()), ("time left", dash()), ("state", "press Play".into()), ("kept", dash())],
+        None => [
+            ("step", dash()),
+            ("tokens/s", dash()),
+            ("time left", dash()),
+            ("state", "press Play".into()),
+            ("kept", dash()),
+        ],
         Some(run) => {
             let log = run.log.read();
             let state = run.state.get();
             let plays = state == RunState::Playing;
-            let left = run.card.with_value(|card| log.seconds_left(run.last(), card.plan.tokens_per_step)).filter(|_| plays);
+            let left =
+                run.card.with_value(|card| log.seconds_left(run.last(), card.plan.tokens_per_step)).filter(|_| plays);
             let kept = match &log.kept {
                 Some(Ok(step)) => format!("as of step {}", count(*step)),
                 Some(Err(why)) => format!("no: {why}"),

@@ -10,14 +10,19 @@ pub type Row = (&'static str, Vec<String>);
 pub fn difference(runs: &[&RunSettings]) -> Vec<Row> {
     let recipes: Vec<Recipe> =
         runs.iter().map(|run| Recipe { model: run.model.clone(), train: run.train.clone() }).collect();
-    let fields = FIELDS.iter().enumerate().map(|(at, field)| {
-        (field.label, recipes.iter().map(|recipe| recipe.text(at)).collect())
-    });
+    let fields = FIELDS
+        .iter()
+        .enumerate()
+        .map(|(at, field)| (field.label, recipes.iter().map(|recipe| recipe.text(at)).collect()));
     let others = [
         ("Text", runs.iter().map(|run| text(&run.text)).collect()),
         ("Tokens", runs.iter().map(|run| tokenizer(run.tokenizer)).collect()),
     ];
-    others.into_iter().chain(fields).filter(|(_, values): &Row| values.windows(2).any(|pair| pair[0] != pair[1])).collect()
+    others
+        .into_iter()
+        .chain(fields)
+        .filter(|(_, values): &Row| values.windows(2).any(|pair| pair[0] != pair[1]))
+        .collect()
 }
 
 /// What it learns from.

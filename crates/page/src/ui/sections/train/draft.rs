@@ -49,8 +49,10 @@ impl Draft {
     /// The preset of the address, or the one that suits the engine.
     pub fn new(store: Store, learner: Learner) -> Self {
         let preset = memo(move || {
-            let named = store.view.preset.with(|name| PRESETS.iter().position(|preset| Some(preset.name) == name.as_deref()));
-            let is_gpu = store.engine.with(|engine| engine.as_ref().is_some_and(|engine| engine.kind == EngineKind::WebGpu));
+            let named =
+                store.view.preset.with(|name| PRESETS.iter().position(|preset| Some(preset.name) == name.as_deref()));
+            let is_gpu =
+                store.engine.with(|engine| engine.as_ref().is_some_and(|engine| engine.kind == EngineKind::WebGpu));
             named.unwrap_or(usize::from(is_gpu))
         });
         let (first, _) = recipe(PRESETS[0].name).expect("presets have recipes");
@@ -202,7 +204,9 @@ impl Draft {
     /// Seconds that the run takes here.
     pub fn seconds(self) -> Option<f64> {
         let plan = self.plan.get()?.ok()?;
-        Some(self.recipe.with(|recipe| flops(&plan, &recipe.train, plan.tokens.1)) / self.probed.get()?.flops_per_second)
+        Some(
+            self.recipe.with(|recipe| flops(&plan, &recipe.train, plan.tokens.1)) / self.probed.get()?.flops_per_second,
+        )
     }
 
     /// The engine that the learner uses.

@@ -38,7 +38,8 @@ fn field(draft: Draft, at: usize) -> AnyView {
             let options = words.iter().enumerate().map(|(place, word)| {
                 view! { <option value=place prop:selected=move || text.get() == *word>{*word}</option> }
             });
-            view! { <select id=id.clone() aria-invalid=live(wrong) on:change=set>{options.collect_view()}</select> }.into_any()
+            view! { <select id=id.clone() aria-invalid=live(wrong) on:change=set>{options.collect_view()}</select> }
+                .into_any()
         }
         None => view! {
             <input

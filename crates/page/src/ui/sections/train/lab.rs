@@ -11,7 +11,8 @@ use super::learner::Learner;
 use super::log::Log;
 use crate::protocol::model::SavedModel;
 use crate::protocol::train::{
-    ForgetRun, KeptRun, KeptRuns, OpenRun, RunCard, RunPart, RunSettings, RunState, SaveRun, Steer, Steering, TakeSnapshot,
+    ForgetRun, KeptRun, KeptRuns, OpenRun, RunCard, RunPart, RunSettings, RunState, SaveRun, Steer, Steering,
+    TakeSnapshot,
 };
 use crate::protocol::{Ask, Failure};
 use crate::ui::client::Heard;
@@ -37,7 +38,10 @@ pub struct Run {
     pub state: RwSignal<RunState>,
     /// Whether it is drawn while another one is picked.
     pub shown: RwSignal<bool>,
-    hearing: StoredValue<Option<AbortHandle>>,
+    /// Where the browser keeps it, of one that was kept before this visit.
+    folder: StoredValue<Option<String>>,
+    /// Whether it is to begin anew when it is closed.
+    resets: StoredValue<bool>,
 }
 
 impl PartialEq for Run {
@@ -57,9 +61,12 @@ impl Run {
         self.state.get() == RunState::Playing
     }
 
-    /// Where the browser keeps it, as far as is known.
-    pub fn folder(self) -> Option<String> {
-        None
+    /// Whether this is what the browser keeps of it: names of runs that begin are ones that no kept run has.
+    pub fn is_kept_as(self, kept: &KeptRun) -> bool {
+        self.folder.with_value(|folder| match folder {
+            Some(folder) => *folder == kept.folder,
+            None => self.name() == kept.name,
+        })
     }
 
     /// Steps in all.
@@ -177,9 +184,12 @@ impl Lab {
         });
     }
 
-    /// A name that no open run has.
+    /// A name that no run has, open or kept.
     fn free_name(self, name: &str) -> String {
-        let taken = |name: &str| self.runs.with_untracked(|runs| runs.iter().any(|run| run.name() == name));
+        let taken = |name: &str| {
+            self.runs.with_untracked(|runs| runs.iter().any(|run| run.name() == name))
+                || self.kept.with_untracked(|kept| kept.iter().any(|kept| kept.name == name))
+        };
         let mut free = name.to_owned();
         let mut number = 1;
         while taken(&free) {
@@ -197,10 +207,10 @@ impl Lab {
         self.opening.set(true);
         self.problem.set(None);
         let settings = if let OpenRun::New(settings) = &what { Some((**settings).clone()) } else { None };
+        let folder = if let OpenRun::Kept { folder } = &what { Some(folder.clone()) } else { None };
         let mut conversation = self.learner.client().ask(what);
         let number = self.count.try_update_value(|count| std::mem::replace(count, *count + 1)).unwrap_or_default();
-        let hearing: StoredValue<Option<AbortHandle>> = StoredValue::new(None);
-        let handle = task::start_stoppable(async move {
+        task::start(async move {
             let mut run = None;
             while let Some(heard) = conversation.next().await {
                 match (heard, run) {
@@ -212,12 +222,14 @@ impl Lab {
                             settings: StoredValue::new(settings.clone()),
                             card: StoredValue::new(Arc::from(card)),
                             shown: RwSignal::new(true),
-                            hearing,
+                            folder: StoredValue::new(folder.clone()),
+                            resets: StoredValue::new(false),
                         };
                         run = Some(opened);
                         self.opened(opened, begin);
                     }
                     (Heard::Part(part), Some(run)) => self.hear(run, part),
+                    (Heard::Answer(_), Some(run)) => self.closed(run).await,
                     (Heard::Failed(failure), Some(run)) => run.state.set(RunState::Broken { why: failure.message }),
                     (Heard::Failed(failure), None) => {
                         self.opening.set(false);
@@ -227,7 +239,6 @@ impl Lab {
                 }
             }
         });
-        hearing.set_value(Some(handle));
     }
 
     fn opened(self, run: Run, begin: Option<Steering>) {
@@ -293,11 +304,10 @@ impl Lab {
         self.ask(Steer { run, to }, |_| {});
     }
 
-    /// Begins a run with the settings of this one, in its place.
+    /// Begins a run with the settings of this one, in its place; what the browser keeps of it goes.
     pub fn reset(self, run: Run) {
-        let Some(settings) = run.settings.get_value() else { return };
+        run.resets.set_value(true);
         self.close(run);
-        self.open(OpenRun::New(Box::new(settings)), None);
     }
 
     /// No more of a run. What the browser keeps of it stays.
@@ -305,18 +315,32 @@ impl Lab {
         if self.looked.get_untracked().is_some_and(|(looked, _)| looked == run) {
             self.store.look_away();
         }
-        if !matches!(run.state.get_untracked(), RunState::Broken { .. }) {
-            self.steer(run, Steering::Close);
-        }
-        if let Some(hearing) = run.hearing.try_update_value(Option::take).flatten() {
-            hearing.abort();
-        }
+        self.steer(run, Steering::Close);
         self.runs.update(|runs| runs.retain(|other| *other != run));
         if self.picked.get_untracked() == Some(run) {
-            self.picked.set(self.runs.with_untracked(|runs| runs.last().copied()));
+            let next = self.runs.with_untracked(|runs| runs.last().copied());
+            self.held.set(None);
+            self.picked.set(next);
         }
+    }
+
+    /// The learner has closed a run.
+    async fn closed(self, run: Run) {
         run.log.set(Log::default());
-        self.list_kept();
+        let client = self.learner.client();
+        if run.resets.get_value()
+            && let Some(settings) = run.settings.get_value()
+        {
+            let kept = client.ask(KeptRuns).answer().await.map(|runs| runs.0).unwrap_or_default();
+            for KeptRun { folder, .. } in kept.into_iter().filter(|kept| run.is_kept_as(kept)) {
+                // Where it cannot be forgotten it stays in the list.
+                let _ = client.ask(ForgetRun { folder }).answer().await;
+            }
+            self.open(OpenRun::New(Box::new(settings)), None);
+        }
+        if let Ok(runs) = client.ask(KeptRuns).answer().await {
+            self.kept.set(runs.0);
+        }
     }
 
     /// Shows the model of a step in all figures.

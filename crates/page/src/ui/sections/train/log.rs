@@ -121,7 +121,13 @@ pub mod tests {
                 let train_loss = Some(train(step));
                 let is_best = val_loss < best;
                 best = best.min(val_loss);
-                log.hear(RunPart::Evaluated(Evaluated { step, val_loss, train_loss, bits_per_char: 1.0, best: is_best }));
+                log.hear(RunPart::Evaluated(Evaluated {
+                    step,
+                    val_loss,
+                    train_loss,
+                    bits_per_char: 1.0,
+                    best: is_best,
+                }));
                 log.hear(RunPart::Snapshot { step });
                 log.hear(RunPart::Sample { step, text: format!("text {step}") });
             }
@@ -131,7 +137,8 @@ pub mod tests {
 
     #[test]
     fn going_back_forgets_what_is_no_longer_true() {
-        let mut log = run(100, |step| 4.0 - step as f32 / 100.0, |step| if step <= 50 { 3.0 - step as f64 / 100.0 } else { 3.0 });
+        let mut log =
+            run(100, |step| 4.0 - step as f32 / 100.0, |step| if step <= 50 { 3.0 - step as f64 / 100.0 } else { 3.0 });
         assert_eq!(log.best().unwrap().step, 50);
         log.hear(RunPart::Rewound { step: 50 });
         assert_eq!((log.step, log.steps.len(), log.smooth.len(), log.evaluations.len()), (50, 50, 50, 5));

@@ -28,7 +28,7 @@ use leptos::html::Div;
 use leptos::prelude::*;
 
 use self::lab::Lab;
-use crate::ui::sections::tokenize::growth::watch;
+use crate::ui::near;
 use crate::ui::store::Store;
 
 /// The figure of `#train`.
@@ -39,7 +39,7 @@ pub fn TrainFigure(
 ) -> impl IntoView {
     let lab = Lab::new(store);
     let figure = NodeRef::<Div>::new();
-    watch(figure, lab.draft.near);
+    near::watch(figure, lab.draft.near);
     wake::follow(lab);
     lab.follow_near();
     view! {

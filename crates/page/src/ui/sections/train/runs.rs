@@ -13,13 +13,25 @@ use crate::ui::sections::own::files;
 /// The panel.
 pub fn view(lab: Lab) -> AnyView {
     let list = move || lab.runs.get().into_iter().map(|run| row(lab, run)).collect_view();
-    let none = move || lab.runs.with(Vec::is_empty).then_some("None yet. Runs that play at the same time take turns, so that a race is fair.");
-    let kept = move || lab.kept.get().into_iter().filter(|kept| !is_open(lab, &kept.folder)).map(|run| kept_row(lab, run)).collect_view();
-    let none_kept = move || {
-        lab.kept.with(Vec::is_empty).then_some("None. A run is kept while it plays, and survives a reload.")
+    let none = move || {
+        lab.runs
+            .with(Vec::is_empty)
+            .then_some("None yet. Runs that play at the same time take turns, so that a race is fair.")
     };
+    let kept = move || {
+        lab.kept
+            .get()
+            .into_iter()
+            .filter(|kept| !lab.runs.get().into_iter().any(|run| run.is_kept_as(kept)))
+            .map(|run| kept_row(lab, run))
+            .collect_view()
+    };
+    let none_kept =
+        move || lab.kept.with(Vec::is_empty).then_some("None. A run is kept while it plays, and survives a reload.");
     let opened = move |event: web_sys::Event| {
-        let Some(input) = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok()) else { return };
+        let Some(input) = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok()) else {
+            return;
+        };
         if let Some((path, file)) = input.files().and_then(|list| files::of_list(&list).pop()) {
             lab.open(OpenRun::Zip(files::given(path, file)), None);
         }
@@ -90,8 +102,8 @@ fn row(lab: Lab, run: Run) -> AnyView {
                 >
                     {move || if run.plays() { "Pause" } else { "Play" }}
                 </button>
-                {button("Save", |lab, run| lab.save(run))}
-                {button("Close", |lab, run| lab.close(run))}
+                {button("Save", Lab::save)}
+                {button("Close", Lab::close)}
             </span>
         </li>
     }
@@ -103,16 +115,13 @@ fn mark(number: usize) -> String {
     super::plot::mark(number, (17.0, 7.0), 3.4)
 }
 
-fn is_open(lab: Lab, folder: &str) -> bool {
-    lab.runs.get().into_iter().any(|run| run.folder().as_deref() == Some(folder))
-}
-
 /// A run that the browser keeps.
 fn kept_row(lab: Lab, run: KeptRun) -> AnyView {
     let when = js_sys::Date::new(&run.when.into());
     let when = String::from(when.to_locale_string("default", &js_sys::Object::new()));
     let best = run.best.map(|best| format!(", best val {}", three(best))).unwrap_or_default();
-    let says = format!("step {} of {}{best}, {}, {when}", count(run.steps.0), count(run.steps.1), bytes(run.bytes as f64));
+    let says =
+        format!("step {} of {}{best}, {}, {when}", count(run.steps.0), count(run.steps.1), bytes(run.bytes as f64));
     let (folder, forgotten) = (run.folder.clone(), run.folder);
     view! {
         <li data-kept=run.name.clone()>

@@ -40,12 +40,14 @@ pub fn view(lab: Lab) -> AnyView {
         (None, Some(last)) => format!("up to step {}", count(last)),
         (None, None) => "none yet".into(),
     };
-    let note = move || match looked.get() {
+    let note = move || {
+        match looked.get() {
         Some(step) => {
             let name = lab.picked.get().map(Run::name).unwrap_or_default();
             format!("All figures of this page show {name} after step {}.", count(step))
         }
         None => "Move it, and all figures of this page show the model of that step: its embeddings, its attention, what it writes.".into(),
+    }
     };
     let empty = move || snapshots.with(Vec::is_empty);
     view! {

@@ -22,26 +22,36 @@ const MOST_SHOWN: usize = 20_000;
 pub fn view(lab: Lab) -> AnyView {
     let draft = lab.draft;
     // Which of the three: the plays, their beginning, one's own.
-    let source = memo(move || draft.text.with(|text| match text {
-        RunText::Shakespeare => 0,
-        RunText::Own { name, .. } if name == BEGINNING => 1,
-        RunText::Own { .. } => 2,
-    }));
+    let source = memo(move || {
+        draft.text.with(|text| match text {
+            RunText::Shakespeare => 0,
+            RunText::Own { name, .. } if name == BEGINNING => 1,
+            RunText::Own { .. } => 2,
+        })
+    });
     let choose = move |at: usize| match at {
         0 => draft.text.set(RunText::Shakespeare),
         1 => draft.take_beginning(),
         _ => draft.text.set(RunText::Own { name: TYPED.into(), text: String::new() }),
     };
-    let typed = move || draft.text.with(|text| match text {
-        RunText::Own { text, .. } if text.len() <= MOST_SHOWN => text.clone(),
-        _ => String::new(),
-    });
-    let size = move || draft.text.with(|text| match text {
-        RunText::Own { name, text } => format!("{name}: {} characters. It stays in this browser.", count(text.chars().count() as u64)),
-        RunText::Shakespeare => String::new(),
-    });
+    let typed = move || {
+        draft.text.with(|text| match text {
+            RunText::Own { text, .. } if text.len() <= MOST_SHOWN => text.clone(),
+            _ => String::new(),
+        })
+    };
+    let size = move || {
+        draft.text.with(|text| match text {
+            RunText::Own { name, text } => {
+                format!("{name}: {} characters. It stays in this browser.", count(text.chars().count() as u64))
+            }
+            RunText::Shakespeare => String::new(),
+        })
+    };
     let opened = move |event: web_sys::Event| {
-        let Some(input) = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok()) else { return };
+        let Some(input) = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok()) else {
+            return;
+        };
         if let Some(file) = input.files().and_then(|files| files.get(0)) {
             read(lab, file);
         }

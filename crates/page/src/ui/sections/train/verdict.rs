@@ -37,7 +37,10 @@ impl Verdict {
         if !last.val_loss.is_finite() || last.val_loss > uniform_loss {
             return Some(Self::Diverged);
         }
-        let best = evaluations.iter().filter(|e| e.val_loss.is_finite()).reduce(|a, b| if b.val_loss < a.val_loss { b } else { a })?;
+        let best = evaluations
+            .iter()
+            .filter(|e| e.val_loss.is_finite())
+            .reduce(|a, b| if b.val_loss < a.val_loss { b } else { a })?;
         let by = last.val_loss - best.val_loss;
         if by > MATTERS {
             return Some(Self::Overfit { best: best.step, by });
@@ -81,7 +84,13 @@ mod tests {
     fn judged(losses: &[f64]) -> Option<Verdict> {
         let evaluations: Vec<Evaluated> = (1..)
             .zip(losses)
-            .map(|(step, &val_loss)| Evaluated { step: step * 100, val_loss, train_loss: None, bits_per_char: 0.0, best: false })
+            .map(|(step, &val_loss)| Evaluated {
+                step: step * 100,
+                val_loss,
+                train_loss: None,
+                bits_per_char: 0.0,
+                best: false,
+            })
             .collect();
         Verdict::of(&evaluations, 4.17)
     }
@@ -98,7 +107,12 @@ mod tests {
 
     #[test]
     fn every_verdict_says_what_to_try() {
-        for verdict in [Verdict::Underfit, Verdict::Settled { best: 1 }, Verdict::Overfit { best: 1200, by: 0.5 }, Verdict::Diverged] {
+        for verdict in [
+            Verdict::Underfit,
+            Verdict::Settled { best: 1 },
+            Verdict::Overfit { best: 1200, by: 0.5 },
+            Verdict::Diverged,
+        ] {
             let (sentence, next) = verdict.words();
             assert!(sentence.ends_with('.') && next.ends_with('.'));
         }

@@ -41,6 +41,6 @@ pub fn follow(lab: Lab) {
             )));
         }
     };
-    let listener = leptos::prelude::document_event_listener(ev::visibilitychange, look);
+    let listener = window_event_listener(ev::visibilitychange, look);
     on_cleanup(move || listener.remove());
 }

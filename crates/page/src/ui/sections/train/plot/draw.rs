@@ -179,11 +179,21 @@ impl Scene<'_> {
         let mut lines = Vec::new();
         if let Some((loss, size)) = self.uniform {
             let value = decimal(loss, 2);
-            lines.push((loss, "uniform", format!("knows nothing: ln {size} = {value}"), format!("knows nothing {value}")));
+            lines.push((
+                loss,
+                "uniform",
+                format!("knows nothing: ln {size} = {value}"),
+                format!("knows nothing {value}"),
+            ));
         }
         if let Some(loss) = self.bigram {
             let value = decimal(loss, 2);
-            lines.push((loss, "bigram", format!("knows only pairs of neighbours: {value}"), format!("knows pairs {value}")));
+            lines.push((
+                loss,
+                "bigram",
+                format!("knows only pairs of neighbours: {value}"),
+                format!("knows pairs {value}"),
+            ));
         }
         lines
     }
@@ -292,7 +302,8 @@ impl Drawing {
 }
 
 fn smooth(log: &Log, x: Scale, y: Scale) -> Path {
-    let places = log.steps.iter().zip(&log.smooth).map(|(point, &mean)| (x.place(point.step as f64), y.place(mean.into())));
+    let places =
+        log.steps.iter().zip(&log.smooth).map(|(point, &mean)| (x.place(point.step as f64), y.place(mean.into())));
     Path::line(columns(places, false).into_iter())
 }
 
@@ -348,13 +359,31 @@ mod tests {
 
     #[test]
     fn an_overfit_run_has_curves_a_gap_and_a_best_mark() {
-        let log = run(200, |s| 4.0 - s as f32 / 60.0, |s| if s <= 100 { 3.8 - s as f64 / 100.0 } else { 1.8 + s as f64 / 100.0 });
+        let log = run(
+            200,
+            |s| 4.0 - s as f32 / 60.0,
+            |s| if s <= 100 { 3.8 - s as f64 / 100.0 } else { 1.8 + s as f64 / 100.0 },
+        );
         for logarithmic in [false, true] {
             let drawing = scene(&log, &[], logarithmic).draw();
-            for class in ["train", "train-raw", "val", "val-marks", "gap", "best", "rate", "norm", "uniform", "bigram", "cursor", "looked"] {
+            for class in [
+                "train",
+                "train-raw",
+                "val",
+                "val-marks",
+                "gap",
+                "best",
+                "rate",
+                "norm",
+                "uniform",
+                "bigram",
+                "cursor",
+                "looked",
+            ] {
                 assert!(!has(&drawing, class).is_empty(), "{class}");
             }
-            let text = |class: &str| drawing.labels.iter().find(|label| label.class == class).map(|label| label.text.clone());
+            let text =
+                |class: &str| drawing.labels.iter().find(|label| label.class == class).map(|label| label.text.clone());
             assert_eq!(text("best").as_deref(), Some("best 2.80"));
             assert_eq!(text("end val").as_deref(), Some("val 3.80"));
             assert!(drawing.labels.iter().any(|label| label.text == "knows nothing: ln 65 = 4.17"));
@@ -376,7 +405,11 @@ mod tests {
         let drawing = scene(&log, &others, false).draw();
         let marks: Vec<_> = drawing.paths.iter().filter(|path| path.0.contains("other-marks")).collect();
         assert!(marks[0].1 != marks[1].1 && marks[1].1 != marks[2].1);
-        let mut names: Vec<_> = drawing.labels.iter().filter(|label| label.class.ends_with("end") || label.class.starts_with("end")).collect();
+        let mut names: Vec<_> = drawing
+            .labels
+            .iter()
+            .filter(|label| label.class.ends_with("end") || label.class.starts_with("end"))
+            .collect();
         names.sort_by(|a, b| a.y.total_cmp(&b.y));
         assert_eq!(names.len(), 5);
         assert!(names.windows(2).all(|pair| pair[1].y - pair[0].y >= 12.0), "{names:?}");
@@ -389,6 +422,8 @@ mod tests {
         let drawing = Scene { last: 50_000, ..scene(&long, &[], true) }.draw();
         assert!(has(&drawing, "train-raw").len() < 40_000);
         let broken = run(100, |step| if step > 50 { f32::NAN } else { 1e9 }, |_| f64::INFINITY);
-        assert!(scene(&broken, &[], false).draw().paths.iter().all(|path| !path.1.contains("NaN") && !path.1.contains('-')));
+        assert!(
+            scene(&broken, &[], false).draw().paths.iter().all(|path| !path.1.contains("NaN") && !path.1.contains('-'))
+        );
     }
 }
