@@ -153,7 +153,6 @@ impl Lab {
     /// Asks the learner, and shows why it has no answer.
     fn ask<A: Ask + 'static>(self, ask: A, then: impl FnOnce(A::Answer) + 'static) {
         let conversation = self.learner.client().ask(ask);
-        self.problem.set(None);
         task::start(async move {
             match conversation.answer().await {
                 Ok(answer) => then(answer),
@@ -300,6 +299,8 @@ impl Lab {
 
     /// Tells a run what to do.
     pub fn steer(self, run: Run, to: Steering) {
+        self.problem.set(None);
+        self.away.set(None);
         let run = run.card.with_value(|card| card.run);
         self.ask(Steer { run, to }, |_| {});
     }

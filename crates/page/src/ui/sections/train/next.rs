@@ -20,7 +20,9 @@ pub fn view(lab: Lab) -> AnyView {
         };
         let pick = move |_| {
             // The same one again: what was changed since goes.
-            draft.start_from(at);
+            if draft.preset.get_untracked() == at {
+                draft.start_from(at);
+            }
             lab.store.view.preset.set(Some(preset.name.into()));
         };
         view! {
