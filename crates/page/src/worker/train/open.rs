@@ -8,7 +8,7 @@ use inkling_core::train::{RunState, Trainer};
 use super::files::{self, Read, Standing, text_name};
 use super::keep::{self, Manifest};
 use super::log::Log;
-use super::plan::plan;
+use super::plan::{plan, reserve};
 use super::run::{Run, Start};
 use super::store::{Store, Trouble};
 use super::text::{Prepared, SHAKESPEARE, Text};
@@ -71,7 +71,7 @@ impl Workshop {
     async fn open_new(&mut self, ask: Id, settings: &RunSettings) -> Result<Attempt<Run>, Failure> {
         let Some(prepared) = self.prepare(settings)? else { return Ok(Attempt::Waits) };
         let plan = self.plan(settings, &prepared)?;
-        reserve(plan.memory_bytes)?;
+        reserve(&plan, self.engines.gpu().is_some())?;
         let model = ModelConfig { vocab_size: plan.vocab_size, ..settings.model.clone() };
         let (data, device) = (prepared.data.clone(), self.engines.device());
         let mut trainer = Trainer::new(model.clone(), settings.train.clone(), data, device, u64::MAX).await?;
@@ -140,7 +140,7 @@ impl Workshop {
             tokenizer: prepared.kind,
         };
         let plan = self.plan(&settings, &prepared)?;
-        reserve(plan.memory_bytes)?;
+        reserve(&plan, self.engines.gpu().is_some())?;
         let Standing { weights, training } = &read.last;
         let (model, data, device) = (settings.model.clone(), prepared.data.clone(), self.engines.device());
         let mut trainer = Trainer::resume(model, weights, training, data, device, u64::MAX).await?;
@@ -199,18 +199,6 @@ fn is_best(training: &inkling_core::checkpoint::TrainingState, state: &RunState,
             && best.train_tokens == state.train_tokens
             && slots == [model.parameters().len(); 2]
     })
-}
-
-/// Fails where the browser does not give so many bytes, before anything is made that a failure would leave half done.
-fn reserve(bytes: u64) -> Result<(), Failure> {
-    let given = usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
-    if given {
-        return Ok(());
-    }
-    Err(Failure::input(format!(
-        "This run takes {} MiB of memory, which the browser does not give: choose a smaller batch, context or model, or close another run.",
-        bytes >> 20
-    )))
 }
 
 fn without_text(state: &RunState) -> String {

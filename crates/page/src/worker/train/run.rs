@@ -359,6 +359,11 @@ impl Run {
     async fn rest(&mut self) -> inkling_core::Result<()> {
         self.doing = Doing::Updates;
         self.group.restart();
+        // What is broken is not kept in place of what was not.
+        if matches!(self.mode, Mode::Broken(_)) {
+            self.flush();
+            return Ok(());
+        }
         if self.mode == Mode::Once {
             self.set_mode(Mode::Paused);
         }
@@ -399,7 +404,8 @@ impl Run {
             Err(other) => return Err(other),
         };
         if !reports.is_empty() {
-            let seconds = self.group.end(self.step());
+            // Some browsers' clocks are coarse.
+            let seconds = self.group.end(self.step()).max(1e-4);
             let speed = (self.trainer.tokens_per_step() * reports.len() as u64) as f64 / seconds;
             self.speed = if self.speed == 0.0 { speed } else { self.speed + SPEED_WEIGHT * (speed - self.speed) };
             for report in &reports {
@@ -604,7 +610,8 @@ impl Run {
 
     /// Whether its files can be taken now.
     pub fn is_at_rest(&self) -> bool {
-        !self.trainer.is_within_an_update() && !matches!(self.doing, Doing::Evaluation | Doing::Sample(Some(_)))
+        matches!(self.mode, Mode::Broken(_))
+            || !self.trainer.is_within_an_update() && !matches!(self.doing, Doing::Evaluation | Doing::Sample(Some(_)))
     }
 
     /// All files, as `trainer train` has them.
