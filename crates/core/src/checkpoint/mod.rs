@@ -156,6 +156,19 @@ pub fn read_shard_names(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -
     Ok(index.shards().map(|(shard, _)| shard.to_owned()).collect())
 }
 
+/// Reads `trainer_state.json` and `optimizer.safetensors` of a model that lies elsewhere, without what would say that it is of the same step.
+pub fn read_training(
+    config: &ModelConfig,
+    mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<TrainingState>> {
+    let state = read(STATE_FILE)?;
+    let json = state.as_deref().and_then(|json| serde_json::from_slice::<serde_json::Value>(json).ok());
+    let step = json.and_then(|json| json[STEP].as_u64()).map(|step| step.to_string());
+    let mut state = Some(state);
+    let read = |name: &str| if name == STATE_FILE { Ok(state.take().flatten()) } else { read(name) };
+    TrainingState::read(trained(&config.parameters()), step.as_deref(), read)
+}
+
 /// Reads `tokenizer.json` alone.
 pub fn read_tokenizer(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Tokenizer> {
     Tokenizer::from_json(&required(&mut read, TOKENIZER_FILE)?).map_err(|e| match e {

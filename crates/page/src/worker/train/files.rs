@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use inkling_core::checkpoint::{
-    ADAPTER_CONFIG_FILE, CONFIG_FILE, Checkpoint, OPTIMIZER_FILE, STATE_FILE, TrainingState, read_config,
+    ADAPTER_CONFIG_FILE, CONFIG_FILE, Checkpoint, OPTIMIZER_FILE, STATE_FILE, TrainingState, read_config, read_training,
 };
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::RunState;
@@ -160,19 +160,14 @@ pub fn read(mut files: BTreeMap<String, Vec<u8>>, room: u64) -> Result<Read, Fai
         None => None,
         Some(config) => {
             let mut config = Some(config);
-            let found = Checkpoint::from_files(|name| {
-                let rewind = name == STATE_FILE || name == OPTIMIZER_FILE;
-                Ok(match name {
-                    CONFIG_FILE => config.take(),
-                    _ => take(if rewind { REWIND } else { BEST }, name),
-                })
-            });
-            // Without the step in its weights' file, the rest does not belong to it.
-            let found = found?;
+            let found = Checkpoint::model_from_files(|name| {
+                Ok(if name == CONFIG_FILE { config.take() } else { take(BEST, name) })
+            })?;
             if found.config != last.config || found.tokenizer != last.tokenizer {
                 return Err(Failure::input(format!("{BEST} is of another model than {LAST}.")));
             }
-            Some((Rc::new(found.weights), found.training))
+            let training = read_training(&found.config, |name| Ok(take(REWIND, name)))?;
+            Some((Rc::new(found.weights), training))
         }
     };
     let name = files.remove(PAGE).and_then(|json| serde_json::from_slice::<Page>(&json).ok()).map(|page| page.name);
