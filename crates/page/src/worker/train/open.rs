@@ -82,8 +82,19 @@ impl Workshop {
         let writer = Writer::new(trainer.model(), &weights, &prepared.tokenizer, self.engines.device()).await?;
         let folder = self.new_folder().await;
         let (log, past) = (Log::default(), Vec::new());
-        let start =
-            Start { card, prepared, trainer, writer, log, best: None, last: None, folder, manifest: None, past };
+        let start = Start {
+            card,
+            prepared,
+            trainer,
+            writer,
+            log,
+            best: None,
+            snapshots: Vec::new(),
+            last: None,
+            folder,
+            manifest: None,
+            past,
+        };
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 
@@ -157,8 +168,8 @@ impl Workshop {
         let best = read.best.filter(|_| read.state.best.is_some()).map(|(weights, training)| {
             (weights, training.filter(|training| is_best(training, &read.state, trainer.model())))
         });
-        let last = Some(Rc::new(read.last));
-        let start = Start { card, prepared, trainer, writer, log, best, last, folder, manifest, past };
+        let (last, snapshots) = (Some(Rc::new(read.last)), read.snapshots);
+        let start = Start { card, prepared, trainer, writer, log, best, snapshots, last, folder, manifest, past };
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 
