@@ -26,17 +26,65 @@ function obstacle() {
   if (typeof Worker !== 'function') return 'worker';
 }
 
+// The address is `#section?settings`: browsers send no server what stands behind the `#`. Links of old have the settings in the query.
+function moveSettings() {
+  if (!location.search) return;
+  const [section, settings] = split();
+  const all = [location.search.slice(1), settings].filter(Boolean).join('&');
+  try {
+    history.replaceState(true, '', `${location.pathname}#${section}?${all}`);
+  } catch (error) {
+    console.info('The address stays as it is:', error.message);
+  }
+}
+
+function split() {
+  const [section, ...settings] = location.hash.slice(1).split('?');
+  return [section, settings.join('?')];
+}
+
+// A new visit begins at the section that the address names, until the visitor goes elsewhere: what is above it grows while it is filled. After
+// a reload the browser knows where it was.
+function visit() {
+  const place = document.getElementById(split()[0]);
+  if (!place || performance.getEntriesByType('navigation')[0]?.type !== 'navigate') return () => {};
+  let gone = false;
+  for (const name of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'hashchange']) {
+    addEventListener(name, () => { gone = true; }, { once: true, passive: true });
+  }
+  const go = () => { if (!gone) place.scrollIntoView({ behavior: 'instant' }); };
+  go();
+  return go;
+}
+
+// An empty `href` would leave out what stands behind the `#`.
+addEventListener('click', (event) => {
+  if (!event.target.closest('[data-reload]')) return;
+  event.preventDefault();
+  location.reload();
+});
+
 async function start() {
+  moveSettings();
+  const go = visit();
   const reason = obstacle();
   if (reason) return giveUp(reason);
+  addEventListener('inkling-settled', go, { once: true });
   // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
-  const worker = new Worker('./worker-start.js');
+  let worker;
+  try {
+    worker = new Worker('./worker-start.js');
+  } catch (error) {
+    // A frame or a policy that allows none.
+    return giveUp('worker', error);
+  }
   const early = [];
   worker.onmessage = worker.onerror = (event) => early.push(event);
   window.inklingWorker = { worker, early };
   try {
     const { default: load } = await import('./page.js');
     await load();
+    go();
   } catch (error) {
     giveUp('fetch', error);
   }

@@ -34,7 +34,7 @@ pub fn start() {
         owner.set();
         let client = client::Client::connect(|message| failure::show(&message));
         let store = store::Store::new(client, address::read(), theme::dark());
-        address::follow(store.view);
+        address::follow(store);
         model::follow(store);
         sections::mount(store);
         // The page lives as long as its signals.
