@@ -182,7 +182,7 @@ fn Actions(
                 }}
             </button>
             <button disabled=live(none) on:click=move |_| speech::copy(desk, copied)>"Copy text"</button>
-            <span class="small soft" role="status">{copied}</span>
+            <span class="small soft">{copied}</span>
         </p>
     }
 }

@@ -35,9 +35,18 @@ pub fn tell(desk: Desk) {
 
 /// Puts prompt and text on the clipboard, and says what came of it.
 pub fn copy(desk: Desk, says: RwSignal<Option<&'static str>>) {
-    let copying = window().navigator().clipboard().write_text(&written(desk));
+    let say = move |words: &'static str| {
+        says.set(Some(words));
+        desk.store.announce(words);
+    };
+    let clipboard = window().navigator().clipboard();
+    // Browsers give none to pages that came over plain http.
+    if clipboard.is_undefined() {
+        return say("There is no clipboard on a page without https.");
+    }
+    let copying = clipboard.write_text(&written(desk));
     task::start(async move {
         let copied = JsFuture::from(copying).await.is_ok();
-        says.set(Some(if copied { "Copied." } else { "The browser did not allow it." }));
+        say(if copied { "Copied." } else { "The browser did not allow it." });
     });
 }
