@@ -47,14 +47,17 @@ function split() {
 // a reload the browser knows where it was.
 function visit() {
   const place = document.getElementById(split()[0]);
-  if (!place || performance.getEntriesByType('navigation')[0]?.type !== 'navigate') return () => {};
+  if (!place || performance.getEntriesByType('navigation')[0]?.type !== 'navigate') return;
   let gone = false;
   for (const name of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'hashchange']) {
     addEventListener(name, () => { gone = true; }, { once: true, passive: true });
   }
   const go = () => { if (!gone) place.scrollIntoView({ behavior: 'instant' }); };
   go();
-  return go;
+  // Figures have their heights some time after the model: who has not moved until then is reading.
+  const growing = new ResizeObserver(go);
+  growing.observe(document.body);
+  addEventListener('inkling-settled', () => setTimeout(() => growing.disconnect(), 5000), { once: true });
 }
 
 // An empty `href` would leave out what stands behind the `#`.
@@ -66,10 +69,9 @@ addEventListener('click', (event) => {
 
 async function start() {
   moveSettings();
-  const go = visit();
+  visit();
   const reason = obstacle();
   if (reason) return giveUp(reason);
-  addEventListener('inkling-settled', go, { once: true });
   // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
   let worker;
   try {
@@ -84,7 +86,6 @@ async function start() {
   try {
     const { default: load } = await import('./page.js');
     await load();
-    go();
   } catch (error) {
     giveUp('fetch', error);
   }

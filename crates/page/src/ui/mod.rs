@@ -6,6 +6,7 @@ pub mod canvas;
 pub mod chip;
 pub mod client;
 pub mod color;
+pub mod keys;
 pub mod model;
 pub mod number;
 pub mod order;

@@ -4,6 +4,7 @@ mod harness;
 mod native;
 
 mod access;
+mod address;
 mod attention;
 mod degraded;
 mod embed;

@@ -101,7 +101,7 @@ fn an_address_is_loaded_and_is_in_the_pages_address() {
     page.fill("#own-url", &folder);
     page.press("Enter");
     page.until_text("#shell", "from the address you gave");
-    page.until(&format!("return new URLSearchParams(location.search).get('model') === '{folder}'"));
+    page.until_setting("model", Some(&folder));
     page.reload();
     page.ready();
     page.until_text("#shell", "from the address you gave");
@@ -111,15 +111,15 @@ fn an_address_is_loaded_and_is_in_the_pages_address() {
 fn a_dropped_text_is_the_text_of_all_figures() {
     let page = Page::opened("");
     drop_on(&page, "main", &[("poem.txt", b"Shall I compare thee\r\nto a summer".to_vec())]);
-    page.until("return new URLSearchParams(location.search).get('text') === 'Shall I compare thee\\nto a summer'");
+    page.until_setting("text", Some("Shall I compare thee\nto a summer"));
     drop_on(&page, "main", &[("noise.txt", vec![0xff; 32])]);
-    page.until_text("#load-failure", "UTF-8");
+    page.until_text("#note", "UTF-8");
 }
 
 #[test]
 fn a_layer_that_the_model_has_not_is_the_first() {
     let page = Page::opened("?layer=99&head=7&ablated=9.9");
-    page.until("return !/layer|head|ablated/.test(location.search)");
+    page.until("return !/layer|head|ablated/.test(location.href)");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn the_engine_is_chosen_by_mouse_and_by_keyboard() {
     page.until_text(".engine", "You chose the CPU");
     page.press("ArrowRight");
     page.until_text(".engine", "WebGPU, swiftshader");
-    page.until("return location.search.includes('engine=webgpu')");
+    page.until_setting("engine", Some("webgpu"));
     page.click(".segment:nth-of-type(1) input");
-    page.until("return !location.search.includes('engine')");
+    page.until_setting("engine", None);
 }

@@ -31,7 +31,7 @@ pub enum Fault {
 struct State {
     /// By the end of the path that they concern.
     faults: BTreeMap<String, Fault>,
-    /// Paths, in the order in which they were asked for.
+    /// Paths with their queries, in the order in which they were asked for.
     asked: Vec<String>,
     /// The page has gone.
     closed: bool,
@@ -115,7 +115,7 @@ impl Server {
         site.state().compressed = compressed;
     }
 
-    /// Paths that were asked for since this was last called.
+    /// Paths with their queries that were asked for since this was last called.
     pub fn take_asked(&self) -> Vec<String> {
         std::mem::take(&mut self.site.state().asked)
     }
@@ -168,19 +168,20 @@ impl Site {
             let mut request = String::new();
             lines.read_line(&mut request)?;
             let Some(target) = request.split(' ').nth(1) else { return Ok(()) };
-            let path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
+            let target = target.to_owned();
             let mut header = String::new();
             while lines.read_line(&mut header)? > 2 {
                 header.clear();
             }
-            self.answer(stream, &path)?;
+            self.answer(stream, &target)?;
         }
     }
 
-    fn answer(&self, mut stream: &TcpStream, path: &str) -> io::Result<()> {
+    fn answer(&self, mut stream: &TcpStream, target: &str) -> io::Result<()> {
+        let path = target.split('?').next().unwrap_or_default();
         let fault = {
             let mut state = self.state();
-            state.asked.push(path.to_owned());
+            state.asked.push(target.to_owned());
             loop {
                 let fault =
                     state.faults.iter().find(|(end, _)| plain(path).ends_with(*end)).map(|(_, fault)| fault.clone());
@@ -209,7 +210,7 @@ impl Site {
             body.clone_from(compressed);
             headers += "content-encoding: br\r\n";
         }
-        // As the README advises hosts: what is named by its content never changes.
+        // As hosts do it best: what is named by its content never changes.
         let caching = if plain(path) == path { "no-cache" } else { "public, max-age=31536000, immutable" };
         write!(stream, "HTTP/1.1 {status} .\r\ncontent-type: {}\r\ncontent-length: {}\r\n", mime(path), body.len())?;
         write!(stream, "cache-control: {caching}\r\n{headers}\r\n")?;

@@ -42,6 +42,8 @@ fn Slider(
         set((!off).then_some(number));
     };
     let shown = move || value.get().map(short);
+    // Off says so itself.
+    let spoken = move || shown().map_or_else(|| says.get(), |number| format!("{number}, {}", says.get()));
     view! {
         <div class="setting">
             <label for=id>{label}</label>
@@ -53,7 +55,7 @@ fn Slider(
                     max=to
                     step=step
                     prop:value=move || short(value.get().unwrap_or(to.get()))
-                    aria-valuetext=says
+                    aria-valuetext=spoken
                     on:input=move |event| read(event_target_value(&event), false)
                 />
                 <input

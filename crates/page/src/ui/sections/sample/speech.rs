@@ -28,7 +28,11 @@ pub fn tell(desk: Desk) {
         if let Some(Some(waiting)) = waiting {
             waiting.clear();
         }
-        let say = move || desk.store.announce(format!("Written: {}", written(desk)));
+        let say = move || {
+            let (text, tokens) = (written(desk), desk.text.with_untracked(|text| text.tokens.len()));
+            let beginning = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            desk.store.announce(format!("{tokens} tokens written. The text begins: {beginning}"));
+        };
         if desk.finished.get() > 1 { set_timeout_with_handle(say, QUIET).ok() } else { None }
     });
 }

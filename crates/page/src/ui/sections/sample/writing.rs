@@ -168,6 +168,8 @@ impl Desk {
     fn write(self, settings: Settings, compare: bool) {
         self.stop_slowly();
         self.written_from.set_value(Some(settings.clone()));
+        // The last text's says nothing of this one.
+        self.speed.set(None);
         self.text.update(|text| text.begin(settings, compare));
         let count = self.text.with_untracked(|text| match text.given {
             0 => text.settings.length,
