@@ -279,7 +279,7 @@ impl Program {
         }
         for arena in [Arena::Matrices, Arena::Vectors] {
             for field in program.fields(arena) {
-                let name = format!("{arena:?}.{field:?}").to_lowercase();
+                let name = format!("{arena:?}.{field:?}").to_ascii_lowercase();
                 let dtype = if field == Field::Half { DType::F16 } else { DType::F32 };
                 program.tensor_of(dtype, &name, &[lengths[arena as usize]]);
             }

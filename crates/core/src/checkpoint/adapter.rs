@@ -149,7 +149,7 @@ pub fn read_adapters(
     if config.origin.is_some() {
         check(&adapters, &specs)?;
     }
-    let training = TrainingState::read(trained(&specs), file.metadata(STEP), read)?;
+    let training = TrainingState::read(trained(&specs), file.metadata(STEP), &mut read)?;
     Ok((adapters, training))
 }
 

@@ -17,7 +17,7 @@ use super::fit::Fit;
 use super::tensor_file::TensorFile;
 use super::tensor_writer::{self, Tensors};
 use super::weight_format::WeightFormat;
-use super::{OPTIMIZER_FILE, STATE_FILE, damaged, missing};
+use super::{OPTIMIZER_FILE, Read, STATE_FILE, damaged, missing};
 use crate::error::Result;
 use crate::parameters::ParameterSpec;
 use crate::weights::HostTensor;
@@ -74,7 +74,7 @@ impl TrainingState {
     pub(super) fn read(
         trained: Trained,
         step: Option<&str>,
-        mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>,
+        read: Read,
     ) -> Result<Option<Self>> {
         match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
             (None, None) => Ok(None),

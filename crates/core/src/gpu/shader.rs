@@ -256,7 +256,7 @@ impl Shader {
         for alias in aliases {
             let ty = types.iter().find(|(name, _)| *name == alias).map_or(DType::F32, |(_, ty)| *ty);
             // All its digits: rounded, float32's would be too large for it.
-            let (largest, upper) = (f64::from(ty.largest()), alias.to_uppercase());
+            let (largest, upper) = (f64::from(ty.largest()), alias.to_ascii_uppercase());
             let ty = ty.wgsl();
             let _ = writeln!(text, "alias {alias} = {ty}; alias {alias}2 = vec2<{ty}>; alias {alias}4 = vec4<{ty}>;");
             let _ = writeln!(text, "const LARGEST_{upper} = {largest:e};");

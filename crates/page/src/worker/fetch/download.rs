@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config, read_shard_names};
+use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, parse_config, parse_shard_names};
 
 use super::Folder;
 use super::address::Address;
@@ -174,7 +174,7 @@ impl<S: Server> Download<'_, S> {
                 self.address.folder
             )));
         };
-        let shards = read_shard_names(|_| Ok(Some(index.clone())))?;
+        let shards = parse_shard_names(&index)?;
         folder.files.insert(INDEX_FILE.into(), index);
         for shard in shards {
             let left = room.saturating_sub(folder.bytes());
@@ -222,7 +222,7 @@ impl<S: Server> Download<'_, S> {
 
 /// Bytes that a model's files may have, of what its configuration leaves of memory.
 pub fn room(config: &[u8]) -> Result<u64, Failure> {
-    let config = read_config(|file| Ok((file == CONFIG_FILE).then(|| config.to_vec())))?;
+    let config = parse_config(config)?;
     let needed = needed(&config);
     MEMORY.checked_sub(needed).ok_or_else(|| too_large(needed))
 }
