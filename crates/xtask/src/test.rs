@@ -63,7 +63,15 @@ pub fn run() -> ExitCode {
     });
     steps.step("tests", |counts| {
         let mut command = cargo();
-        command.args(["test", "--workspace", "--exclude", "inkling-core", "--exclude", "inkling-kernels", "--no-fail-fast"]);
+        command.args([
+            "test",
+            "--workspace",
+            "--exclude",
+            "inkling-core",
+            "--exclude",
+            "inkling-kernels",
+            "--no-fail-fast",
+        ]);
         tests(gpu.tell(&mut command), counts)
     });
     steps.step("core's tests", |counts| {

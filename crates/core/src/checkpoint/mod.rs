@@ -115,10 +115,7 @@ impl Checkpoint {
         let config = config_json::write(&self.config, format)?;
         check_vocabulary(&self.config, &self.tokenizer)?;
         let tensors = weight_names::to_file(&self.config, config_json::naming(&self.config, format), &self.weights)?;
-        let mut metadata = BTreeMap::from([("format", "pt".to_string())]);
-        if let Some(step) = step {
-            metadata.insert(STEP, step.to_string());
-        }
+        let metadata = metadata(step);
         Ok(vec![
             (CONFIG_FILE.into(), config),
             (MODEL_FILE.into(), tensor_writer::write(MODEL_FILE, &tensors, &metadata, format)?),
@@ -195,6 +192,14 @@ pub fn read_tokenizer(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> 
         Error::Tokenizer(problem) => damaged(TOKENIZER_FILE, problem),
         other => other,
     })
+}
+
+/// The metadata of a file of safetensors: `step` is that of its run.
+fn metadata(step: Option<u64>) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::new();
+    metadata.insert("format".into(), "pt".into());
+    metadata.extend(step.map(|step| (STEP.into(), step.to_string())));
+    metadata
 }
 
 /// Without it `transformers` would take the tokenizer of any `model_type: gpt2` for GPT-2's own.

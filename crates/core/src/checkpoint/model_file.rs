@@ -17,11 +17,7 @@ use crate::error::Result;
 use crate::weights::{HostTensor, Weights};
 
 /// Reads the weights, which must be exactly those of `config`, and the step that a run's file carries.
-pub(super) fn read(
-    config: &ModelConfig,
-    naming: Naming,
-    read: Read,
-) -> Result<(Weights, Option<String>)> {
+pub(super) fn read(config: &ModelConfig, naming: Naming, read: Read) -> Result<(Weights, Option<String>)> {
     if let Some(bytes) = read(MODEL_FILE)? {
         let file = TensorFile::parse(MODEL_FILE, &bytes)?;
         let mut reader = Reader::new(config, naming, MODEL_FILE, file.shapes().map(|(name, _)| name))?;

@@ -10,7 +10,7 @@ use ::safetensors::tensor::Dtype;
 use half::{bf16, f16};
 
 use super::damaged;
-use super::tensor_header::{self, Contents, View};
+use super::tensor_header::{self, View};
 use crate::error::{Error, Result};
 use crate::quantize::{q4, q8};
 use crate::weights::HostTensor;
@@ -46,22 +46,22 @@ impl<'a> TensorFile<'a> {
     /// Parses the header of `bytes` and checks it against their length, and codes against their scales.
     pub fn parse(file: &'a str, bytes: &'a [u8]) -> Result<Self> {
         let contents = tensor_header::read(bytes).map_err(|problem| damaged(file, problem))?;
-        let Contents { metadata, tensors: mut views } = contents;
+        let whole = |view: View<'a>| Stored { shape: view.shape.clone(), view, scales: None };
         let mut tensors = BTreeMap::new();
-        let are_codes = |view: &View| matches!(view.dtype, Dtype::I8 | Dtype::U8);
+        tensors.extend(contents.tensors.into_iter().map(|(name, view)| (name, whole(view))));
+        let are_codes = |stored: &Stored| matches!(stored.view.dtype, Dtype::I8 | Dtype::U8);
         let codes: Vec<String> =
-            views.iter().filter(|(_, view)| are_codes(view)).map(|(name, _)| name.clone()).collect();
+            tensors.iter().filter(|(_, stored)| are_codes(stored)).map(|(name, _)| name.clone()).collect();
+        let metadata = contents.metadata;
         for name in codes {
             // Without scales it is something else, a mask for example, or refused when it is read.
-            let Some(scales) = views.remove(&format!("{name}{SCALE}")) else { continue };
-            let Some(view) = views.remove(&name) else { continue };
+            let Some(scales) = tensors.remove(&format!("{name}{SCALE}")) else { continue };
+            let Some(stored) = tensors.get_mut(&name) else { continue };
             let columns = metadata.get(&columns_key(&name)).map(String::as_str);
-            let shape = coded_shape(&view, &scales, columns)
+            stored.shape = coded_shape(&stored.view, &scales.view, columns)
                 .map_err(|problem| damaged(file, format!("the codes `{name}` {problem}")))?;
-            tensors.insert(name, Stored { shape, view, scales: Some(scales) });
+            stored.scales = Some(scales.view);
         }
-        let whole = |view: View<'a>| Stored { shape: view.shape.clone(), view, scales: None };
-        tensors.extend(views.into_iter().map(|(name, view)| (name, whole(view))));
         Ok(Self { file, tensors, metadata })
     }
 

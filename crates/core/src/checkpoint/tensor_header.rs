@@ -17,14 +17,16 @@ use ::safetensors::tensor::{Dtype, TensorInfo};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
+use crate::order;
+
 /// Longest header that the format's own readers accept.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// What a file holds, as it lies there.
 pub(super) struct Contents<'a> {
     pub metadata: BTreeMap<String, String>,
-    /// By name.
-    pub tensors: BTreeMap<String, View<'a>>,
+    /// By name, each once.
+    pub tensors: Vec<(String, View<'a>)>,
 }
 
 /// A tensor in the file.
@@ -55,9 +57,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents<'_>, String> {
     };
     let mut header: Header = serde_json::from_slice(header).map_err(|e| format!("the header is not valid: {e}"))?;
     check_layout(&mut header.tensors, data.len())?;
-    let view = |TensorInfo { dtype, shape, data_offsets: (begin, end) }| View { dtype, shape, bytes: &data[begin..end] };
-    let mut tensors = BTreeMap::new();
-    tensors.extend(header.tensors.into_iter().map(|(name, info)| (name, view(info))));
+    let view =
+        |TensorInfo { dtype, shape, data_offsets: (begin, end) }| View { dtype, shape, bytes: &data[begin..end] };
+    let tensors = header.tensors.into_iter().map(|(name, info)| (name, view(info))).collect();
     Ok(Contents { metadata: header.metadata, tensors })
 }
 
@@ -80,7 +82,7 @@ fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Each tensor has the bytes that its shape needs, and together they cover the data exactly.
-fn check_layout(tensors: &mut [(String, TensorInfo)], data: usize) -> Result<(), String> {
+fn check_layout(tensors: &mut Vec<(String, TensorInfo)>, data: usize) -> Result<(), String> {
     for (name, TensorInfo { dtype, shape, data_offsets: (begin, end) }) in &*tensors {
         let bits = shape.iter().try_fold(dtype.bitsize(), |bits, &size| bits.checked_mul(size));
         let Some(bits) = bits else {
@@ -99,7 +101,7 @@ fn check_layout(tensors: &mut [(String, TensorInfo)], data: usize) -> Result<(),
             ));
         }
     }
-    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    order::sort_by(tensors, |(_, a), (_, b)| a.data_offsets.cmp(&b.data_offsets));
     let mut covered = 0;
     let mut before = None;
     for (name, info) in tensors {

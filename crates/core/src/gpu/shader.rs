@@ -14,6 +14,7 @@
 
 use std::fmt::Write as _;
 
+use crate::order;
 use crate::program::DType;
 
 /// A WGSL file.
@@ -251,7 +252,7 @@ impl Shader {
             text.push_str("enable f16;\n");
         }
         let mut aliases: Vec<String> = self.interface().bindings.into_iter().filter_map(|b| b.alias).collect();
-        aliases.sort_unstable();
+        order::sort(&mut aliases);
         aliases.dedup();
         for alias in aliases {
             let ty = types.iter().find(|(name, _)| *name == alias).map_or(DType::F32, |(_, ty)| *ty);

@@ -111,7 +111,8 @@ fn smallest_exact(checkpoint: &Checkpoint) -> Result<Vec<(String, Vec<u8>)>, Fai
 /// Reads and checks everything.
 fn read(mut folder: Folder, number: u32) -> Result<LoadedModel, Failure> {
     let config = folder.files.get(CONFIG_FILE);
-    let config = config.ok_or_else(|| Failure::input(format!("{CONFIG_FILE} is missing: it says what the weights are.")))?;
+    let config =
+        config.ok_or_else(|| Failure::input(format!("{CONFIG_FILE} is missing: it says what the weights are.")))?;
     let config = parse_config(config)?;
     let need = needed(&config).saturating_add(folder.bytes());
     if need > MEMORY {

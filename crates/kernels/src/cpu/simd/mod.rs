@@ -372,8 +372,16 @@ macro_rules! simd_dispatch {
                 return $imp(unsafe { simd::neon::Neon::new() }, $($arg),*);
             }
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            if simd::level() == Level::Simd128 {
-                return $imp(simd::wasm::Simd128, $($arg),*);
+            {
+                // Inlined into a function that is compiled to be small, it would become small and slow.
+                #[inline(never)]
+                #[allow(clippy::too_many_arguments, reason = "the arguments are the kernel's")]
+                fn simd128 $(<$($lt),*>)? ($($arg: $ty),*) $(-> $ret)? {
+                    $imp(simd::wasm::Simd128, $($arg),*)
+                }
+                if simd::level() == Level::Simd128 {
+                    return simd128($($arg),*);
+                }
             }
             $imp(simd::scalar::Scalar, $($arg),*)
         }
