@@ -48,8 +48,10 @@ start();
 if ('serviceWorker' in navigator) {
   const program = document.querySelector('meta[name="service-worker"]')?.content;
   if (program) {
-    // After everything that the visitor waits for. Where it cannot be had the page works as well, but not offline.
-    addEventListener('load', () => navigator.serviceWorker.register(program).catch((error) => console.info('No offline use:', error.message)));
+    // After everything that the visitor waits for, also the model: the page tells. Where it cannot be had the page works as well, but not offline.
+    addEventListener('inkling-settled', () => {
+      navigator.serviceWorker.register(program).catch((error) => console.info('No offline use:', error.message));
+    }, { once: true });
   } else {
     navigator.serviceWorker.getRegistration().then((earlier) => earlier?.unregister());
   }

@@ -19,7 +19,9 @@ const address = (name) => new URL(name === DOCUMENT ? './' : name, self.registra
 
 self.addEventListener('install', (event) => {
   event.waitUntil(caches.open(SHELL).then((cache) => {
-    const requests = Object.entries(FILES).map(([name, integrity]) => new Request(address(name), { integrity, cache: 'no-cache' }));
+    // What is named by its content was just downloaded by the page: the browser may still have it. What that holds is checked in any case.
+    const mode = (name) => (/-[0-9a-f]{16}\.\w+$/.test(name) ? 'default' : 'no-cache');
+    const requests = Object.entries(FILES).map(([name, integrity]) => new Request(address(name), { integrity, cache: mode(name) }));
     return cache.addAll(requests);
   }));
 });

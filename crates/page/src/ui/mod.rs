@@ -8,6 +8,7 @@ pub mod client;
 pub mod color;
 pub mod model;
 pub mod number;
+pub mod reading;
 pub mod remote;
 pub mod sections;
 pub mod store;

@@ -124,14 +124,24 @@ async fn load(store: Store, what: Load) {
             Heard::Answer(card) => {
                 store.loading.set(None);
                 show(store, card).await;
+                settled();
             }
             Heard::Failed(failure) => {
                 store.loading.set(None);
                 store.announce(failure.message.clone());
                 store.load_failure.set(Some(failure));
                 agree(store).await;
+                settled();
             }
         }
+    }
+}
+
+/// Tells web/start.js that the visitor waits for nothing any more: what can be done later may be done now.
+fn settled() {
+    #[cfg(target_family = "wasm")]
+    if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("inkling-settled")) {
+        let _ = window.dispatch_event(&event);
     }
 }
 

@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use super::announce::Announcer;
 use super::client::Client;
 use super::model::Opening;
+use super::reading::Reading;
 use super::remote::{Remote, remote};
 use crate::protocol::Failure;
 use crate::protocol::model::{EngineChosen, LoadProgress, ModelCard};
@@ -30,6 +31,8 @@ pub struct Store {
     pub engine: RwSignal<Option<EngineChosen>>,
     /// [`View::text`] in the loaded model's tokens.
     pub tokens: Remote<Tokenized>,
+    /// What the model makes of them.
+    pub reading: Reading,
     /// Light or dark, for who paints pixels.
     pub dark: RwSignal<bool>,
     /// What readers hear.
@@ -54,6 +57,7 @@ impl Store {
             load_failure: RwSignal::new(None),
             engine: RwSignal::new(None),
             tokens,
+            reading: Reading::new(client, view, model, tokens),
             dark,
             announcer: Announcer::default(),
             opening: Opening::default(),

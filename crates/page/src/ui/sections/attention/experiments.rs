@@ -3,9 +3,10 @@
 use leptos::prelude::*;
 
 use super::outcome::{chance, likeliest, logits_after, mean, softmax};
-use super::state::{State, format_heads};
+use super::state::State;
 use crate::protocol::attention::Experiment;
 use crate::ui::number::three;
+use crate::ui::reading::format_heads;
 
 /// The toggles and what they do.
 #[component]

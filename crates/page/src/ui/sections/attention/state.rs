@@ -6,9 +6,10 @@ use leptos::prelude::*;
 
 use super::row::Row;
 use super::scale::Scale;
-use crate::protocol::attention::{Experiment, Head, HeadView, Inspect, Inspected};
+use crate::protocol::attention::{Experiment, HeadView, Inspected};
 use crate::ui::number::visible;
-use crate::ui::remote::{Remote, remote};
+use crate::ui::reading::{Reading, picked};
+use crate::ui::remote::Remote;
 use crate::ui::store::Store;
 
 /// Two passes over one text: the model's own, and with the experiment, if there is one.
@@ -42,31 +43,10 @@ pub struct State {
 }
 
 impl State {
-    /// Asks for the passes and the picked head from now on.
+    /// What the figure shows of the reading that all share.
     pub fn new(store: Store) -> Self {
-        let settings = store.view;
-        let experiment = Memo::new(move |_| Experiment {
-            unscaled: settings.unscaled.get(),
-            unmasked: settings.unmasked.get(),
-            ablated: parse_heads(&settings.ablated.get()),
-        });
-        let tokens = Memo::new(move |_| {
-            let model = store.model.get()?;
-            let ids: Vec<u32> = store.tokens.get()?.tokens.iter().map(|token| token.id).collect();
-            // Tokens of the model before are on the way out.
-            let known = ids.iter().all(|&id| (id as usize) < model.config.vocab_size);
-            (known && !ids.is_empty()).then_some(ids)
-        });
-        let inspect = move |experiment| tokens.get().map(|tokens| Inspect { tokens, experiment });
+        let Reading { experiment, preview, view, plain, changed } = store.reading;
         let is_changed = move || experiment.get() != Experiment::default();
-        let preview = RwSignal::new(None);
-        // Asked for first, since it is what is looked at: the same pass then serves the second question.
-        let view = remote(store.client, move || {
-            let (layer, head) = preview.get().or_else(|| picked(store))?;
-            Some(Head { inspect: inspect(experiment.get())?, layer, head })
-        });
-        let changed = remote(store.client, move || is_changed().then(|| inspect(experiment.get())).flatten());
-        let plain = remote(store.client, move || inspect(Experiment::default()));
         let passes = Memo::new(move |earlier: Option<&Option<Passes>>| {
             let plain = plain.get()?;
             if !is_changed() {
@@ -99,7 +79,7 @@ impl State {
 
     /// The locked head.
     pub fn picked(self) -> Option<(usize, usize)> {
-        picked(self.store)
+        picked(self.store.view, self.store.model)
     }
 
     /// Locks a head.
@@ -137,43 +117,8 @@ impl State {
     }
 }
 
-/// The head that the settings name, as far as the model has it.
-fn picked(store: Store) -> Option<(usize, usize)> {
-    let model = store.model.get()?;
-    let within = |value: usize, count: usize| value.min(count.saturating_sub(1));
-    Some((within(store.view.layer.get(), model.config.n_layer), within(store.view.head.get(), model.config.n_head)))
-}
-
 /// The picked query among the tokens that a head read.
 fn query_of(store: Store, view: &HeadView) -> usize {
     let last = view.tokens.len().saturating_sub(1);
     store.view.query.get().map_or(last, |query| query.saturating_sub(view.skipped).min(last))
-}
-
-/// `2.1,3.0` as layers and heads, each once, in order.
-pub fn parse_heads(text: &str) -> Vec<(usize, usize)> {
-    let pairs = text.split(',').filter_map(|pair| pair.split_once('.'));
-    let mut heads: Vec<(usize, usize)> =
-        pairs.filter_map(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?))).collect();
-    heads.sort_unstable();
-    heads.dedup();
-    heads
-}
-
-/// The other way.
-pub fn format_heads(heads: &[(usize, usize)]) -> String {
-    let heads: Vec<String> = heads.iter().map(|(layer, head)| format!("{layer}.{head}")).collect();
-    heads.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads_survive_the_address() {
-        assert_eq!(parse_heads("2.1,0.3,x,2.1,1"), [(0, 3), (2, 1)]);
-        assert_eq!(format_heads(&parse_heads("2.1,0.3")), "0.3,2.1");
-        assert_eq!(parse_heads(""), []);
-    }
 }

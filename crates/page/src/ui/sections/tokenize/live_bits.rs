@@ -3,23 +3,22 @@
 use leptos::prelude::*;
 
 use crate::protocol::Failure;
-use crate::protocol::attention::{Experiment, Inspect};
 use crate::protocol::tokenize::Token;
-use crate::ui::remote::remote;
 use crate::ui::store::Store;
 
 /// Bits per character, and of how many characters; the sentence if there is none.
 pub fn live_bits(store: Store) -> Signal<Option<Result<(f64, usize), Failure>>> {
-    let inspected = remote(store.client, move || {
-        let tokens: Vec<u32> = store.tokens.get()?.tokens.iter().map(|token| token.id).collect();
-        (tokens.len() > 1).then(|| Inspect { tokens, experiment: Experiment::default() })
-    });
+    let inspected = store.reading.plain;
     Signal::derive(move || {
         if let Some(failure) = inspected.failure.get() {
             return Some(Err(failure));
         }
         let (tokens, inspected) = (store.tokens.get()?, inspected.get()?);
         let read = tokens.tokens.get(inspected.skipped..=inspected.skipped + inspected.losses.len())?;
+        // The text may be ahead of the model's reading of it.
+        if !read.iter().map(|token| &token.id).eq(&inspected.tokens) {
+            return None;
+        }
         store.view.text.with(|text| bits(text, read, &inspected.losses)).map(Ok)
     })
 }
