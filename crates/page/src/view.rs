@@ -247,12 +247,21 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_set() {
-        use leptos::prelude::*;
+        use leptos::prelude::{Get, GetUntracked, Memo, Owner, untrack};
         let owner = Owner::new();
         owner.set();
         let view = View::new(ViewState::default());
-        let other = ViewState { layer: 2, text: "To be".into(), ..ViewState::default() };
+        let heard = Memo::new(move |times: Option<&u32>| {
+            view.text.get();
+            times.copied().unwrap_or(0) + 1
+        });
+        assert_eq!(heard.get_untracked(), 1);
+        let mut other = ViewState { layer: 2, ..ViewState::default() };
         view.set(other.clone());
+        assert_eq!(heard.get_untracked(), 1);
+        other.text = "To be".into();
+        view.set(other.clone());
+        assert_eq!(heard.get_untracked(), 2);
         assert_eq!(untrack(|| view.state()), other);
     }
 
