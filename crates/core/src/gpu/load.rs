@@ -11,6 +11,7 @@ use super::product::Product;
 use super::readback::Staging;
 use super::shader::{Access, Interface, ParamType, Shader};
 use crate::error::{GpuError, Result};
+use crate::order;
 use crate::program::{DType, Pass, Program};
 use crate::step::StepUniform;
 
@@ -287,13 +288,13 @@ impl Loader<'_> {
             }
             bindings.push((declared.binding, declared.access, source));
         }
-        types.sort_unstable();
+        order::sort(&mut types);
         types.dedup();
         // Of one name there is one type: another tensor would be read as what it is not.
         let clash = types.windows(2).find(|pair| pair[0].0 == pair[1].0);
         assert!(clash.is_none(), "{kernel}: tensors of two types as {clash:?}");
         types.retain(|(_, dtype)| *dtype != DType::F32);
-        bindings.sort_by_key(|b| b.0);
+        order::sort_by(&mut bindings, |a, b| a.0.cmp(&b.0));
         let key = (
             (dispatch.shader, types),
             dispatch.entry,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{
-    CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, WeightFormat, read_config,
+    CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, WeightFormat, parse_config,
 };
 use inkling_core::nn::generator::Generation;
 use inkling_core::program::Precision;
@@ -147,19 +147,22 @@ impl Workshop {
 fn smallest_exact(checkpoint: &Checkpoint) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     if checkpoint.config.num_parameters() < MANY {
         // A weight beyond float16's range is refused.
-        if let Ok(files) = checkpoint.to_files_as(WeightFormat::F16) {
+        if let Ok(files) = checkpoint.model_to_files_as(WeightFormat::F16) {
             let find = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));
             if Checkpoint::model_from_files(find)?.weights == checkpoint.weights {
                 return Ok(files);
             }
         }
     }
-    Ok(checkpoint.to_files()?)
+    Ok(checkpoint.model_to_files_as(WeightFormat::F32)?)
 }
 
 /// Reads and checks everything.
 fn read(mut folder: Folder, number: u32) -> Result<LoadedModel, Failure> {
-    let config = read_config(|name| Ok(folder.files.get(name).cloned()))?;
+    let config = folder.files.get(CONFIG_FILE);
+    let config =
+        config.ok_or_else(|| Failure::input(format!("{CONFIG_FILE} is missing: it says what the weights are.")))?;
+    let config = parse_config(config)?;
     let need = needed(&config).saturating_add(folder.bytes());
     if need > MEMORY {
         return Err(too_large(need));

@@ -6,9 +6,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 
-use futures_util::future::join_all;
-use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config, read_shard_names};
+use futures_util::future::maybe_done;
+use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, parse_config, parse_shard_names};
 
 use super::Folder;
 use super::address::Address;
@@ -88,7 +90,7 @@ impl<S: Server> Download<'_, S> {
         *self.progress.name.borrow_mut() = manifest.name.clone();
         self.progress.total.set(manifest.bytes());
         self.progress.tell(None);
-        let files = join_all(manifest.files.iter().map(|(file, listed)| self.listed(file, listed))).await;
+        let files = all(manifest.files.iter().map(|(file, listed)| self.listed(file, listed))).await;
         let mut folder = Folder::new(manifest.name.clone(), Origin::Checked { cached: true });
         for (file, got) in manifest.files.keys().zip(files) {
             let (bytes, was_kept) = got?;
@@ -178,7 +180,7 @@ impl<S: Server> Download<'_, S> {
                 self.address.folder
             )));
         };
-        let shards = read_shard_names(|_| Ok(Some(index.clone())))?;
+        let shards = parse_shard_names(&index)?;
         self.progress.total.set(total_size(&index).map_or(0, |weights| folder.bytes() + index.len() as u64 + weights));
         folder.files.insert(INDEX_FILE.into(), index);
         for shard in shards {
@@ -244,9 +246,23 @@ fn total_size(index: &[u8]) -> Option<u64> {
     serde_json::from_slice::<serde_json::Value>(index).ok()?["metadata"]["total_size"].as_u64()
 }
 
+/// What comes of futures that wait at the same time. (`join_all` is made for many, which is more to download.)
+async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(|future| Box::pin(maybe_done(future))).collect();
+    poll_fn(|context| {
+        let mut ready = true;
+        for future in &mut waiting {
+            ready &= future.as_mut().poll(context).is_ready();
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.iter_mut().filter_map(|future| future.as_mut().take_output()).collect()
+}
+
 /// Bytes that a model's files may have, of what its configuration leaves of memory.
 pub fn room(config: &[u8]) -> Result<u64, Failure> {
-    let config = read_config(|file| Ok((file == CONFIG_FILE).then(|| config.to_vec())))?;
+    let config = parse_config(config)?;
     let needed = needed(&config);
     MEMORY.checked_sub(needed).ok_or_else(|| too_large(needed))
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use inkling_core::checkpoint::{
-    ADAPTER_CONFIG_FILE, ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_shard_names,
+    ADAPTER_CONFIG_FILE, ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, parse_shard_names,
 };
 
 use super::download::{MOST_JSON, room};
@@ -201,7 +201,7 @@ impl Reading<'_> {
             vec![weights.to_owned()]
         } else {
             let index = self.read(INDEX_FILE, MOST_JSON).await?;
-            let shards = read_shard_names(|_| Ok(Some(index.clone())))?;
+            let shards = parse_shard_names(&index)?;
             folder.files.insert(INDEX_FILE.into(), index);
             shards
         };
