@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Fault, Page, Setup, root};
+use crate::harness::{Fault, Page, Server, Setup, root};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -105,6 +105,42 @@ fn an_address_is_loaded_and_is_in_the_pages_address() {
     page.reload();
     page.ready();
     page.until_text("#shell", "from the address you gave");
+}
+
+/// A host of models, not the page's.
+fn elsewhere(headers: &[(&str, &str)]) -> Server {
+    Server::start(root().join("web/models/shakespeare"), "/gpt/", headers)
+}
+
+#[test]
+fn a_model_on_another_host_is_loaded_however_it_is_sent() {
+    let page = Page::opened("#own");
+    let other = elsewhere(&[("Access-Control-Allow-Origin", "*")]);
+    for compressed in [false, true] {
+        if compressed {
+            other.compress();
+        }
+        page.fill("#own-url", &other.address());
+        page.press("Enter");
+        page.until_text("#shell", "from the address you gave");
+        page.ready();
+        let asked = other.take_asked();
+        assert!(asked.iter().any(|path| path.ends_with(WEIGHTS)), "{asked:?}");
+        page.click("#shipped");
+        page.until_text("#shell", "checked by SHA-256");
+    }
+}
+
+#[test]
+fn a_host_that_lets_no_other_sites_read_is_named() {
+    let page = Setup::default().expect_message("CORS").expect_message("ERR_FAILED").start();
+    page.open("#own");
+    page.ready();
+    let other = elsewhere(&[]);
+    page.fill("#own-url", &other.address());
+    page.press("Enter");
+    page.until_text("#load-failure", "does not let other sites' pages read it");
+    page.until_text("#shell", "checked by SHA-256");
 }
 
 #[test]
