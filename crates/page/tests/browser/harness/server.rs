@@ -113,7 +113,7 @@ impl Server {
         for line in text.lines() {
             match line.strip_prefix("  ") {
                 Some(header) => {
-                    advised.last_mut().expect("a path stands before its headers").1 += &format!("{header}\r\n")
+                    advised.last_mut().expect("a path stands before its headers").1 += &format!("{header}\r\n");
                 }
                 None => advised.push((line.to_owned(), String::new())),
             }
