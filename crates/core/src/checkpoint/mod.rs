@@ -147,7 +147,7 @@ type Read<'a> = &'a mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>;
 /// A model and the step that its run's file carries.
 fn read_model(read: Read) -> Result<(Checkpoint, Option<String>)> {
     let (config, naming) = config_json::read(&required(read, CONFIG_FILE)?)?;
-    let tokenizer = read_tokenizer(&mut *read)?;
+    let tokenizer = padded(read_tokenizer(&mut *read)?, config.vocab_size);
     check_vocabulary(&config, &tokenizer)?;
     let (weights, step) = model_file::read(&config, naming, read)?;
     Ok((Checkpoint { config, weights, tokenizer, training: None }, step))
@@ -215,6 +215,14 @@ fn tokenizer_config(config: &ModelConfig) -> Vec<u8> {
 /// A run that trains a whole model.
 fn trained(parameters: &[ParameterSpec]) -> Trained<'_> {
     Trained { parameters, file: MODEL_FILE, configuration: CONFIG_FILE }
+}
+
+/// A model may have more rows than its byte pairs have tokens.
+fn padded(tokenizer: Tokenizer, vocab_size: usize) -> Tokenizer {
+    match tokenizer {
+        Tokenizer::Bpe(tokenizer) if tokenizer.vocab_size() < vocab_size => tokenizer.padded(vocab_size).into(),
+        tokenizer => tokenizer,
+    }
 }
 
 fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {

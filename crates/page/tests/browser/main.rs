@@ -10,6 +10,7 @@ mod degraded;
 mod embed;
 mod figures;
 mod model;
+mod next;
 mod offline;
 mod own;
 mod sample;
