@@ -107,7 +107,7 @@ async fn files(place: &Place, folder: &str, manifest: &Manifest) -> Result<Optio
         if archive.len() as u64 != *bytes || zip::seal(&archive) != Some(*seal) {
             return Ok(None);
         }
-        let Ok(unpacked) = zip::unpack(&archive) else { return Ok(None) };
+        let Ok(unpacked) = zip::contents(&archive, usize::MAX) else { return Ok(None) };
         files.extend(unpacked);
     }
     Ok(Some(files))

@@ -108,7 +108,8 @@ impl Workshop {
     async fn open_zip(&mut self, ask: Id, file: &GivenFile) -> Result<Attempt<Run>, Failure> {
         let path = &file.path;
         let bytes = fetch::given_file(file).await?;
-        let unpacked = zip::unpack(&bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))?;
+        let unpacked = zip::contents(&bytes, MEMORY as usize / 2)
+            .map_err(|problem| Failure::input(format!("{path}: {problem}")))?;
         drop(bytes);
         let read = files::read(unpacked.into_iter().collect(), self.room())?;
         let stem = path.rsplit('/').next().unwrap_or(path);

@@ -8,6 +8,7 @@ use inkling_core::train::{self, Split, TrainConfig, TrainingPrecision};
 use super::text::{Prepared, check_length};
 use crate::protocol::Failure;
 use crate::protocol::train::RunPlan;
+use crate::worker::model::size;
 
 /// The precision that samples are written in; `trainer train`'s.
 pub const WRITING: Precision = Precision::Half;
@@ -33,9 +34,9 @@ pub fn reserve(plan: &RunPlan, on_gpu: bool) -> Result<(), Failure> {
     if given {
         return Ok(());
     }
-    Err(Failure::input(format!(
-        "This run takes {} MiB of memory, which the browser does not give: choose a smaller batch, context or model, or close another run.",
-        bytes >> 20
+    Err(Failure::memory(format!(
+        "This run takes {} of memory, which the browser does not give: choose a smaller batch, context or model, or close another run.",
+        size(bytes)
     )))
 }
 

@@ -46,18 +46,18 @@ impl Run {
         let begun = Instant::now();
         let standing = self.stand().await?;
         let (mut new, mut same) = (Vec::new(), Vec::new());
-        new.push(("last".to_owned(), zip::pack(&self.last_files(&standing)?)));
+        new.push(("last".to_owned(), zip::pack(self.last_files(&standing)?)));
         match self.best_changed {
             true => new.extend(
                 Some(self.best_files()?)
                     .filter(|files| !files.is_empty())
-                    .map(|files| ("best".into(), zip::pack(&files))),
+                    .map(|files| ("best".into(), zip::pack(files))),
             ),
             false => same.extend(self.manifest.archive("best")),
         }
         match self.manifest.archive("text") {
             Some(text) => same.push(text),
-            None => new.extend(files::text(&self.prepared.text).map(|text| ("text".into(), zip::pack(&[text])))),
+            None => new.extend(files::text(&self.prepared.text).map(|text| ("text".into(), zip::pack(vec![text])))),
         }
         for (step, weights) in self.snapshots.iter().filter(|(step, _)| *step != standing.training.step) {
             let stem = format!("at{step}");
@@ -65,10 +65,15 @@ impl Run {
                 Some(archive) => same.push(archive),
                 None => {
                     let files = files::snapshot(self.trainer.model(), &self.prepared.tokenizer, step, weights)?;
-                    new.push((stem, zip::pack(&files)));
+                    new.push((stem, zip::pack(files)));
                 }
             }
         }
+        let packed = |(stem, bytes): (String, Option<Vec<u8>>)| Some((stem, bytes?));
+        let Some(new) = new.into_iter().map(packed).collect() else {
+            self.keeping(Err(Trouble::Other("there is no memory left to pack them".into())), standing);
+            return Ok(());
+        };
         let state = self.trainer.state();
         let manifest = Manifest {
             generation: self.manifest.generation + 1,
