@@ -41,11 +41,62 @@ window.inklingStayAwake = async (wanted) => {
   (await held?.catch(() => undefined))?.release();
 };
 
+// The address is `#section?settings`: browsers send no server what stands behind the `#`. Links of old have the settings in the query.
+function moveSettings() {
+  if (!location.search) return;
+  const [section, settings] = split();
+  const all = [location.search.slice(1), settings].filter(Boolean).join('&');
+  try {
+    history.replaceState(true, '', `${location.pathname}#${section}?${all}`);
+  } catch (error) {
+    console.info('The address stays as it is:', error.message);
+  }
+}
+
+function split() {
+  const [section, ...settings] = location.hash.slice(1).split('?');
+  return [section, settings.join('?')];
+}
+
+// A new visit begins at the section that the address names, until the visitor goes elsewhere: what is above it grows while it is filled. After
+// a reload the browser knows where it was.
+function visit() {
+  const place = document.getElementById(split()[0]);
+  if (!place || performance.getEntriesByType('navigation')[0]?.type !== 'navigate') return;
+  let gone = false;
+  for (const name of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'hashchange']) {
+    addEventListener(name, () => { gone = true; }, { once: true, passive: true });
+  }
+  const go = () => { if (!gone) place.scrollIntoView({ behavior: 'instant' }); };
+  go();
+  // Figures have their heights some time after the model: who has not moved until then is reading.
+  const growing = new ResizeObserver(go);
+  growing.observe(document.body);
+  addEventListener('inkling-settled', () => setTimeout(() => growing.disconnect(), 5000), { once: true });
+}
+
+// An empty `href` would leave out what stands behind the `#`.
+addEventListener('click', (event) => {
+  if (!event.target.closest('[data-reload]')) return;
+  event.preventDefault();
+  location.reload();
+});
+
 async function start() {
+  moveSettings();
+  visit();
   const reason = obstacle();
   if (reason) return giveUp(reason);
   // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
   const worker = window.inklingStart();
+
+  let worker;
+  try {
+    worker = new Worker('./worker-start.js');
+  } catch (error) {
+    // A frame or a policy that allows none.
+    return giveUp('worker', error);
+  }
   const early = [];
   worker.onmessage = worker.onerror = (event) => early.push(event);
   window.inklingWorker = { worker, early };

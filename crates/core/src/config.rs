@@ -202,8 +202,8 @@ impl ModelConfig {
 
     /// Every field as JSON. By way of its text, as in files: made at once, a float32 of 1e-5 would be the float64 0.000009999999747378752.
     pub(crate) fn fields(&self) -> Map<String, Value> {
-        let json = serde_json::to_string(self).expect("a configuration is plain data");
-        serde_json::from_str(&json).expect("it was just written")
+        let json = serde_json::to_vec(self).expect("a configuration is plain data");
+        serde_json::from_slice(&json).expect("it was just written")
     }
 
     /// The first field in which `other` differs: its name, its value here and there.

@@ -18,6 +18,7 @@
 //!
 //! A token whose centred row is 0 has no direction: its cosines are 0.
 
+use crate::order;
 use crate::rng::{Site, Stream};
 
 /// What to look for. Tokens are ids below the number of rows.
@@ -171,7 +172,7 @@ fn ranked(cosines: &[f64], query: Query, count: usize) -> Vec<Neighbour> {
     let given = |token: u32| terms.iter().any(|term| term.0 == token);
     let all = (0..).zip(cosines).map(|(token, &cosine)| Neighbour { token, cosine });
     let mut found: Vec<Neighbour> = all.filter(|neighbour| !given(neighbour.token)).collect();
-    found.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then(a.token.cmp(&b.token)));
+    order::sort_by(&mut found, |a, b| b.cosine.total_cmp(&a.cosine).then(a.token.cmp(&b.token)));
     found.truncate(count);
     found
 }

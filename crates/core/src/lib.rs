@@ -4,7 +4,6 @@
 
 pub mod checkpoint;
 pub mod config;
-pub mod cpu;
 pub mod embedding_space;
 pub mod engine;
 pub mod error;
@@ -14,13 +13,11 @@ pub mod lora;
 pub mod memory;
 pub mod nn;
 pub mod ops;
+mod order;
 pub mod parameters;
 pub mod presets;
 pub mod program;
-pub mod quantize;
-pub mod rng;
 pub mod sample;
-pub mod step;
 pub mod tokenizer;
 pub mod train;
 pub mod weights;
@@ -28,4 +25,5 @@ pub mod weights;
 pub use config::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding};
 pub use engine::{Device, Engine};
 pub use error::{Error, Result};
+pub use inkling_kernels::{cpu, quantize, rng, simd_dispatch, step};
 pub use weights::{HostTensor, Weights};

@@ -84,7 +84,7 @@ impl Precision {
 const PASSES: usize = 7;
 
 /// One operation, recorded with its tensors; forward and backward of an op are two of these side by side in one file.
-pub trait Op: std::fmt::Debug + Send {
+pub trait Op: Send {
     /// Name for reports, in the field's terms.
     fn name(&self) -> &'static str;
     /// Floating-point operations of one replay (a multiply-add is 2), for reports; 0 where memory is the only cost.
@@ -95,6 +95,13 @@ pub trait Op: std::fmt::Debug + Send {
     fn cpu(&self, mem: &Memory, step: &Step);
     /// Says what a GPU has to run for the same result: called once, when a program is loaded.
     fn gpu(&self, kernels: &mut Kernels<'_>);
+}
+
+/// The name alone: a program is a long list of them.
+impl std::fmt::Debug for dyn Op {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// How a GPU stores a tensor's elements. The CPU engine keeps everything in float32.
@@ -279,7 +286,7 @@ impl Program {
         }
         for arena in [Arena::Matrices, Arena::Vectors] {
             for field in program.fields(arena) {
-                let name = format!("{arena:?}.{field:?}").to_lowercase();
+                let name = format!("{arena:?}.{field:?}").to_ascii_lowercase();
                 let dtype = if field == Field::Half { DType::F16 } else { DType::F32 };
                 program.tensor_of(dtype, &name, &[lengths[arena as usize]]);
             }

@@ -1,7 +1,7 @@
 //! What a view shows: the settings that all figures share. They are in the address, so that a view can be bookmarked, shared and reloaded.
 //!
-//! `?text=To+be&layer=2&head=1&query=5&temperature=0.8&top_k=20#attention`. What has its default is left out; what cannot be read has its
-//! default, too.
+//! `#attention?text=To+be&layer=2&head=1&query=5&temperature=0.8&top_k=20`: behind the `#`, as browsers send no server what stands there. The
+//! section comes first. What has its default is left out; what cannot be read has its default, too.
 
 use std::fmt::Write;
 
@@ -112,10 +112,10 @@ macro_rules! settings {
                 ViewState { $($name: self.$name.get(),)* }
             }
 
-            /// Sets all of them.
+            /// Sets those that differ: nobody hears of the others.
             pub fn set(self, state: ViewState) {
-                use leptos::prelude::Set;
-                $(self.$name.set(state.$name);)*
+                use leptos::prelude::{Set, WithUntracked};
+                $(if self.$name.with_untracked(|now| *now != state.$name) { self.$name.set(state.$name) })*
             }
         }
     };
@@ -164,6 +164,22 @@ settings! {
     preset: Option<String> = None,
     /// The step of the run in `#train` whose model all figures show.
     step: Option<u64> = None,
+}
+
+/// The section and the settings of what stands behind an address' `#`. Settings are none, which is not the same as empty ones, where a link
+/// names its section only.
+pub fn split_fragment(fragment: &str) -> (&str, Option<&str>) {
+    let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
+    fragment.split_once('?').map_or((fragment, None), |(section, settings)| (section, Some(settings)))
+}
+
+/// The other way, with its `#`; nothing where there is nothing to say.
+pub fn to_fragment(section: &str, settings: &str) -> String {
+    match (section, settings) {
+        ("", "") => String::new(),
+        (_, "") => format!("#{section}"),
+        _ => format!("#{section}?{settings}"),
+    }
 }
 
 /// `name=value&…` in a form that every browser decodes again.
@@ -217,6 +233,40 @@ mod tests {
     fn what_cannot_be_read_has_its_default() {
         let state = ViewState::from_pairs([("layer", "-1"), ("temperature", "NaN"), ("nonsense", "1"), ("seed", "")]);
         assert_eq!(state, ViewState::default());
+    }
+
+    #[test]
+    fn a_fragment_is_a_section_and_settings() {
+        for (fragment, section, settings) in [
+            ("", "", None),
+            ("#stack", "stack", None),
+            ("#stack?layer=2", "stack", Some("layer=2")),
+            ("#?text=a%3Fb?c", "", Some("text=a%3Fb?c")),
+        ] {
+            assert_eq!(split_fragment(fragment), (section, settings));
+            assert_eq!(to_fragment(section, settings.unwrap_or_default()), fragment);
+        }
+        assert_eq!(split_fragment("#stack?"), ("stack", Some("")), "the default settings, by name");
+    }
+
+    #[test]
+    fn only_what_differs_is_set() {
+        use leptos::prelude::{Get, GetUntracked, Memo, Owner, untrack};
+        let owner = Owner::new();
+        owner.set();
+        let view = View::new(ViewState::default());
+        let heard = Memo::new(move |times: Option<&u32>| {
+            view.text.get();
+            times.copied().unwrap_or(0) + 1
+        });
+        assert_eq!(heard.get_untracked(), 1);
+        let mut other = ViewState { layer: 2, ..ViewState::default() };
+        view.set(other.clone());
+        assert_eq!(heard.get_untracked(), 1);
+        other.text = "To be".into();
+        view.set(other.clone());
+        assert_eq!(heard.get_untracked(), 2);
+        assert_eq!(untrack(|| view.state()), other);
     }
 
     #[test]

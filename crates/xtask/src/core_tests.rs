@@ -6,6 +6,9 @@ use std::process::Command;
 use crate::error::{Error, Result};
 use crate::process::{capture, cargo, root};
 
+/// Core, and the part of it that is a crate of its own.
+pub const PACKAGES: [&str; 4] = ["--package", "inkling-core", "--package", "inkling-kernels"];
+
 /// Needs an adapter.
 pub const GPU: &str = "gpu";
 /// Needs a browser.
@@ -14,7 +17,7 @@ pub const WEB: &str = "web";
 /// `cargo test` of core's test programs that need nothing but a processor.
 pub fn on_the_processor() -> Result<Command> {
     let mut command = cargo();
-    command.args(["test", "--package", "inkling-core", "--no-fail-fast", "--lib"]);
+    command.arg("test").args(PACKAGES).args(["--no-fail-fast", "--lib"]);
     for name in integration_tests()?.iter().filter(|name| ![GPU, WEB].contains(&name.as_str())) {
         command.args(["--test", name]);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! index.html, web/, crates/page ──trunk──> a folder with plain names
-//!                                └─ hook `cargo xtask page-finish`: corpus, names by content, service worker
+//!                                └─ hook `cargo xtask page-finish`: corpus, names by content, service worker, _headers
 //! ```
 //!
 //! The hook is trunk's own (Trunk.toml), so that `trunk serve`, `cargo xtask serve` and `cargo xtask dist` leave the same page.
@@ -11,6 +11,7 @@ mod budgets;
 mod corpus;
 pub mod dist;
 pub mod finish;
+mod headers;
 mod names;
 pub mod serve;
 mod service_worker;
@@ -29,12 +30,12 @@ use crate::process::{cargo, program, run};
 use crate::toolchain::{WASM, ensure_target};
 use crate::tools::{ensure_page_tools, on_path};
 
-/// Everything that building takes, so that trunk needs no network.
-fn prepare() -> Result<()> {
+/// Everything that building takes, so that trunk needs no network; without the corpus, if that is allowed and it cannot be had.
+fn prepare(without_corpus: bool) -> Result<()> {
     ensure_target(WASM)?;
     ensure_page_tools()?;
     run(cargo().args(["fetch", "--quiet", "--target", WASM]))?;
-    corpus::ensure()
+    corpus::ensure(without_corpus)
 }
 
 /// Trunk, kept from the network, and without the caller's compiler flags: those would replace the ones by which .cargo/config.toml turns

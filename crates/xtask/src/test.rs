@@ -40,7 +40,8 @@ pub fn run() -> ExitCode {
     steps.optional_step("lints for the browser", |_| {
         ensure_target(WASM)?;
         let mut command = cross_cargo();
-        command.args(["clippy", "--package", "inkling-core", "--lib", "--test", core_tests::WEB, "--target", WASM]);
+        command.arg("clippy").args(core_tests::PACKAGES);
+        command.args(["--lib", "--test", core_tests::WEB, "--target", WASM]);
         run_to_the_end(command.args(["--", "--deny", "warnings"]))?;
         let mut command = cross_cargo();
         run_to_the_end(command.args(["clippy", "--package", "page", "--target", WASM, "--", "--deny", "warnings"]))
@@ -62,11 +63,20 @@ pub fn run() -> ExitCode {
     });
     steps.step("tests", |counts| {
         let mut command = cargo();
-        tests(gpu.tell(command.args(["test", "--workspace", "--exclude", "inkling-core", "--no-fail-fast"])), counts)
+        command.args([
+            "test",
+            "--workspace",
+            "--exclude",
+            "inkling-core",
+            "--exclude",
+            "inkling-kernels",
+            "--no-fail-fast",
+        ]);
+        tests(gpu.tell(&mut command), counts)
     });
     steps.step("core's tests", |counts| {
         tests(&mut core_tests::on_the_processor()?, counts)?;
-        tests(cargo().args(["test", "--package", "inkling-core", "--doc"]), counts)
+        tests(cargo().arg("test").args(core_tests::PACKAGES).arg("--doc"), counts)
     });
     // The machine's widest instruction set has just been tested. Elsewhere than on x86-64 core ignores the variable.
     for (name, level) in [("core's tests with AVX2", "avx2"), ("core's tests without SIMD", "portable")] {
@@ -81,10 +91,9 @@ pub fn run() -> ExitCode {
         let runner = Path::new("crates/xtask/wasi/runner.mjs");
         // cargo splits the runner at white space unless it is a list; a relative path would be taken from core's folder.
         let runner = format!("target.{WASI}.runner = ['node', '--no-warnings', '{}']", root().join(runner).display());
-        tests(
-            cross_cargo().args(["test", "--package", "inkling-core", "--lib", "--target", WASI, "--config", &runner]),
-            counts,
-        )
+        let mut command = cross_cargo();
+        command.arg("test").args(core_tests::PACKAGES).args(["--lib", "--target", WASI, "--config", &runner]);
+        tests(&mut command, counts)
     });
     steps.optional_step("core's tests in a browser", |counts| {
         ensure_target(WASM)?;
@@ -97,7 +106,7 @@ pub fn run() -> ExitCode {
     });
     let mut page = None;
     steps.optional_step("the page builds within its budgets", |_| {
-        page = Some(dist::build()?);
+        page = Some(dist::build(false)?);
         Ok(())
     });
     if let Some(page) = page {

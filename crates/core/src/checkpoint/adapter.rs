@@ -25,7 +25,9 @@ use super::tensor_writer::{self, Tensors};
 use super::training_state::{STEP, Trained, TrainingState};
 use super::weight_format::WeightFormat;
 use super::weight_names::Part;
-use super::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, missing, tokenizer_config};
+use super::{
+    ADAPTER_CONFIG_FILE, ADAPTER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, metadata, missing, tokenizer_config,
+};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::lora::{adapter_names, is_block_matrix};
@@ -75,10 +77,7 @@ impl AdapterCheckpoint {
                 tensors.insert(b_name, Cow::Owned(HostTensor { shape: vec![rows, rank], data }));
             }
         }
-        let mut metadata = BTreeMap::from([("format", "pt".to_string())]);
-        if let Some(training) = &self.training {
-            metadata.insert(STEP, training.step.to_string());
-        }
+        let metadata = metadata(self.training.as_ref().map(|training| training.step));
         let mut files = vec![
             (ADAPTER_CONFIG_FILE.into(), config.write(model)?),
             (ADAPTER_FILE.into(), tensor_writer::write(ADAPTER_FILE, &tensors, &metadata, WeightFormat::F32)?),
@@ -149,7 +148,7 @@ pub fn read_adapters(
     if config.origin.is_some() {
         check(&adapters, &specs)?;
     }
-    let training = TrainingState::read(trained(&specs), file.metadata(STEP), read)?;
+    let training = TrainingState::read(trained(&specs), file.metadata(STEP), &mut read)?;
     Ok((adapters, training))
 }
 

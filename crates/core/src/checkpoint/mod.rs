@@ -94,23 +94,34 @@ impl Checkpoint {
     /// # Errors
     /// Also a weight that the format cannot hold.
     pub fn to_files_as(&self, format: WeightFormat) -> Result<Vec<(String, Vec<u8>)>> {
-        let config = config_json::write(&self.config, format)?;
-        check_vocabulary(&self.config, &self.tokenizer)?;
-        let tensors = weight_names::to_file(&self.config, config_json::naming(&self.config, format), &self.weights)?;
-        let mut metadata = BTreeMap::from([("format", "pt".to_string())]);
-        if let Some(training) = &self.training {
-            metadata.insert(STEP, training.step.to_string());
-        }
-        let mut files = vec![
-            (CONFIG_FILE.into(), config),
-            (MODEL_FILE.into(), tensor_writer::write(MODEL_FILE, &tensors, &metadata, format)?),
-            (TOKENIZER_FILE.into(), self.tokenizer.to_json()),
-            (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(&self.config)),
-        ];
+        let step = self.training.as_ref().map(|training| training.step);
+        let mut files = self.files(format, step)?;
         if let Some(training) = &self.training {
             files.extend(training.to_files(trained(&self.config.parameters()))?);
         }
         Ok(files)
+    }
+
+    /// [`Self::to_files_as`], without the state of its run: a model to hand on.
+    ///
+    /// # Errors
+    /// As [`Self::to_files_as`].
+    pub fn model_to_files_as(&self, format: WeightFormat) -> Result<Vec<(String, Vec<u8>)>> {
+        self.files(format, None)
+    }
+
+    /// The files of the model itself; `step` is that of its run.
+    fn files(&self, format: WeightFormat, step: Option<u64>) -> Result<Vec<(String, Vec<u8>)>> {
+        let config = config_json::write(&self.config, format)?;
+        check_vocabulary(&self.config, &self.tokenizer)?;
+        let tensors = weight_names::to_file(&self.config, config_json::naming(&self.config, format), &self.weights)?;
+        let metadata = metadata(step);
+        Ok(vec![
+            (CONFIG_FILE.into(), config),
+            (MODEL_FILE.into(), tensor_writer::write(MODEL_FILE, &tensors, &metadata, format)?),
+            (TOKENIZER_FILE.into(), self.tokenizer.to_json()),
+            (TOKENIZER_CONFIG_FILE.into(), tokenizer_config(&self.config)),
+        ])
     }
 
     /// Reads a whole folder, with the training state if it has one.
@@ -119,18 +130,32 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] names the file that is missing, damaged or at odds with the others; errors of `read` pass
     /// through.
     pub fn from_files(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
-        let (config, naming) = config_json::read(&required(&mut read, CONFIG_FILE)?)?;
-        let tokenizer = read_tokenizer(&mut read)?;
-        check_vocabulary(&config, &tokenizer)?;
-        let (weights, step) = model_file::read(&config, naming, &mut read)?;
-        let training = TrainingState::read(trained(&config.parameters()), step.as_deref(), read)?;
-        Ok(Self { config, weights, tokenizer, training })
+        let (model, step) = read_model(&mut read)?;
+        let training = TrainingState::read(trained(&model.config.parameters()), step.as_deref(), &mut read)?;
+        Ok(Self { training, ..model })
     }
 
     /// Reads a folder for inference: as [`Self::from_files`], but the files of a run are not asked for.
     pub fn model_from_files(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
-        Self::from_files(|file| if file == STATE_FILE || file == OPTIMIZER_FILE { Ok(None) } else { read(file) })
+        Ok(read_model(&mut read)?.0)
     }
+}
+
+/// Gives a file by name, `None` where there is none.
+type Read<'a> = &'a mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>;
+
+/// A model and the step that its run's file carries.
+fn read_model(read: Read) -> Result<(Checkpoint, Option<String>)> {
+    let (config, naming) = config_json::read(&required(read, CONFIG_FILE)?)?;
+    let tokenizer = padded(read_tokenizer(&mut *read)?, config.vocab_size);
+    check_vocabulary(&config, &tokenizer)?;
+    let (weights, step) = model_file::read(&config, naming, read)?;
+    Ok((Checkpoint { config, weights, tokenizer, training: None }, step))
+}
+
+/// What `config.json` says.
+pub fn parse_config(json: &[u8]) -> Result<ModelConfig> {
+    Ok(config_json::read(json)?.0)
 }
 
 /// Reads `config.json` alone; where there is none, what `adapter_config.json` says of the model that adapters were trained on.
@@ -140,7 +165,7 @@ pub fn read_config(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Res
     {
         return Ok(origin.model);
     }
-    Ok(config_json::read(&required(&mut read, CONFIG_FILE)?)?.0)
+    parse_config(&required(&mut read, CONFIG_FILE)?)
 }
 
 /// Reads `config.json` and `model.safetensors`, whatever else the folder has or lacks.
@@ -152,8 +177,26 @@ pub fn read_weights(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Re
 
 /// Reads `model.safetensors.index.json` alone: the names of the files that hold the weights.
 pub fn read_shard_names(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Vec<String>> {
-    let index = Index::parse(&required(&mut read, INDEX_FILE)?).map_err(|problem| damaged(INDEX_FILE, problem))?;
+    parse_shard_names(&required(&mut read, INDEX_FILE)?)
+}
+
+/// The names of the files that hold the weights, by what `model.safetensors.index.json` says.
+pub fn parse_shard_names(json: &[u8]) -> Result<Vec<String>> {
+    let index = Index::parse(json).map_err(|problem| damaged(INDEX_FILE, problem))?;
     Ok(index.shards().map(|(shard, _)| shard.to_owned()).collect())
+}
+
+/// Reads `trainer_state.json` and `optimizer.safetensors` of a model that lies elsewhere, without what would say that it is of the same step.
+pub fn read_training(
+    config: &ModelConfig,
+    mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<TrainingState>> {
+    let state = read(STATE_FILE)?;
+    let json = state.as_deref().and_then(|json| serde_json::from_slice::<serde_json::Value>(json).ok());
+    let step = json.and_then(|json| json[STEP].as_u64()).map(|step| step.to_string());
+    let mut state = Some(state);
+    let read = |name: &str| if name == STATE_FILE { Ok(state.take().flatten()) } else { read(name) };
+    TrainingState::read(trained(&config.parameters()), step.as_deref(), read)
 }
 
 /// Reads `tokenizer.json` alone.
@@ -162,6 +205,14 @@ pub fn read_tokenizer(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> 
         Error::Tokenizer(problem) => damaged(TOKENIZER_FILE, problem),
         other => other,
     })
+}
+
+/// The metadata of a file of safetensors: `step` is that of its run.
+fn metadata(step: Option<u64>) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::new();
+    metadata.insert("format".into(), "pt".into());
+    metadata.extend(step.map(|step| (STEP.into(), step.to_string())));
+    metadata
 }
 
 /// Without it `transformers` would take the tokenizer of any `model_type: gpt2` for GPT-2's own.
@@ -179,6 +230,14 @@ fn trained(parameters: &[ParameterSpec]) -> Trained<'_> {
     Trained { parameters, file: MODEL_FILE, configuration: CONFIG_FILE }
 }
 
+/// A model may have more rows than its byte pairs have tokens.
+fn padded(tokenizer: Tokenizer, vocab_size: usize) -> Tokenizer {
+    match tokenizer {
+        Tokenizer::Bpe(tokenizer) if tokenizer.vocab_size() < vocab_size => tokenizer.padded(vocab_size).into(),
+        tokenizer => tokenizer,
+    }
+}
+
 fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
     let (model, ids) = (config.vocab_size, tokenizer.vocab_size());
     if model == ids {
@@ -189,7 +248,7 @@ fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
     Err(damaged(TOKENIZER_FILE, problem))
 }
 
-fn required(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>, file: &str) -> Result<Vec<u8>> {
+fn required(read: Read, file: &str) -> Result<Vec<u8>> {
     read(file)?.ok_or_else(|| missing(file, "a model folder has config.json, model.safetensors and tokenizer.json"))
 }
 

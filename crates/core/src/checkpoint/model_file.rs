@@ -11,18 +11,13 @@ use super::shard_index::Index;
 use super::tensor_file::TensorFile;
 use super::training_state::STEP;
 use super::weight_names::{HEAD, Naming, Part, TOKENS, join};
-use super::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, damaged, missing};
+use super::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, Read, damaged, missing};
 use crate::config::{Architecture, ModelConfig};
 use crate::error::Result;
 use crate::weights::{HostTensor, Weights};
 
-/// Reads the weights, which must be exactly those of `config`, and the step that a run's file carries. `read` gives a file by name, `None`
-/// where there is none.
-pub(super) fn read(
-    config: &ModelConfig,
-    naming: Naming,
-    read: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>,
-) -> Result<(Weights, Option<String>)> {
+/// Reads the weights, which must be exactly those of `config`, and the step that a run's file carries.
+pub(super) fn read(config: &ModelConfig, naming: Naming, read: Read) -> Result<(Weights, Option<String>)> {
     if let Some(bytes) = read(MODEL_FILE)? {
         let file = TensorFile::parse(MODEL_FILE, &bytes)?;
         let mut reader = Reader::new(config, naming, MODEL_FILE, file.shapes().map(|(name, _)| name))?;

@@ -56,7 +56,8 @@ impl Index {
 
     /// The file has the tensors that the index lists for it, and no others.
     pub fn check(&self, shard: &str, listed: &BTreeSet<String>, file: &TensorFile, naming: Naming) -> Result<()> {
-        let there: BTreeSet<&str> = file.shapes().map(|(name, _)| name).collect();
+        let mut there = BTreeSet::new();
+        there.extend(file.shapes().map(|(name, _)| name));
         if let Some(absent) = listed.iter().find(|name| !there.contains(name.as_str())) {
             return Err(damaged(shard, format!("`{absent}` is not in this file, although {INDEX_FILE} says so")));
         }

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use ::safetensors::SafeTensors;
-use ::safetensors::tensor::{Dtype, TensorView};
+use ::safetensors::tensor::Dtype;
 use half::{bf16, f16};
 
-use super::{damaged, tensor_header};
+use super::damaged;
+use super::tensor_header::{self, View};
 use crate::error::{Error, Result};
 use crate::quantize::{q4, q8};
 use crate::weights::HostTensor;
@@ -37,34 +37,31 @@ pub(super) struct TensorFile<'a> {
 struct Stored<'a> {
     /// Of the tensor, not of its codes.
     shape: Vec<usize>,
-    view: TensorView<'a>,
+    view: View<'a>,
     /// Of codes.
-    scales: Option<TensorView<'a>>,
+    scales: Option<View<'a>>,
 }
 
 impl<'a> TensorFile<'a> {
     /// Parses the header of `bytes` and checks it against their length, and codes against their scales.
     pub fn parse(file: &'a str, bytes: &'a [u8]) -> Result<Self> {
-        let metadata = tensor_header::check(bytes).map_err(|problem| damaged(file, problem))?;
-        let parsed = SafeTensors::deserialize(bytes).map_err(|e| damaged(file, e.to_string()))?;
-        let mut views: BTreeMap<String, TensorView> = parsed.tensors().into_iter().collect();
+        let contents = tensor_header::read(bytes).map_err(|problem| damaged(file, problem))?;
+        let whole = |view: View<'a>| Stored { shape: view.shape.clone(), view, scales: None };
         let mut tensors = BTreeMap::new();
-        let are_codes = |view: &TensorView| matches!(view.dtype(), Dtype::I8 | Dtype::U8);
+        tensors.extend(contents.tensors.into_iter().map(|(name, view)| (name, whole(view))));
+        let are_codes = |stored: &Stored| matches!(stored.view.dtype, Dtype::I8 | Dtype::U8);
         let codes: Vec<String> =
-            views.iter().filter(|(_, view)| are_codes(view)).map(|(name, _)| name.clone()).collect();
+            tensors.iter().filter(|(_, stored)| are_codes(stored)).map(|(name, _)| name.clone()).collect();
+        let metadata = contents.metadata;
         for name in codes {
             // Without scales it is something else, a mask for example, or refused when it is read.
-            let Some(scales) = views.remove(&format!("{name}{SCALE}")) else { continue };
-            let Some(view) = views.remove(&name) else { continue };
+            let Some(scales) = tensors.remove(&format!("{name}{SCALE}")) else { continue };
+            let Some(stored) = tensors.get_mut(&name) else { continue };
             let columns = metadata.get(&columns_key(&name)).map(String::as_str);
-            let shape = coded_shape(&view, &scales, columns)
+            stored.shape = coded_shape(&stored.view, &scales.view, columns)
                 .map_err(|problem| damaged(file, format!("the codes `{name}` {problem}")))?;
-            tensors.insert(name, Stored { shape, view, scales: Some(scales) });
+            stored.scales = Some(scales.view);
         }
-        tensors.extend(views.into_iter().map(|(name, view)| {
-            let shape = view.shape().to_vec();
-            (name, Stored { shape, view, scales: None })
-        }));
         Ok(Self { file, tensors, metadata })
     }
 
@@ -83,8 +80,8 @@ impl<'a> TensorFile<'a> {
         let Some(Stored { shape, view, scales }) = self.tensors.get(name) else {
             return Err(damaged(self.file, format!("the tensor `{name}` is missing")));
         };
-        let bytes = view.data();
-        let data: Vec<f32> = match (view.dtype(), scales) {
+        let bytes = view.bytes;
+        let data: Vec<f32> = match (view.dtype, scales) {
             (Dtype::F32, None) => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
             (Dtype::F16, None) => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
             (Dtype::BF16, None) => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
@@ -110,14 +107,14 @@ impl<'a> TensorFile<'a> {
 type Checked<T> = std::result::Result<T, String>;
 
 /// The shape of the tensor that codes and scales are of.
-fn coded_shape(codes: &TensorView, scales: &TensorView, columns: Option<&str>) -> Checked<Vec<usize>> {
-    let &[rows, row_bytes] = codes.shape() else {
-        return Err(format!("are of shape {:?}: only matrices have codes", codes.shape()));
+fn coded_shape(codes: &View, scales: &View, columns: Option<&str>) -> Checked<Vec<usize>> {
+    let [rows, row_bytes] = codes.shape[..] else {
+        return Err(format!("are of shape {:?}: only matrices have codes", codes.shape));
     };
-    if scales.dtype() != Dtype::BF16 {
-        return Err(format!("have scales of type {}, not BF16", scales.dtype()));
+    if scales.dtype != Dtype::BF16 {
+        return Err(format!("have scales of type {}, not BF16", scales.dtype));
     }
-    let (columns, expected) = if codes.dtype() == Dtype::I8 {
+    let (columns, expected) = if codes.dtype == Dtype::I8 {
         (row_bytes, vec![rows])
     } else {
         let Some(columns) = columns else {
@@ -131,13 +128,13 @@ fn coded_shape(codes: &TensorView, scales: &TensorView, columns: Option<&str>) -
         }
         (columns, vec![rows, q4::blocks(columns)])
     };
-    if scales.shape() != expected {
-        return Err(format!("have scales of shape {:?} instead of {expected:?}", scales.shape()));
+    if scales.shape != expected {
+        return Err(format!("have scales of shape {:?} instead of {expected:?}", scales.shape));
     }
     Ok(vec![rows, columns])
 }
 
-fn decode_q8(shape: &[usize], codes: &[u8], scales: &TensorView) -> Checked<Vec<f32>> {
+fn decode_q8(shape: &[usize], codes: &[u8], scales: &View) -> Checked<Vec<f32>> {
     let (codes, columns): (&[i8], _) = (bytemuck::cast_slice(codes), shape[1].max(1));
     if let Some(at) = codes.iter().position(|&code| code < -q8::MAX_CODE) {
         return Err(format!("hold {} in row {}, which is no code: the file is damaged", codes[at], at / columns));
@@ -150,7 +147,7 @@ fn decode_q8(shape: &[usize], codes: &[u8], scales: &TensorView) -> Checked<Vec<
     Ok(data)
 }
 
-fn decode_q4(shape: &[usize], codes: &[u8], scales: &TensorView) -> Checked<Vec<f32>> {
+fn decode_q4(shape: &[usize], codes: &[u8], scales: &View) -> Checked<Vec<f32>> {
     let (rows, columns) = (shape[0], shape[1].max(1));
     let scales = scales_of(scales)?;
     // As many as there are codes, but for padding: at most twice as many weights as bytes in the file.
@@ -166,8 +163,8 @@ fn decode_q4(shape: &[usize], codes: &[u8], scales: &TensorView) -> Checked<Vec<
 }
 
 /// Scales, all finite.
-fn scales_of(view: &TensorView) -> Checked<Vec<bf16>> {
-    let scales: Vec<bf16> = view.data().as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b)).collect();
+fn scales_of(view: &View) -> Checked<Vec<bf16>> {
+    let scales: Vec<bf16> = view.bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b)).collect();
     match scales.iter().position(|scale| !scale.is_finite()) {
         None => Ok(scales),
         Some(at) => Err(format!("have the scale {} at index {at}: the file is damaged", scales[at])),

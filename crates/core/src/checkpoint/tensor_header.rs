@@ -6,22 +6,40 @@
 //! ```
 //!
 //! Offsets count from the first byte of the data; tensors cover the data without gap or overlap.
-//! The crate `safetensors` checks this too, but its errors seldom name the tensor, it keeps the last of two entries of
-//! one name, and sizes that add up to more than a `usize` overflow in it. So this check comes first.
+//! The crate `safetensors` reads this too, but its errors seldom name the tensor, it keeps the last of two entries of
+//! one name, and sizes that add up to more than a `usize` overflow in it.
 //! Nothing is allocated beyond the header, whose length is checked before it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ::safetensors::tensor::TensorInfo;
+use ::safetensors::tensor::{Dtype, TensorInfo};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::order;
 
 /// Longest header that the format's own readers accept.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Checks the whole layout of a file and returns its metadata. The error is a sentence about the file.
-pub(super) fn check(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
+/// What a file holds, as it lies there.
+pub(super) struct Contents<'a> {
+    pub metadata: BTreeMap<String, String>,
+    /// By name, each once.
+    pub tensors: Vec<(String, View<'a>)>,
+}
+
+/// A tensor in the file.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// As many as dtype and shape call for.
+    pub bytes: &'a [u8],
+}
+
+/// Reads the header of a file after checking its whole layout. The error is a sentence about the file.
+pub(super) fn read(bytes: &[u8]) -> Result<Contents<'_>, String> {
     if let Some(kind) = foreign_kind(bytes) {
         return Err(format!("this is {kind}, not a safetensors file"));
     }
@@ -37,9 +55,12 @@ pub(super) fn check(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let Some((header, data)) = rest.split_at_checked(length as usize) else {
         return Err(format!("the header claims {length} bytes and {} follow: the file was cut short", rest.len()));
     };
-    let header: Header = serde_json::from_slice(header).map_err(|e| format!("the header is not valid: {e}"))?;
-    check_layout(header.tensors, data.len())?;
-    Ok(header.metadata)
+    let mut header: Header = serde_json::from_slice(header).map_err(|e| format!("the header is not valid: {e}"))?;
+    check_layout(&mut header.tensors, data.len())?;
+    let view =
+        |TensorInfo { dtype, shape, data_offsets: (begin, end) }| View { dtype, shape, bytes: &data[begin..end] };
+    let tensors = header.tensors.into_iter().map(|(name, info)| (name, view(info))).collect();
+    Ok(Contents { metadata: header.metadata, tensors })
 }
 
 /// Names a file that is something else by its first bytes.
@@ -61,8 +82,8 @@ fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Each tensor has the bytes that its shape needs, and together they cover the data exactly.
-fn check_layout(mut tensors: Vec<(String, TensorInfo)>, data: usize) -> Result<(), String> {
-    for (name, TensorInfo { dtype, shape, data_offsets: (begin, end) }) in &tensors {
+fn check_layout(tensors: &mut Vec<(String, TensorInfo)>, data: usize) -> Result<(), String> {
+    for (name, TensorInfo { dtype, shape, data_offsets: (begin, end) }) in &*tensors {
         let bits = shape.iter().try_fold(dtype.bitsize(), |bits, &size| bits.checked_mul(size));
         let Some(bits) = bits else {
             return Err(format!("the tensor `{name}` of shape {shape:?} is larger than any memory"));
@@ -80,10 +101,10 @@ fn check_layout(mut tensors: Vec<(String, TensorInfo)>, data: usize) -> Result<(
             ));
         }
     }
-    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    order::sort_by(tensors, |(_, a), (_, b)| a.data_offsets.cmp(&b.data_offsets));
     let mut covered = 0;
     let mut before = None;
-    for (name, info) in &tensors {
+    for (name, info) in tensors {
         let (begin, end) = info.data_offsets;
         if let (true, Some(before)) = (begin < covered, before) {
             return Err(format!("the tensors `{before}` and `{name}` overlap: the file is damaged"));

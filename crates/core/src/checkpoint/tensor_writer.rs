@@ -3,7 +3,6 @@
 //! The crate's own writer keeps metadata in a hash map, so that two saves of one model would differ.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use ::safetensors::tensor::{Dtype, TensorInfo};
@@ -14,6 +13,7 @@ use super::damaged;
 use super::tensor_file::{SCALE, check_finite, columns_key};
 use super::weight_format::WeightFormat;
 use crate::error::Result;
+use crate::order;
 use crate::quantize::{q4, q8};
 use crate::weights::HostTensor;
 
@@ -44,7 +44,7 @@ enum Content<'a> {
 pub(super) fn write(
     file: &str,
     tensors: &Tensors,
-    metadata: &BTreeMap<&str, String>,
+    metadata: &BTreeMap<String, String>,
     format: WeightFormat,
 ) -> Result<Vec<u8>> {
     #[derive(Serialize)]
@@ -53,8 +53,7 @@ pub(super) fn write(
         Metadata(&'a BTreeMap<String, String>),
         Tensor(TensorInfo),
     }
-    let mut metadata: BTreeMap<String, String> =
-        metadata.iter().map(|(&key, value)| (key.into(), value.clone())).collect();
+    let mut metadata = metadata.clone();
     let mut stored = Vec::new();
     for (name, tensor) in tensors {
         check_filled(file, name, tensor)?;
@@ -67,9 +66,10 @@ pub(super) fn write(
             encode(name, tensor, format).map_err(|problem| damaged(file, format!("the tensor `{name}` {problem}")))?,
         );
     }
-    stored.sort_by(|a, b| (Reverse(a.dtype.bitsize()), &a.name).cmp(&(Reverse(b.dtype.bitsize()), &b.name)));
+    order::sort_by(&mut stored, |a, b| b.dtype.bitsize().cmp(&a.dtype.bitsize()).then(a.name.cmp(&b.name)));
 
-    let mut header = BTreeMap::from([("__metadata__", Entry::Metadata(&metadata))]);
+    let mut header = BTreeMap::new();
+    header.insert("__metadata__", Entry::Metadata(&metadata));
     let mut end = 0;
     for tensor in &stored {
         let begin = end;

@@ -17,7 +17,7 @@ use super::fit::Fit;
 use super::tensor_file::TensorFile;
 use super::tensor_writer::{self, Tensors};
 use super::weight_format::WeightFormat;
-use super::{OPTIMIZER_FILE, STATE_FILE, damaged, missing};
+use super::{OPTIMIZER_FILE, Read, STATE_FILE, damaged, metadata, missing};
 use crate::error::Result;
 use crate::parameters::ParameterSpec;
 use crate::weights::HostTensor;
@@ -65,17 +65,13 @@ impl TrainingState {
 
         check_slots(trained, self.optimizer.iter().map(|(name, tensor)| (name.as_str(), &tensor.shape[..])))?;
         let tensors: Tensors = self.optimizer.iter().map(|(name, t)| (name.clone(), Cow::Borrowed(t))).collect();
-        let metadata = BTreeMap::from([("format", "pt".into()), (STEP, self.step.to_string())]);
+        let metadata = metadata(Some(self.step));
         let optimizer = tensor_writer::write(OPTIMIZER_FILE, &tensors, &metadata, WeightFormat::F32)?;
         Ok([(STATE_FILE.into(), json), (OPTIMIZER_FILE.into(), optimizer)])
     }
 
     /// Reads both files if there are any; `step` is what the file of the trained parameters says.
-    pub(super) fn read(
-        trained: Trained,
-        step: Option<&str>,
-        mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>,
-    ) -> Result<Option<Self>> {
+    pub(super) fn read(trained: Trained, step: Option<&str>, read: Read) -> Result<Option<Self>> {
         match (read(STATE_FILE)?, read(OPTIMIZER_FILE)?) {
             (None, None) => Ok(None),
             (Some(json), Some(optimizer)) => Ok(Some(Self::from_files(trained, step, &json, &optimizer)?)),

@@ -7,6 +7,7 @@ use super::dispatch::{MAX_WORKGROUPS, STORAGE_BUFFERS};
 use super::timing::Pace;
 use super::tuning::Tuning;
 use crate::error::{GpuError, Result};
+use crate::order;
 
 /// An adapter as the user may want to know it.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,14 +153,18 @@ async fn adapters() -> Vec<wgpu::Adapter> {
     #[cfg(not(target_family = "wasm"))]
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     // Stable: among equals the order of the system stays.
-    adapters.sort_by_key(|adapter| match report(adapter).kind {
+    order::sort_by(&mut adapters, |a, b| rank(a).cmp(&rank(b)));
+    adapters
+}
+
+fn rank(adapter: &wgpu::Adapter) -> u8 {
+    match report(adapter).kind {
         AdapterKind::Discrete => 0,
         AdapterKind::Integrated => 1,
         AdapterKind::Virtual => 2,
         AdapterKind::Unknown => 3,
         AdapterKind::Software => 4,
-    });
-    adapters
+    }
 }
 
 /// A device, shared by the engines that run on it.

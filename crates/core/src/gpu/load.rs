@@ -11,6 +11,7 @@ use super::product::Product;
 use super::readback::Staging;
 use super::shader::{Access, Interface, ParamType, Shader};
 use crate::error::{GpuError, Result};
+use crate::order;
 use crate::program::{DType, Pass, Program};
 use crate::step::StepUniform;
 
@@ -24,10 +25,15 @@ impl Gpu {
         let tensors = tensor_sizes(&program);
         // First of all: what fits, fits kernels' counters of 32 bits too.
         tensors.iter().try_for_each(|(what, size)| check_size(device.report(), what, *size))?;
+        #[cfg_attr(target_family = "wasm", expect(unused_mut, reason = "nothing is measured there"))]
         let mut lowered = Lowered::new(&program, device);
-        // Before anything is allocated: measuring needs memory of its own for a while.
-        let measures = device.report().kind.is_hardware() && device.capabilities().timestamps;
-        if measures && device.measure(&lowered.unmeasured).await? > 0 {
+        // Before anything is allocated: measuring needs memory of its own for a while. Browsers round a GPU's clock to a tenth of a millisecond,
+        // which is longer than most products of a small model take: there the defaults remain.
+        #[cfg(not(target_family = "wasm"))]
+        if device.report().kind.is_hardware()
+            && device.capabilities().timestamps
+            && device.measure(&lowered.unmeasured).await? > 0
+        {
             lowered = Lowered::new(&program, device);
         }
         let inner = &*device.0;
@@ -287,13 +293,13 @@ impl Loader<'_> {
             }
             bindings.push((declared.binding, declared.access, source));
         }
-        types.sort_unstable();
+        order::sort(&mut types);
         types.dedup();
         // Of one name there is one type: another tensor would be read as what it is not.
         let clash = types.windows(2).find(|pair| pair[0].0 == pair[1].0);
         assert!(clash.is_none(), "{kernel}: tensors of two types as {clash:?}");
         types.retain(|(_, dtype)| *dtype != DType::F32);
-        bindings.sort_by_key(|b| b.0);
+        order::sort_by(&mut bindings, |a, b| a.0.cmp(&b.0));
         let key = (
             (dispatch.shader, types),
             dispatch.entry,

@@ -14,6 +14,7 @@
 
 use std::fmt::Write as _;
 
+use crate::order;
 use crate::program::DType;
 
 /// A WGSL file.
@@ -251,12 +252,12 @@ impl Shader {
             text.push_str("enable f16;\n");
         }
         let mut aliases: Vec<String> = self.interface().bindings.into_iter().filter_map(|b| b.alias).collect();
-        aliases.sort_unstable();
+        order::sort(&mut aliases);
         aliases.dedup();
         for alias in aliases {
             let ty = types.iter().find(|(name, _)| *name == alias).map_or(DType::F32, |(_, ty)| *ty);
             // All its digits: rounded, float32's would be too large for it.
-            let (largest, upper) = (f64::from(ty.largest()), alias.to_uppercase());
+            let (largest, upper) = (f64::from(ty.largest()), alias.to_ascii_uppercase());
             let ty = ty.wgsl();
             let _ = writeln!(text, "alias {alias} = {ty}; alias {alias}2 = vec2<{ty}>; alias {alias}4 = vec4<{ty}>;");
             let _ = writeln!(text, "const LARGEST_{upper} = {largest:e};");

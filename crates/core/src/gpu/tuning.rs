@@ -17,6 +17,7 @@ use super::shader;
 use crate::error::{Error, GpuError, Result};
 use crate::memory::Memory;
 use crate::ops::linear::{Epilogue, Linear, LinearBackwardInput, LinearBackwardWeight, Sizes};
+use crate::order;
 use crate::program::{DType, Op, Pass, Program, Tensor, Training};
 use crate::step::Step;
 
@@ -141,7 +142,7 @@ fn fastest<'a>(
         let mut op = 0;
         let mut seconds = || {
             let mut times: Vec<f64> = runs.iter().map(|run| run[op]).collect();
-            times.sort_by(f64::total_cmp);
+            order::sort_by(&mut times, f64::total_cmp);
             op += 1;
             times[..FASTEST].iter().sum::<f64>()
         };

@@ -19,19 +19,18 @@ mod heads;
 use std::cell::RefCell;
 use std::ops::Range;
 
+use inkling_kernels::lanes::attention as lanes;
+
 use self::heads::{Block, QUERY_BLOCK};
 pub use self::heads::{Heads, Mask};
 use crate::cpu::Pool;
 use crate::cpu::aligned::AlignedVec;
 use crate::cpu::gemm::{Beta, Mat, PackedMat, gemm_packed, gemm_serial};
-use crate::cpu::math::exp;
-use crate::cpu::simd::Simd;
 use crate::gpu::{Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::dropout::{DropoutSite, drop_slice};
 use crate::program::{Op, Tensor};
 use crate::rng::Dropout;
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// What a thread needs to attend: scores and their gradients for a block of queries, and a head's operands packed.
@@ -125,53 +124,27 @@ fn drop_weights(weights: &mut [f32], width: usize, first: u32, stride: usize, dr
     }
 }
 
+/// Scores of a block to softmax weights.
+fn softmax(scores: &mut [f32], block: &Block, lse: &mut [f32]) {
+    let scale = block.heads.scale();
+    for ((i, row), lse) in scores.chunks_exact_mut(block.keys.len()).enumerate().zip(lse) {
+        *lse = lanes::softmax(hide(row, block.visible(i)), scale);
+    }
+}
+
+/// Scores of a block to weights with the log-sum-exp of the forward pass: `P = exp(S - lse)`.
+fn weights_again(scores: &mut [f32], block: &Block, lse: &[f32]) {
+    let scale = block.heads.scale();
+    for ((i, row), &lse) in scores.chunks_exact_mut(block.keys.len()).enumerate().zip(lse) {
+        lanes::exp_row(hide(row, block.visible(i)), scale, lse);
+    }
+}
+
 /// The part of a row that its query sees; the rest becomes 0.
-#[inline(always)]
 fn hide(row: &mut [f32], visible: Range<usize>) -> &mut [f32] {
     row[..visible.start].fill(0.0);
     row[visible.end..].fill(0.0);
     &mut row[visible]
-}
-
-simd_dispatch! {
-    /// Scores of a block to softmax weights.
-    fn softmax<'a>(scores: &'a mut [f32], block: &'a Block, lse: &'a mut [f32]) => softmax_imp
-}
-
-#[inline(always)]
-fn softmax_imp<S: Simd>(s: S, scores: &mut [f32], block: &Block, lse: &mut [f32]) {
-    let scale = block.heads.scale();
-    for ((i, row), lse) in scores.chunks_exact_mut(block.keys.len()).enumerate().zip(lse) {
-        let row = hide(row, block.visible(i));
-        let max = s.maximum(row) * scale;
-        let sum = exp_row(s, row, scale, max);
-        let inverse = s.splat(1.0 / sum);
-        s.update_each(
-            row,
-            #[inline(always)]
-            |e| s.mul(e, inverse),
-        );
-        *lse = max + sum.ln();
-    }
-}
-
-/// `row = exp(row · scale - shift)`; returns the sum.
-#[inline(always)]
-fn exp_row<S: Simd>(s: S, row: &mut [f32], scale: f32, shift: f32) -> f32 {
-    let (scale, shift) = (s.splat(scale), s.splat(-shift));
-    let mut sum = s.splat(0.0);
-    let mut vectors = row.chunks_exact_mut(S::LANES);
-    for x in &mut vectors {
-        let e = exp(s, s.mul_add(s.load(x), scale, shift));
-        sum = s.add(sum, e);
-        s.store(x, e);
-    }
-    let tail = vectors.into_remainder();
-    if !tail.is_empty() {
-        s.store_partial(tail, exp(s, s.mul_add(s.load_partial(tail, 0.0), scale, shift)));
-        sum = s.add(sum, s.load_partial(tail, 0.0));
-    }
-    s.reduce_add(sum)
 }
 
 /// The backward pass.
@@ -280,7 +253,7 @@ pub fn backward(
                         let rows = weights.chunks_exact(n).zip(dweights.chunks_exact_mut(n));
                         for (i, (p, dp)) in queries.clone().zip(rows) {
                             let row = i * c + h * d;
-                            score_gradient(p, dp, &dout[row..row + d], &out[row..row + d], heads.scale());
+                            lanes::score_gradient(p, dp, &dout[row..row + d], &out[row..row + d], heads.scale());
                         }
                         drop_weights(weights, n, index, t, dropout);
 
@@ -312,36 +285,6 @@ fn begin_sums(dqkv: &mut [f32], keys: &Range<usize>, assigned: &mut usize, parts
         }
     }
     Beta::Accumulate
-}
-
-simd_dispatch! {
-    /// Scores of a block to weights with the log-sum-exp of the forward pass: `P = exp(S - lse)`.
-    fn weights_again<'a>(scores: &'a mut [f32], block: &'a Block, lse: &'a [f32]) => weights_again_imp
-}
-
-#[inline(always)]
-fn weights_again_imp<S: Simd>(s: S, scores: &mut [f32], block: &Block, lse: &[f32]) {
-    let scale = block.heads.scale();
-    for ((i, row), &lse) in scores.chunks_exact_mut(block.keys.len()).enumerate().zip(lse) {
-        exp_row(s, hide(row, block.visible(i)), scale, lse);
-    }
-}
-
-simd_dispatch! {
-    /// `dS = P ∘ (dP - Σ dO ∘ O) / √D` of one row, in place of `dP`.
-    fn score_gradient<'a>(p: &'a [f32], dp: &'a mut [f32], dout: &'a [f32], out: &'a [f32], scale: f32) => score_gradient_imp
-}
-
-#[inline(always)]
-fn score_gradient_imp<S: Simd>(s: S, p: &[f32], dp: &mut [f32], dout: &[f32], out: &[f32], scale: f32) {
-    let delta = s.splat(s.dot(dout, out));
-    let scale = s.splat(scale);
-    s.update(
-        dp,
-        p,
-        #[inline(always)]
-        |dp, p| s.mul(s.mul(p, scale), s.sub(dp, delta)),
-    );
 }
 
 /// The weights themselves, for showing: `probs[b, h, i, j]`, exactly 0 where query `i` does not see key `j`.

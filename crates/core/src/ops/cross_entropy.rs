@@ -7,13 +7,12 @@
 //!
 //! The ops take some or all rows of a batch; the mean is an op of its own, over all.
 
+use inkling_kernels::lanes::cross_entropy::{log_sum_exp, softmax};
+
 use crate::cpu::Pool;
-use crate::cpu::math::exp;
-use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
@@ -112,28 +111,6 @@ pub fn forward(pool: &Pool, logits: &[f32], targets: &[u32], losses: &mut [f32],
     });
 }
 
-simd_dispatch! {
-    /// `log Σ exp` of each row.
-    fn log_sum_exp<'a>(logits: &'a [f32], lse: &'a mut [f32], vocab: usize) => log_sum_exp_imp
-}
-
-#[inline(always)]
-fn log_sum_exp_imp<S: Simd>(s: S, logits: &[f32], lse: &mut [f32], vocab: usize) {
-    for (row, lse) in logits.chunks_exact(vocab).zip(lse) {
-        let max = s.maximum(row);
-        let shift = s.splat(max);
-        // A lane filled with -∞ adds e^-87, far below the last digit of a sum that is at least 1.
-        let sum = s.fold(
-            row,
-            s.splat(0.0),
-            f32::NEG_INFINITY,
-            #[inline(always)]
-            |acc, x| s.add(acc, exp(s, s.sub(x, shift))),
-        );
-        *lse = max + s.reduce_add(sum).ln();
-    }
-}
-
 /// The backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropyBackward {
@@ -207,22 +184,4 @@ pub fn backward(
             dlogits[i * vocab + targets[m] as usize] -= scale;
         }
     });
-}
-
-simd_dispatch! {
-    /// `exp(logits - lse) · scale`.
-    fn softmax<'a>(logits: &'a [f32], lse: &'a [f32], out: &'a mut [f32], vocab: usize, scale: f32) => softmax_imp
-}
-
-#[inline(always)]
-fn softmax_imp<S: Simd>(s: S, logits: &[f32], lse: &[f32], out: &mut [f32], vocab: usize, scale: f32) {
-    for ((row, out), &lse) in logits.chunks_exact(vocab).zip(out.chunks_exact_mut(vocab)).zip(lse) {
-        let (shift, scale) = (s.splat(lse), s.splat(scale));
-        s.map(
-            row,
-            out,
-            #[inline(always)]
-            |x| s.mul(exp(s, s.sub(x, shift)), scale),
-        );
-    }
 }

@@ -1,13 +1,13 @@
 //! Dropout: `y = x · mask / (1 - p)`. The mask is drawn from the counter-based generator, so the backward pass draws the same
 //! one again instead of storing it. Source: Srivastava et al. 2014; scaling as in PyTorch.
 
+pub use inkling_kernels::lanes::dropout::drop_slice;
+
 use crate::cpu::Pool;
-use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::program::{Op, Tensor};
 use crate::rng::{Dropout, Site};
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// Which dropout: its probability and its stream of random bits.
@@ -32,24 +32,6 @@ impl DropoutSite {
     pub fn params(self, dispatch: Dispatch) -> Dispatch {
         let (threshold, scale) = Dropout::threshold_and_scale(self.p);
         dispatch.param("site", self.site.0).param("threshold", threshold).param("scale", scale)
-    }
-}
-
-simd_dispatch! {
-    /// `x *= mask / (1 - p)`; element `i` uses the mask's element `start + i`.
-    pub fn drop_slice<'a>(dropout: Dropout, start: u32, x: &'a mut [f32]) => drop_slice_imp
-}
-
-#[inline(always)]
-fn drop_slice_imp<S: Simd>(s: S, dropout: Dropout, mut start: u32, x: &mut [f32]) {
-    let mut vectors = x.chunks_exact_mut(S::LANES);
-    for x in &mut vectors {
-        let v = dropout.apply(s, start, s.load(x));
-        s.store(x, v);
-        start = start.wrapping_add(S::LANES as u32);
-    }
-    for (i, x) in vectors.into_remainder().iter_mut().enumerate() {
-        *x *= dropout.factor(start.wrapping_add(i as u32));
     }
 }
 

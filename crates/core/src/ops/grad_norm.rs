@@ -8,11 +8,10 @@
 //! factor is 0: the update is left out.
 
 use crate::cpu::Pool;
-use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
+use crate::ops::elementwise::sum_of_squares;
 use crate::program::{Op, Tensor};
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// Elements summed in float32 before the sums are added in float64: fixed, so that the norm does not depend on the thread count.
@@ -101,13 +100,4 @@ fn sums_of_squares(pool: &Pool, grad: &[f32], partials: &mut [f32]) {
     pool.pieces([(partials, 1)], |i, [partial]| {
         partial[0] = sum_of_squares(&grad[i * PIECE..grad.len().min((i + 1) * PIECE)]);
     });
-}
-
-simd_dispatch! {
-    fn sum_of_squares<'a>(x: &'a [f32]) -> f32 => sum_of_squares_imp
-}
-
-#[inline(always)]
-fn sum_of_squares_imp<S: Simd>(s: S, x: &[f32]) -> f32 {
-    s.dot(x, x)
 }

@@ -7,13 +7,12 @@
 //! With a sliding window the keys are the last `window` of these. Heads of queries share heads of keys and values as in
 //! [`attention`](crate::ops::attention).
 
-use crate::cpu::math::exp;
-use crate::cpu::simd::Simd;
+use inkling_kernels::lanes::attention::attend;
+
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
 use crate::ops::attention::Heads;
 use crate::program::{Op, Tensor};
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// A layer's cache: `[T, NKV · D]` each, heads side by side.
@@ -145,55 +144,5 @@ impl Op for DecodeAttention {
         let dispatch = dispatch.param("head_dim", self.heads.head_dim).param("group_size", self.heads.group_size());
         let dispatch = dispatch.param("window", self.heads.window_of(context));
         kernels.push(dispatch.param("score_scale", self.heads.scale()).linear(self.heads.heads));
-    }
-}
-
-simd_dispatch! {
-    /// One head: `out = softmax(q Kᵀ / √D) V`. Rows of keys and values are `stride` apart, the head's channels begin at `first`; `scores`
-    /// has one element per key.
-    fn attend<'a>(
-        q: &'a [f32],
-        key: &'a [f32],
-        value: &'a [f32],
-        out: &'a mut [f32],
-        scores: &'a mut [f32],
-        stride: usize,
-        first: usize,
-    ) => attend_imp
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the arguments are the kernel's")]
-fn attend_imp<S: Simd>(
-    s: S,
-    q: &[f32],
-    key: &[f32],
-    value: &[f32],
-    out: &mut [f32],
-    scores: &mut [f32],
-    stride: usize,
-    first: usize,
-) {
-    let d = q.len();
-    let scale = 1.0 / (d as f32).sqrt();
-    for (score, key) in scores.iter_mut().zip(key.chunks_exact(stride)) {
-        *score = s.dot(q, &key[first..first + d]) * scale;
-    }
-    let max = s.splat(s.maximum(scores));
-    s.update_each(
-        scores,
-        #[inline(always)]
-        |x| exp(s, s.sub(x, max)),
-    );
-    let inverse = 1.0 / s.sum(scores);
-    out.fill(0.0);
-    for (&p, value) in scores.iter().zip(value.chunks_exact(stride)) {
-        let p = s.splat(p * inverse);
-        s.update(
-            out,
-            &value[first..first + d],
-            #[inline(always)]
-            |out, v| s.mul_add(p, v, out),
-        );
     }
 }

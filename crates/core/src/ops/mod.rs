@@ -3,12 +3,10 @@
 //! Gradients of parameters and of the residual stream accumulate; every other gradient is assigned. Shapes in the docs: `B` sequences, `T`
 //! positions, `M = B·T` rows, `C` channels, `F` hidden channels, `V` tokens, `NH` heads of `D` channels.
 
-pub mod activation;
 pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
-pub mod elementwise;
 pub mod embedding;
 pub mod grad_norm;
 pub mod head;
@@ -26,3 +24,5 @@ pub mod rmsnorm;
 pub mod rope;
 pub mod sample;
 pub mod swiglu;
+
+pub use inkling_kernels::lanes::{activation, elementwise};

@@ -5,18 +5,17 @@
 //! y = x · rstd · weight over the D channels of a head,     rstd = 1/√(mean(x²) + ε)
 //! ```
 //!
-//! One gain for all query heads and one for all key heads, `[D]` each. The row of a head is [`rmsnorm`]'s.
+//! One gain for all query heads and one for all key heads, `[D]` each. The row of a head is that of [`rmsnorm`](super::rmsnorm).
+
+use inkling_kernels::lanes::qk_norm::{Row, backward_rows, forward_rows};
 
 use crate::cpu::Pool;
 use crate::cpu::gemm::Beta;
-use crate::cpu::simd::Simd;
 use crate::gpu::Kernels;
 use crate::memory::Memory;
 use crate::ops::attention::Heads;
 use crate::ops::norm::{self, Center, Groups, ROWS_PER_PARTIAL, add_partials};
-use crate::ops::rmsnorm;
 use crate::program::{Op, Tensor};
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
@@ -40,6 +39,10 @@ pub struct QkNorm {
 
 fn groups(heads: Heads) -> Groups {
     Groups { queries: heads.heads, keys: heads.kv_heads, values: heads.kv_heads }
+}
+
+fn row(heads: Heads) -> Row {
+    Row { queries: heads.heads, normed: groups(heads).normed(), width: heads.qkv_channels() }
 }
 
 impl Op for QkNorm {
@@ -79,33 +82,8 @@ pub fn forward(
     let width = heads.qkv_channels();
     let outputs = [(y, width), (stats, groups(heads).normed())];
     pool.rows(outputs, pool.share(x.len() / width, 4).max(16), |rows, [y, stats]| {
-        forward_rows(&x[rows.start * width..rows.end * width], weights, y, stats, heads, epsilon);
+        forward_rows(&x[rows.start * width..rows.end * width], weights, y, stats, row(heads), epsilon);
     });
-}
-
-simd_dispatch! {
-    fn forward_rows<'a>(x: &'a [f32], weights: [&'a [f32]; 2], y: &'a mut [f32], stats: &'a mut [f32], heads: Heads, epsilon: f32) => forward_rows_imp
-}
-
-#[inline(always)]
-fn forward_rows_imp<S: Simd>(
-    s: S,
-    x: &[f32],
-    weights: [&[f32]; 2],
-    y: &mut [f32],
-    stats: &mut [f32],
-    heads: Heads,
-    epsilon: f32,
-) {
-    let (d, width, normed) = (heads.head_dim, heads.qkv_channels(), groups(heads).normed());
-    let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats.chunks_exact_mut(normed));
-    for ((x, y), stats) in rows {
-        let ((x, values), (y, y_values)) = (x.split_at(normed * d), y.split_at_mut(normed * d));
-        y_values.copy_from_slice(values);
-        for (h, ((x, y), rstd)) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(stats).enumerate() {
-            *rstd = rmsnorm::forward_row(s, x, weights[usize::from(h >= heads.heads)], y, epsilon);
-        }
-    }
 }
 
 /// The backward pass.
@@ -203,38 +181,7 @@ pub fn backward(
             dx,
             partial,
             wanted,
-            heads,
+            row(heads),
         );
     });
-}
-
-simd_dispatch! {
-    fn backward_rows<'a>(dy: &'a [f32], x: &'a [f32], stats: &'a [f32], weights: [&'a [f32]; 2], dx: &'a mut [f32], partial: &'a mut [f32], wanted: [bool; 2], heads: Heads) => backward_rows_imp
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
-fn backward_rows_imp<S: Simd>(
-    s: S,
-    dy: &[f32],
-    x: &[f32],
-    stats: &[f32],
-    weights: [&[f32]; 2],
-    dx: &mut [f32],
-    partial: &mut [f32],
-    wanted: [bool; 2],
-    heads: Heads,
-) {
-    let (d, width, normed) = (heads.head_dim, heads.qkv_channels(), groups(heads).normed());
-    partial.fill(0.0);
-    let rows = dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(stats.chunks_exact(normed));
-    for (((dy, x), stats), dx) in rows.zip(dx.chunks_exact_mut(width)) {
-        dx[normed * d..].copy_from_slice(&dy[normed * d..]);
-        for (h, &rstd) in stats.iter().enumerate() {
-            let (which, channels) = (usize::from(h >= heads.heads), h * d..(h + 1) * d);
-            let dweight = wanted[which].then_some(&mut partial[channels.clone()]);
-            let (dy, x, dx) = (&dy[channels.clone()], &x[channels.clone()], &mut dx[channels]);
-            rmsnorm::backward_row(s, dy, x, rstd, weights[which], dx, Beta::Assign, dweight);
-        }
-    }
 }

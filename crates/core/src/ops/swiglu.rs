@@ -7,14 +7,12 @@
 //!
 //! `pre` holds gate and up side by side: one matrix product makes both.
 
+use inkling_kernels::lanes::swiglu::{backward_rows, forward_rows};
+
 use crate::cpu::Pool;
-use crate::cpu::math::silu;
-use crate::cpu::simd::Simd;
 use crate::gpu::{Dispatch, Kernels, shader};
 use crate::memory::Memory;
-use crate::ops::elementwise::multiply_imp;
 use crate::program::{Op, Tensor};
-use crate::simd_dispatch;
 use crate::step::Step;
 
 /// The forward pass.
@@ -61,24 +59,6 @@ pub fn forward(pool: &Pool, pre: &[f32], hidden: &mut [f32], width: usize) {
     });
 }
 
-simd_dispatch! {
-    fn forward_rows<'a>(pre: &'a [f32], hidden: &'a mut [f32], width: usize) => forward_rows_imp
-}
-
-#[inline(always)]
-fn forward_rows_imp<S: Simd>(s: S, pre: &[f32], hidden: &mut [f32], width: usize) {
-    for (pre, hidden) in pre.chunks_exact(2 * width).zip(hidden.chunks_exact_mut(width)) {
-        let (gate, up) = pre.split_at(width);
-        s.map(
-            gate,
-            hidden,
-            #[inline(always)]
-            |x| silu(s, x).0,
-        );
-        multiply_imp(s, hidden, up);
-    }
-}
-
 /// The backward pass.
 #[derive(Debug)]
 pub struct SwigluBackward {
@@ -121,30 +101,4 @@ pub fn backward(pool: &Pool, dhidden: &[f32], pre: &[f32], dpre: &mut [f32], wid
         let pre = &pre[rows.start * 2 * width..rows.end * 2 * width];
         backward_rows(&dhidden[rows.start * width..rows.end * width], pre, dpre, width);
     });
-}
-
-simd_dispatch! {
-    fn backward_rows<'a>(dhidden: &'a [f32], pre: &'a [f32], dpre: &'a mut [f32], width: usize) => backward_rows_imp
-}
-
-#[inline(always)]
-fn backward_rows_imp<S: Simd>(s: S, dhidden: &[f32], pre: &[f32], dpre: &mut [f32], width: usize) {
-    let rows = dhidden.chunks_exact(width).zip(pre.chunks_exact(2 * width));
-    for ((dhidden, pre), dpre) in rows.zip(dpre.chunks_exact_mut(2 * width)) {
-        let (gate, up) = pre.split_at(width);
-        let (dgate, dup) = dpre.split_at_mut(width);
-        dgate.copy_from_slice(gate);
-        s.update_two(
-            dgate,
-            dup,
-            #[inline(always)]
-            |x| {
-                let (y, slope) = silu(s, x);
-                (slope, y)
-            },
-        );
-        multiply_imp(s, dgate, up);
-        multiply_imp(s, dgate, dhidden);
-        multiply_imp(s, dup, dhidden);
-    }
 }

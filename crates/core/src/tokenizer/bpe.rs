@@ -25,6 +25,7 @@ pub struct BpeTokenizer {
     byte_ids: Box<[u32; 256]>,
     merges: Merges,
     end_of_text: Option<u32>,
+    unused: usize,
 }
 
 /// A merge rule.
@@ -64,7 +65,7 @@ impl BpeTokenizer {
             })?;
         }
         let merges = Merges::new(tokens, &ids, merges)?;
-        Ok(Self { tokens: Tokens::new(tokens), byte_ids, merges, end_of_text })
+        Ok(Self { tokens: Tokens::new(tokens), byte_ids, merges, end_of_text, unused: 0 })
     }
 
     /// Text to ids.
@@ -84,14 +85,26 @@ impl BpeTokenizer {
         ids
     }
 
-    /// The bytes of a token; `None` outside the vocabulary.
+    /// The bytes of a token; none of an unused one; `None` outside the vocabulary.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        self.tokens.get(id)
+        self.tokens.get(id).or_else(|| ((id as usize) < self.vocab_size()).then_some(&[]))
     }
 
-    /// Number of ids.
+    /// Number of ids, unused ones among them.
     pub fn vocab_size(&self) -> usize {
+        self.tokens.len() + self.unused
+    }
+
+    /// Number of ids that stand for something.
+    pub fn used_ids(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// For a model with more rows than this has tokens: the ids above stand for no text. Models are padded so, mostly to a multiple of 64, to be
+    /// faster (`resize_token_embeddings(pad_to_multiple_of=64)` in `transformers`).
+    #[must_use]
+    pub fn padded(self, vocab_size: usize) -> Self {
+        Self { unused: vocab_size.saturating_sub(self.tokens.len()), ..self }
     }
 
     /// The id of [`END_OF_TEXT`], where texts are searched for it.
@@ -141,7 +154,7 @@ impl BpeTokenizer {
         };
         let (kept, dropped) = self.merges.pairs.split_at(merges.min(self.merges.pairs.len()));
         let gone = &made(dropped) - &made(kept);
-        let ids: Vec<u32> = (0..self.vocab_size() as u32).filter(|id| !gone.contains(id)).collect();
+        let ids: Vec<u32> = (0..self.used_ids() as u32).filter(|id| !gone.contains(id)).collect();
         let renumbered: HashMap<u32, u32> = ids.iter().copied().zip(0..).collect();
         let tokens: Vec<Vec<u8>> = ids.iter().filter_map(|&id| self.tokens.get(id)).map(<[u8]>::to_vec).collect();
         let pairs: Vec<(u32, u32)> = kept.iter().map(|(left, right)| (renumbered[left], renumbered[right])).collect();

@@ -51,9 +51,9 @@ pub(super) fn read(text: &str) -> Result<Vec<u8>, char> {
 
 /// All bytes by the code points of their characters: the order in which vocabularies begin with them.
 pub(super) fn in_order() -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..=u8::MAX).collect();
-    bytes.sort_by_key(|&byte| byte_to_char(byte));
-    bytes
+    let (printable, others): (Vec<u8>, Vec<u8>) =
+        (0..=u8::MAX).partition(|&byte| byte_to_char(byte) == char::from(byte));
+    [printable, others].concat()
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ pub struct CharTokenizer {
 impl CharTokenizer {
     /// The vocabulary of `text`: its distinct characters by code point. Fails on an empty text.
     pub fn from_text(text: &str) -> Result<Self> {
-        let chars: BTreeSet<char> = text.chars().collect();
+        let mut chars = BTreeSet::new();
+        chars.extend(text.chars());
         Self::from_chars(chars.into_iter().collect())
             .map_err(|_| Error::Tokenizer("an empty text has no characters to build a vocabulary from".into()))
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::bpe::END_OF_TEXT;
 use super::words::words;
 use crate::error::{Error, Result};
+use crate::order;
 
 /// The words of a text with their numbers, piece by piece.
 ///
@@ -62,7 +63,7 @@ impl WordCounts {
     /// The words in an order that depends on nothing but themselves.
     pub(super) fn into_sorted(self) -> Vec<(Box<[u8]>, u64)> {
         let mut words: Vec<_> = self.counts.into_iter().collect();
-        words.sort_unstable();
+        order::sort(&mut words);
         words
     }
 }

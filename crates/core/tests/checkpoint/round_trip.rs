@@ -4,6 +4,7 @@ use inkling_core::checkpoint::{
     Checkpoint, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, TOKENIZER_FILE, TrainingState, read_config, read_tokenizer,
     read_weights,
 };
+use inkling_core::tokenizer::{BpeTraining, Tokenizer, WordCounts};
 use inkling_core::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding, Result};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -21,6 +22,25 @@ fn check_round_trip(checkpoint: &Checkpoint) {
 #[test]
 fn a_gpt2_shaped_model_comes_back() {
     check_round_trip(&model(gpt2_config()));
+}
+
+/// `transformers` pads a model's rows to a multiple of 64 (`pad_to_multiple_of`); its tokenizer keeps its size.
+#[test]
+fn rows_beyond_the_byte_pairs_stand_for_no_text() {
+    let mut counts = WordCounts::default();
+    counts.add("aaaa").unwrap();
+    let pairs = BpeTraining { vocab_size: 258, min_frequency: 0 }.train(counts, |_| {}).unwrap();
+    let tokenizer = Tokenizer::from(pairs.clone().padded(320));
+    let padded = Checkpoint { tokenizer, ..model(ModelConfig { vocab_size: 320, ..gpt2_config() }) };
+    check_round_trip(&padded);
+    // The file has no more tokens than the byte pairs.
+    let file = Folder::of(&padded).0[TOKENIZER_FILE].clone();
+    assert_eq!(Tokenizer::from_json(&file).unwrap(), Tokenizer::from(pairs));
+    let loaded = Folder::of(&padded).load().unwrap().tokenizer;
+    assert_eq!(loaded.vocab_size(), 320);
+    let ids = loaded.encode("aaab").unwrap();
+    assert_eq!(loaded.decode(&[&ids[..], &[258, 319]].concat()).unwrap(), "aaab");
+    assert!(loaded.decode(&[320]).unwrap_err().to_string().contains("0 to 319"));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn bindings_and_parameters_are_read_as_naga_reads_them() {
 #[test]
 fn the_step_has_the_fields_of_the_uniform() {
     let module = parse(&ALL[0], &[]);
-    let source = include_str!("../../src/step.rs");
+    let source = include_str!("../../../kernels/src/step.rs");
     let (_, uniform) = source.split_once("pub struct StepUniform {").unwrap();
     let fields_in_rust: Vec<_> = uniform
         .lines()

@@ -108,8 +108,10 @@ pub enum FailureKind {
     Input,
     /// Something could not be fetched.
     Network,
-    /// The GPU, or the memory of either engine.
+    /// The GPU: the CPU can do the same.
     Device,
+    /// There is too little memory for it, on either engine.
+    Memory,
     /// No model is loaded yet.
     NoModel,
     /// What was asked of a model that another one has since replaced.
@@ -127,6 +129,11 @@ impl Failure {
         Self { kind: FailureKind::Network, message: message.into() }
     }
 
+    /// There is too little memory.
+    pub fn memory(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Memory, message: message.into() }
+    }
+
     /// What was under way for a model that is not the loaded one any more.
     pub fn replaced() -> Self {
         Self { kind: FailureKind::Replaced, message: "another model took this one's place".into() }
@@ -142,7 +149,8 @@ impl From<inkling_core::Error> for Failure {
     fn from(error: inkling_core::Error) -> Self {
         use inkling_core::Error;
         let kind = match error {
-            Error::Gpu(_) | Error::Memory { .. } => FailureKind::Device,
+            Error::Gpu(_) => FailureKind::Device,
+            Error::Memory { .. } => FailureKind::Memory,
             _ => FailureKind::Input,
         };
         Self { kind, message: error.to_string() }

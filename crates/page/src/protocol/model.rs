@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Contents;
 
+/// Bytes that models and their programs may have in a tab: WebAssembly reaches 4 GiB, and the rest has to live too.
+pub const TAB_MEMORY: u64 = 3 << 30;
+
 /// Asks for an engine; a loaded model moves to it. The answer never comes: a part says which engine computes, and another one whenever that
 /// changes (a GPU that is lost). The newest ask is the one that hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

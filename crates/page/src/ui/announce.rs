@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
+use super::reactive::{effect, memo};
+use super::store::Store;
+
 /// Milliseconds between two messages.
 const PAUSE: f64 = 10_000.0;
 
@@ -62,6 +65,16 @@ impl Announcer {
     pub fn text(self) -> RwSignal<String> {
         self.text
     }
+}
+
+/// Tells readers what stands in a figure's sentence whenever it is another one: one region speaks, not each figure.
+pub fn tell(store: Store, says: impl Fn() -> Option<String> + Send + Sync + 'static) {
+    let says = memo(says);
+    effect(move || {
+        if let Some(sentence) = says.get() {
+            store.announce(sentence);
+        }
+    });
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub enum Source {
 pub fn Chip(
     /// Where the numbers come from.
     source: Source,
-    /// The tensor's name and shape, `h.0.attn.probs [4, 128, 128]`.
+    /// The tensor's name and shape, `h.0.attn.probs [4, 128, 128]`. Where it is empty there are no numbers, and no chip.
     #[prop(into)]
     shape: Signal<String>,
 ) -> impl IntoView {
@@ -28,7 +28,7 @@ pub fn Chip(
         Source::Illustrative => ("chip chip-illustrative", "illustrative"),
     };
     view! {
-        <span class=class>
+        <span class=class hidden=move || shape.with(String::is_empty)>
             <span class="chip-source">{word}</span>
             <span class="chip-shape">{shape}</span>
         </span>

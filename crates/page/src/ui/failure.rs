@@ -1,6 +1,6 @@
 //! When a program breaks down: a sentence and a way on, in place of a page that does not answer.
 
-use leptos::prelude::{document, window};
+use leptos::prelude::document;
 
 /// Shows a panic of the page's own program, and tells web/start.js that the program runs.
 pub fn watch() {
@@ -22,11 +22,6 @@ pub fn show(message: &str) {
     }
     if let Some(details) = document().get_element_by_id("failure-details") {
         details.set_text_content(Some(message));
-    }
-    // The settings as they are now; a link of no address is the page as it was loaded.
-    if let (Some(reload), Ok(now)) = (document().get_element_by_id("failure-reload"), window().location().href()) {
-        let address = now.split('#').next().unwrap_or_default();
-        let _ = reload.set_attribute("href", address);
     }
     let _ = notice.remove_attribute("hidden");
     notice.scroll_into_view();

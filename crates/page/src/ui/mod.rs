@@ -6,6 +6,7 @@ pub mod canvas;
 pub mod chip;
 pub mod client;
 pub mod color;
+pub mod keys;
 pub mod model;
 pub mod near;
 pub mod number;
@@ -35,7 +36,7 @@ pub fn start() {
         owner.set();
         let client = client::Client::connect(|message| failure::show(&message));
         let store = store::Store::new(client, address::read(), theme::dark());
-        address::follow(store.view);
+        address::follow(store);
         model::follow(store);
         sections::mount(store);
         // The page lives as long as its signals.

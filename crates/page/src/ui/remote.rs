@@ -12,10 +12,9 @@ use crate::protocol::{Ask, Failure};
 
 /// The newest answer, and what has become of the newest question.
 pub struct Remote<T: Send + Sync + 'static> {
-    /// The newest answer. It stays while the next one is on its way, so that a figure never goes blank.
+    /// The newest answer. It stays while the next one is on its way, so that a figure never goes blank; it goes when that one fails, as it
+    /// would answer another question than the one that is asked.
     pub value: RwSignal<Option<Arc<T>>>,
-    /// Whether a newer answer is on its way.
-    pub pending: RwSignal<bool>,
     /// Why there is no newer answer, if the newest question failed.
     pub failure: RwSignal<Option<Failure>>,
 }
@@ -33,6 +32,12 @@ impl<T: Send + Sync + 'static> Remote<T> {
     pub fn get(self) -> Option<Arc<T>> {
         self.value.get()
     }
+
+    fn forget(self) {
+        if self.value.with_untracked(Option::is_some) {
+            self.value.set(None);
+        }
+    }
 }
 
 /// Asks whenever a signal that `question` reads changes; an answer to an older question is cancelled and never shown. While `question` is
@@ -42,22 +47,18 @@ where
     A: Ask + 'static,
     A::Answer: Send + Sync + 'static,
 {
-    let remote = Remote { value: RwSignal::new(None), pending: RwSignal::new(false), failure: RwSignal::new(None) };
+    let remote = Remote { value: RwSignal::new(None), failure: RwSignal::new(None) };
     effect_from_last(move |older: Option<Option<AbortHandle>>| {
         if let Some(Some(older)) = older {
             older.abort();
         }
         let Some(question) = question() else {
-            if remote.value.with_untracked(Option::is_some) {
-                remote.value.set(None);
-            }
+            remote.forget();
             if remote.failure.with_untracked(Option::is_some) {
                 remote.failure.set(None);
             }
-            remote.pending.set(false);
             return None;
         };
-        remote.pending.set(true);
         let answer = client.ask(question).answer();
         Some(task::start_stoppable(async move {
             match answer.await {
@@ -65,9 +66,11 @@ where
                     remote.value.set(Some(Arc::new(answer)));
                     remote.failure.set(None);
                 }
-                Err(failure) => remote.failure.set(Some(failure)),
+                Err(failure) => {
+                    remote.forget();
+                    remote.failure.set(Some(failure));
+                }
             }
-            remote.pending.set(false);
         }))
     });
     remote

@@ -27,6 +27,8 @@ pub struct Store {
     pub loading: RwSignal<Option<LoadProgress>>,
     /// Why a model could not be loaded.
     pub load_failure: RwSignal<Option<Failure>>,
+    /// What became of a file that is no model.
+    pub note: RwSignal<Option<String>>,
     /// What computes.
     pub engine: RwSignal<Option<EngineChosen>>,
     /// [`View::text`] in the loaded model's tokens.
@@ -57,6 +59,7 @@ impl Store {
             model,
             loading: RwSignal::new(None),
             load_failure: RwSignal::new(None),
+            note: RwSignal::new(None),
             engine: RwSignal::new(None),
             tokens,
             reading: Reading::new(client, view, model, tokens),

@@ -6,7 +6,7 @@ use inkling_core::cpu::Pool;
 use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
 
-use super::Workshop;
+use super::{Incoming, Workshop};
 use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine};
 use crate::protocol::{Failure, Id, Part};
 
@@ -17,10 +17,21 @@ const CPU: &str = "CPU, SIMD";
 #[derive(Default)]
 pub struct Engines {
     gpu: Option<GpuDevice>,
-    /// What the visitor chose, and what that is called.
-    choice: EngineChoice,
+    /// What it is called.
     name: Option<String>,
+    /// Whether it was asked for by name.
+    by_name: bool,
     watcher: Option<Id>,
+}
+
+/// What came of asking for a GPU.
+#[derive(Debug)]
+pub struct Asked {
+    /// Of the ask.
+    id: Id,
+    /// Even for one in software.
+    by_name: bool,
+    found: Found,
 }
 
 /// A GPU, or its absence.
@@ -29,6 +40,17 @@ enum Found {
     Software(String),
     None(String),
 }
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Real(_, text) | Self::Software(text) | Self::None(text)) = self;
+        f.write_str(text)
+    }
+}
+
+/// How long a driver may think: some never answer. Until then the CPU computes, or what did so before.
+#[cfg(target_family = "wasm")]
+const PATIENCE: i32 = 6000;
 
 impl Engines {
     /// A device to load a program on.
@@ -46,25 +68,22 @@ impl Engines {
 
     /// What computes.
     pub fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| CPU.into())
+        self.name.clone().filter(|_| self.gpu.is_some()).unwrap_or_else(|| CPU.into())
     }
 
-    /// Takes the engine that fits the choice.
-    async fn choose(&mut self, choice: EngineChoice) -> EngineChosen {
-        let chosen = self.find(choice).await;
-        self.choice = choice;
+    /// Takes what was found; nothing, if it was not asked for.
+    fn take(&mut self, found: Option<(Found, bool)>) -> EngineChosen {
+        let chosen = self.of(found);
         self.name = Some(chosen.name.clone());
         chosen
     }
 
-    async fn find(&mut self, choice: EngineChoice) -> EngineChosen {
+    fn of(&mut self, found: Option<(Found, bool)>) -> EngineChosen {
         self.gpu = None;
         let cpu = |reason: String, instead| EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead };
-        if choice == EngineChoice::Cpu {
-            return cpu("You chose the CPU.".into(), false);
-        }
-        let asked = choice == EngineChoice::WebGpu;
-        match find(asked).await {
+        let Some((found, asked)) = found else { return cpu("You chose the CPU.".into(), false) };
+        self.by_name = asked;
+        match found {
             Found::Real(device, name) => {
                 let software = is_software(&name) || !device.report().kind.is_hardware();
                 self.gpu = Some(device);
@@ -90,6 +109,24 @@ impl Engines {
             ),
             Found::None(problem) => cpu(format!("There is no WebGPU to use here: {problem}."), asked),
         }
+    }
+}
+
+/// Asks for one, but not for ever.
+#[cfg(target_family = "wasm")]
+async fn find_soon(even_software: bool) -> Found {
+    use futures_util::future::{Either, select};
+    use wasm_bindgen::JsCast;
+
+    let found = std::pin::pin!(find(even_software));
+    let pause = js_sys::Promise::new(&mut |resolve, _| {
+        let scope: web_sys::DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+        // Fails never: the function is one.
+        let _ = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, PATIENCE);
+    });
+    match select(found, wasm_bindgen_futures::JsFuture::from(pause)).await {
+        Either::Left((found, _)) => found,
+        Either::Right(_) => Found::None(format!("it has not answered for {} seconds", PATIENCE / 1000)),
     }
 }
 
@@ -168,11 +205,41 @@ async fn adapter_names() -> Result<String, String> {
 }
 
 impl Workshop {
-    /// Moves everything to another engine.
+    /// Begins to move everything to another engine. A GPU is asked for beside the task, which goes on with what it has until there is an answer.
     pub(super) async fn use_engine(&mut self, id: Id, UseEngine(choice): UseEngine) {
-        let chosen = self.engines.choose(choice).await;
         self.engines.watcher = Some(id);
-        self.forget_derived();
+        if choice == EngineChoice::Cpu {
+            return self.take_engine(id, None);
+        }
+        let by_name = choice == EngineChoice::WebGpu;
+        #[cfg(target_family = "wasm")]
+        {
+            let sender = self.downloads.sender();
+            wasm_bindgen_futures::spawn_local(async move {
+                let found = find_soon(by_name).await;
+                // The receiver lives as long as the worker.
+                let _ = sender.unbounded_send(Incoming::Engine(Asked { id, by_name, found }));
+            });
+        }
+        #[cfg(not(target_family = "wasm"))]
+        self.receive(Incoming::Engine(Asked { id, by_name, found: find(by_name).await }));
+    }
+
+    /// There is an answer.
+    pub(super) fn engine_found(&mut self, Asked { id, by_name, found }: Asked) {
+        // Another choice may have been made since.
+        if self.engines.watcher == Some(id) {
+            self.take_engine(id, Some((found, by_name)));
+        }
+    }
+
+    fn take_engine(&mut self, id: Id, found: Option<(Found, bool)>) {
+        let had_gpu = self.engines.gpu.is_some();
+        let chosen = self.engines.take(found);
+        // From the CPU to the CPU nothing changes.
+        if had_gpu || self.engines.gpu.is_some() {
+            self.forget_derived();
+        }
         self.part(id, Part::UseEngine(chosen));
     }
 
@@ -183,22 +250,25 @@ impl Workshop {
 
     /// After the GPU failed while it trained: another one, if there is one and it is not tried in vain again and again; else the CPU.
     pub(super) async fn renew_engine(&mut self, problem: &str, in_vain: bool) {
-        let chosen = if in_vain { None } else { Some(self.engines.choose(self.engines.choice).await) };
-        match chosen.filter(|chosen| chosen.kind == EngineKind::WebGpu) {
-            Some(chosen) => {
-                self.forget_derived();
-                if let Some(watcher) = self.engines.watcher {
-                    self.part(watcher, Part::UseEngine(chosen));
-                }
-            }
-            None => self.fall_back(&Failure::input(problem)),
+        let by_name = self.engines.by_name;
+        #[cfg(target_family = "wasm")]
+        let finding = find_soon(by_name);
+        #[cfg(not(target_family = "wasm"))]
+        let finding = find(by_name);
+        let found = if in_vain { Found::None(String::new()) } else { finding.await };
+        let chosen = self.engines.take(Some((found, by_name)));
+        if self.engines.gpu.is_none() {
+            return self.fall_back(&Failure::input(problem));
+        }
+        self.forget_derived();
+        if let Some(watcher) = self.engines.watcher {
+            self.part(watcher, Part::UseEngine(chosen));
         }
     }
 
     /// After the GPU failed: the CPU goes on in its place.
     pub(super) fn fall_back(&mut self, failure: &Failure) {
         self.engines.gpu = None;
-        self.engines.name = Some(CPU.into());
         self.forget_derived();
         let reason = format!("The CPU took over, because WebGPU failed: {}.", failure.message.trim_end_matches('.'));
         let chosen = EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead: true };
@@ -218,21 +288,32 @@ mod tests {
         use std::cell::RefCell;
         use std::rc::Rc;
 
-        use crate::protocol::Event;
+        use crate::protocol::stack::Probe;
+        use crate::protocol::{Ask, Event, Request};
 
         let said = Rc::new(RefCell::new(Vec::new()));
         let heard = said.clone();
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
         let mut workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
         pollster::block_on(workshop.use_engine(7, UseEngine(EngineChoice::WebGpu)));
-        let Some(device) = workshop.engines.gpu().cloned() else { return };
+        let Some(device) = workshop.engines.gpu().cloned() else {
+            assert!(std::env::var_os("INKLING_REQUIRE_GPU").is_none(), "there is no adapter: {:?}", said.borrow());
+            return;
+        };
+        // What is too large for either engine is no reason to leave the GPU.
+        let memory: Failure = inkling_core::error::check_memory(2 << 30, 1 << 30).unwrap_err().into();
+        assert!(memory.kind == crate::protocol::FailureKind::Memory && !workshop.is_of_gpu(&memory), "{memory}");
         device.destroy();
         let lost: Failure = inkling_core::Error::from(device.check().unwrap_err()).into();
         assert!(workshop.is_of_gpu(&lost), "{lost}");
-        workshop.fall_back(&lost);
+        // Found out by the next who computes on it, who is answered all the same.
+        workshop.receive(Incoming::Request(Request::Ask { id: 8, call: Probe.call() }));
+        while pollster::block_on(workshop.work()) {}
         assert!(workshop.engines.gpu().is_none() && !workshop.is_of_gpu(&lost));
         let said = said.borrow();
-        let [.., Event::Part { id: 7, part: Part::UseEngine(chosen) }] = &said[..] else { panic!("{said:?}") };
+        let [.., Event::Part { id: 7, part: Part::UseEngine(chosen) }, Event::Done { id: 8, .. }] = &said[..] else {
+            panic!("{said:?}")
+        };
         assert!(chosen.kind == EngineKind::Cpu && chosen.instead && chosen.reason.contains("lost"), "{chosen:?}");
     }
 

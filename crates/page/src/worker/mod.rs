@@ -1,7 +1,8 @@
 //! The worker: one task that owns the engine and answers one request after the other.
 //!
 //! Requests wait in a queue; what is cancelled there is never begun. Long work (writing a text) is a `Job`, done a slice at a time: between
-//! slices the worker looks at its queue, so a message waits for one slice at most. Downloads run beside it and come back through the queue.
+//! slices the worker looks at its queue, so a message waits for one slice at most, or for the one call that is under way: those are short for small
+//! models, and take up to seconds for large ones. Downloads, and the question for a GPU, run beside it and come back through the queue.
 
 mod attention;
 mod embed;
@@ -51,6 +52,8 @@ pub enum Incoming {
     },
     /// The corpus has been downloaded, or could not be.
     Corpus(Result<Vec<u8>, Failure>),
+    /// There is a GPU, or none.
+    Engine(engines::Asked),
 }
 
 /// Where answers go.
@@ -116,6 +119,7 @@ impl Workshop {
                 }
             }
             Incoming::Corpus(corpus) => self.corpus_fetched(corpus),
+            Incoming::Engine(asked) => self.engine_found(asked),
             Incoming::Fetched { id, files } => {
                 if self.downloads.finished(id) {
                     let opened = match files {
@@ -242,7 +246,7 @@ impl Workshop {
         })
     }
 
-    /// A few milliseconds of a job; the answer when it is finished.
+    /// A few milliseconds of a job (of a small model; one token or step of a large one); the answer when it is finished.
     async fn slice(&mut self, id: Id, job: &mut Job) -> Result<Option<Answer>, Failure> {
         match job {
             Job::Write(writing) => {

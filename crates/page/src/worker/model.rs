@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use inkling_core::ModelConfig;
 use inkling_core::checkpoint::{
-    CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, WeightFormat, read_config,
+    CONFIG_FILE, Checkpoint, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, WeightFormat, parse_config,
 };
 use inkling_core::nn::generator::Generation;
 use inkling_core::program::Precision;
@@ -12,11 +12,9 @@ use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
 
 use super::fetch::Folder;
 use super::{Job, Workshop, zip};
+pub use crate::protocol::model::TAB_MEMORY as MEMORY;
 use crate::protocol::model::{Load, ModelCard, Origin, ParameterCard, SavedModel};
 use crate::protocol::{Answer, Bytes, Failure, Id};
-
-/// Bytes that a model and its programs may have: WebAssembly reaches 4 GiB, and the rest has to live too.
-pub const MEMORY: u64 = 3 << 30;
 
 /// So many parameters are not held three times.
 const MANY: u64 = 50_000_000;
@@ -39,9 +37,32 @@ impl LoadedModel {
     }
 }
 
+/// A number of bytes in words: `1.2 GB`.
+pub fn size(bytes: u64) -> String {
+    match bytes / 1_000_000 {
+        0 => format!("{bytes} bytes"),
+        megabytes @ ..1000 => format!("{megabytes} MB"),
+        megabytes => format!("{:.1} GB", megabytes as f64 / 1e3),
+    }
+}
+
+/// A model for which there is no room.
+pub fn too_large(need: u64) -> Failure {
+    Failure::memory(format!(
+        "This model needs about {} of memory, and a tab has {} for models at most: take a smaller one.",
+        size(need),
+        size(MEMORY)
+    ))
+}
+
+/// Bytes of a model's weights in memory.
+pub fn weight_bytes(config: &ModelConfig) -> u64 {
+    config.num_parameters().saturating_mul(4)
+}
+
 /// Bytes of memory that a model's weights and its smallest program take.
 pub fn needed(config: &ModelConfig) -> u64 {
-    let weights = config.num_parameters().saturating_mul(4);
+    let weights = weight_bytes(config);
     // Not recorded at all where the weights alone are too many.
     let program = match Generation::record(config, Precision::Full) {
         Ok((program, _)) if weights < MEMORY => program.memory_bytes(),
@@ -91,12 +112,40 @@ impl Workshop {
         Ok(self.loaded()?.card.clone())
     }
 
-    pub(super) fn save_model(&self) -> Result<SavedModel, Failure> {
+    /// Makes room for something beside the weights of the loaded model. What else was made of it is dropped if need be: it is made anew when it
+    /// is asked for.
+    pub(super) fn make_room(&mut self, what: &str, need: u64) -> Result<(), Failure> {
+        let weights = weight_bytes(self.loaded()?.config());
+        let left = |held: u64| MEMORY.saturating_sub(weights).saturating_sub(held);
+        if need > left(self.writing_bytes() + self.inspector.bytes() + self.desk.bytes()) {
+            self.forget_derived();
+        }
+        let left = left(self.writing_bytes());
+        if need > left {
+            return Err(Failure::memory(format!(
+                "{what} needs about {} of memory, and {} are left of the {} that a tab has for models.",
+                size(need),
+                size(left),
+                size(MEMORY)
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn save_model(&mut self) -> Result<SavedModel, Failure> {
+        // The files, and the archive of them.
+        let need = weight_bytes(self.loaded()?.config()).saturating_mul(2);
+        self.make_room("Saving", need)?;
+        // Told by a sentence and not by the end of the program: there is so much in one piece.
+        let full =
+            || Failure::memory(format!("Saving needs {} of memory, which this tab has not got any more.", size(need)));
+        Vec::<u8>::new().try_reserve_exact(need as usize).map_err(|_| full())?;
         let model = self.loaded()?;
         let files = smallest_exact(&model.checkpoint)?;
         // A name that every system takes.
         let name: String = model.card.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        Ok(SavedModel { name: format!("{name}.zip"), bytes: Bytes(zip::pack(&files)) })
+        let bytes = Bytes(zip::pack(files).ok_or_else(full)?);
+        Ok(SavedModel { name: format!("{name}.zip"), bytes })
     }
 }
 
@@ -104,22 +153,25 @@ impl Workshop {
 fn smallest_exact(checkpoint: &Checkpoint) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     if checkpoint.config.num_parameters() < MANY {
         // A weight beyond float16's range is refused.
-        if let Ok(files) = checkpoint.to_files_as(WeightFormat::F16) {
+        if let Ok(files) = checkpoint.model_to_files_as(WeightFormat::F16) {
             let find = |name: &str| Ok(files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()));
             if Checkpoint::model_from_files(find)?.weights == checkpoint.weights {
                 return Ok(files);
             }
         }
     }
-    Ok(checkpoint.to_files()?)
+    Ok(checkpoint.model_to_files_as(WeightFormat::F32)?)
 }
 
 /// Reads and checks everything.
 fn read(mut folder: Folder, number: u32) -> Result<LoadedModel, Failure> {
-    let config = read_config(|name| Ok(folder.files.get(name).cloned()))?;
+    let config = folder.files.get(CONFIG_FILE);
+    let config =
+        config.ok_or_else(|| Failure::input(format!("{CONFIG_FILE} is missing: it says what the weights are.")))?;
+    let config = parse_config(config)?;
     let need = needed(&config).saturating_add(folder.bytes());
     if need > MEMORY {
-        return Err(super::fetch::too_large(need));
+        return Err(too_large(need));
     }
     let bytes = folder.bytes();
     let note = if folder.files.contains_key(TOKENIZER_FILE) { None } else { Some(bytes_for(&mut folder, &config)?) };

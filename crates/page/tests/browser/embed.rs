@@ -19,7 +19,7 @@ fn natively_nearest(token: &str) -> Vec<String> {
 
 #[test]
 fn neighbours_are_those_of_core_by_mouse() {
-    let page = Page::opened("?text=To+be&query=4#embed");
+    let page = Page::opened("#embed?text=To+be&query=4");
     page.until_text(".embed-explorer .embed-verdict", "20 shuffled tables");
     assert_eq!(page.texts(BARS), natively_nearest("e"));
     // Another of the text, then one of the vocabulary.
@@ -32,7 +32,7 @@ fn neighbours_are_those_of_core_by_mouse() {
 
 #[test]
 fn everything_is_chosen_with_keys_alone() {
-    let page = Page::opened("?text=To+be&query=0#embed");
+    let page = Page::opened("#embed?text=To+be&query=0");
     page.until_text(".embed-explorer .embed-verdict", "20 shuffled tables");
     page.focus("#embed-token-0");
     page.press("End");

@@ -73,7 +73,7 @@ fn figures_of_typing() {
 /// The longest task of the UI's thread while somebody types.
 fn typing() -> f64 {
     let page = measured();
-    page.open("?engine=cpu#attention");
+    page.open("#attention?engine=cpu");
     page.ready();
     page.until_shown("#attention-top tbody");
     let start: f64 = page.js("return performance.now()", []);
@@ -116,7 +116,7 @@ fn figures_of_writing() {
 /// The longest task of the UI's thread while the model writes.
 fn writing() -> f64 {
     let page = measured();
-    page.open("?engine=cpu&length=400#sample");
+    page.open("#sample?engine=cpu&length=400");
     page.ready();
     page.until("return document.querySelector('#sample .sample-page')?.ariaBusy === 'false'");
     let start: f64 = page.js("return performance.now()", []);

@@ -4,11 +4,13 @@ mod harness;
 mod native;
 
 mod access;
+mod address;
 mod attention;
 mod degraded;
 mod embed;
 mod figures;
 mod model;
+mod next;
 mod offline;
 mod own;
 mod sample;

@@ -80,6 +80,11 @@ impl Native {
         (tokenizer.decode(&drawn.tokens).expect("its tokens are text"), logits)
     }
 
+    /// The logits after a text.
+    pub fn next(&self, text: &str) -> Vec<f32> {
+        self.generate(text, &SamplerConfig::default(), 1).1.swap_remove(0)
+    }
+
     /// A head's weights, `[n, n]`, and `n`.
     pub fn attention(&self, text: &str, layer: usize, head: usize) -> (usize, Vec<f32>) {
         let tokens = self.encode(text);

@@ -79,7 +79,7 @@ fn the_page_writes_what_core_writes_natively_and_the_dice_stay_when_the_temperat
 
 #[test]
 fn the_keyboard_alone_picks_forces_forks_and_goes_back() {
-    let page = open("?length=60#sample");
+    let page = open("#sample?length=60");
     let first = written(&page);
     page.focus(TEXT);
     page.press("Home");
@@ -120,7 +120,7 @@ fn the_keyboard_alone_picks_forces_forks_and_goes_back() {
 
 #[test]
 fn the_mouse_picks_and_forces_and_rows_agree() {
-    let page = open("?length=60&top_k=8#sample");
+    let page = open("#sample?length=60&top_k=8");
     page.click("#sample .token[data-at='20']");
     assert_eq!(page.attribute(TEXT, "aria-valuenow").as_deref(), Some("21"));
     page.until_text("#sample .place-head", "character 21");
@@ -139,7 +139,7 @@ fn the_mouse_picks_and_forces_and_rows_agree() {
 
 #[test]
 fn a_step_is_a_token_of_the_same_text() {
-    let page = open("?length=60#sample");
+    let page = open("#sample?length=60");
     for tokens in 61..=63 {
         page.click("#sample-step");
         finished(&page, tokens);
@@ -149,7 +149,7 @@ fn a_step_is_a_token_of_the_same_text() {
 
 #[test]
 fn prompts_that_cannot_be_continued_are_sentences() {
-    let page = open("?length=60#sample");
+    let page = open("#sample?length=60");
     page.fill("#sample-prompt", "");
     page.until_text("#sample-prompt-problem", "empty");
     page.fill("#sample-prompt", "O é");
@@ -162,17 +162,62 @@ fn prompts_that_cannot_be_continued_are_sentences() {
 }
 
 #[test]
+fn another_model_begins_with_an_empty_desk() {
+    let page = open("#sample?length=60");
+    page.click("nav a[href='#own']");
+    let folder = root().join("web/models/shakespeare");
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    // One that lacks a character of the prompt.
+    let tokenizer = String::from_utf8(read("tokenizer.json")).unwrap().replace("\"R\":", "\"é\":");
+    let (config, weights) = (read("config.json"), read("model.safetensors"));
+    let files =
+        [("config.json", &config[..]), ("tokenizer.json", tokenizer.as_bytes()), ("model.safetensors", &weights[..])];
+    page.drop_files("#own", &files);
+    page.until_text("#sample-prompt-problem", "R");
+    page.until(&format!("return document.querySelector('{TEXT}').dataset.written === '0'"));
+    for button in ["#sample-step", "#sample-slow"] {
+        assert!(page.js::<bool>("return document.querySelector(arguments[0]).disabled", [json!(button)]), "{button}");
+    }
+    page.fill("#sample-prompt", "é");
+    finished(&page, 60);
+    page.click("#sample-step");
+    finished(&page, 61);
+}
+
+#[test]
+fn slow_motion_writes_one_token_after_the_other() {
+    let page = open("#sample?length=60");
+    page.click("#sample-slow");
+    page.until(&format!("return Number(document.querySelector('{TEXT}').dataset.written) >= 62"));
+    page.click("#sample-slow");
+    page.until("return document.querySelector('#sample-slow').ariaPressed === 'false'");
+}
+
+#[test]
+fn a_length_that_is_no_length_is_no_harm() {
+    let page = Page::opened("#sample?length=60000&top_k=0&top_p=2&temperature=-1&picked=99999999");
+    page.until_text("#sample-length-says", "At most 2000");
+    page.until("return document.querySelector('#sample-failure').innerText.trim()");
+    let page = Page::opened("#sample?length=60000&picked=99999999");
+    finished(&page, 2000);
+}
+
+#[test]
 fn writing_at_full_speed_never_blocks_the_page() {
     let page = open("#sample");
     page.js::<Value>(
         "window.long = [];
          new PerformanceObserver(list => list.getEntries().forEach(entry => window.long.push(entry.duration)))
-             .observe({ type: 'longtask' })",
+             .observe({ type: 'longtask' });
+         window.begun = 0;
+         const text = document.querySelector('#sample .sample-page');
+         new MutationObserver(() => { window.begun += text.ariaBusy === 'true' })
+             .observe(text, { attributeFilter: ['aria-busy'] })",
         [],
     );
-    for temperature in ["0.5", "0.9", "1.3"] {
+    for (before, temperature) in ["0.5", "0.9", "1.3"].iter().enumerate() {
         page.set("#sample-temperature", temperature);
-        page.until(&format!("return document.querySelector('{TEXT}').ariaBusy === 'true'"));
+        page.until(&format!("return window.begun > {before}"));
         finished(&page, 400);
     }
     let long: Vec<f64> = page.js("return window.long", [] as [Value; 0]);

@@ -12,7 +12,7 @@ const COUNT: usize = 60;
 #[track_caller]
 fn written(settings: &str) -> Page {
     // The columns are those of the first character.
-    let page = Page::opened(&format!("?prompt=ROMEO%3A&length={COUNT}&picked=0&engine=cpu&{settings}#sample"));
+    let page = Page::opened(&format!("#sample?prompt=ROMEO%3A&length={COUNT}&picked=0&engine=cpu&{settings}"));
     page.until(&format!(
         "return document.querySelector('.sample-page[aria-busy=false]')?.dataset.written === '{COUNT}'"
     ));

@@ -49,7 +49,7 @@ fn doubling_the_width_shows_what_grows_by_four() {
     page.until_text(".stack-card", "h.0.mlp.c_proj.weight");
     page.until_text(".stack-card", "×4.00");
     // The address has it, and a reader of the address sees it.
-    page.until(&format!("return location.search.includes('..{}..')", wide.n_embd));
+    page.until(&format!("return location.hash.includes('..{}..')", wide.n_embd));
     page.reload();
     page.until_text(COSTS, &grouped(wide.num_parameters()));
     assert_eq!(page.console_errors(), [""; 0]);

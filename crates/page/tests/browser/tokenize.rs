@@ -5,7 +5,7 @@ use crate::native::Native;
 
 #[test]
 fn chips_have_the_ids_of_the_native_tokenizer() {
-    let page = Page::opened("?text=To+be%2C+or+not+to+be#tokenize");
+    let page = Page::opened("#tokenize?text=To+be%2C+or+not+to+be");
     page.until("return document.querySelectorAll('.tk-chips .tk-id').length === 19");
     let ids: Vec<u32> = page.texts(".tk-chips .tk-id").iter().map(|id| id.parse().unwrap()).collect();
     assert_eq!(ids, Native::shipped().encode("To be, or not to be"));

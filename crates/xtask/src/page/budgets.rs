@@ -28,7 +28,7 @@ const BUDGETS: [Budget; 3] = [
     Budget {
         name: "the worker's program",
         kilobytes: 350,
-        until_then: Some(465),
+        until_then: None,
         holds: |name| is_kind(name, "wasm") && !name.starts_with("page"),
     },
 ];

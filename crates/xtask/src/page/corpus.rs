@@ -1,16 +1,18 @@
-//! The text that the page's models learn from. It is not in the repository: the trainer knows where to get it.
+//! The text that the page's models learn from. It is not in the repository: the trainer knows where to get it. The page asks for it by a name that
+//! says its content, and checks it.
 
 use std::fs;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::names::name_of;
 use super::{hexadecimal, sha256};
 use crate::error::{Error, Result};
 use crate::process::{capture, cargo, command_line, root};
 
-/// Its name in the page's folder `data`.
-pub const FILE: &str = "tinyshakespeare.txt";
+/// Its name here.
+const FILE: &str = "tinyshakespeare.txt";
 
 /// As the trainer has it.
 const SHA256: &str = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed";
@@ -26,13 +28,21 @@ fn place() -> PathBuf {
     root().join("target/page/data").join(FILE)
 }
 
+/// Where the page has it.
+pub fn name(text: &[u8]) -> String {
+    format!("data/{}", name_of(FILE, text))
+}
+
 /// The text, if it lies there and is the right one.
 pub fn find() -> Option<Vec<u8>> {
     fs::read(place()).ok().filter(|bytes| is_genuine(bytes))
 }
 
-/// Puts it there. Without it the page is built all the same, so being offline is a note and no error.
-pub fn ensure() -> Result<()> {
+/// Puts it there.
+///
+/// # Errors
+/// It is not there and cannot be fetched, unless the page is to be built `without` it then.
+pub fn ensure(without: bool) -> Result<()> {
     if find().is_some() {
         return Ok(());
     }
@@ -41,9 +51,18 @@ pub fn ensure() -> Result<()> {
     fetch.args(["run", "--quiet", "--package", "trainer", "--", "data", "fetch", "--json"]);
     let answer = match capture(&mut fetch) {
         Ok(answer) => answer,
-        Err(error) => {
-            println!("note: {error}; the page is built without its corpus");
+        Err(error) if without => {
+            println!(
+                "note: {error}; the page is built without its corpus, so it cannot learn characters or byte pairs"
+            );
             return Ok(());
+        }
+        Err(error) => {
+            return Err(Error::Usage(format!(
+                "the page's corpus could not be fetched ({error}): try again with a connection, put the text into {}, or build a page that cannot \
+                 learn characters or byte pairs, `cargo xtask dist --without-corpus`",
+                place().display()
+            )));
         }
     };
     let wrong = |problem: String| Error::Output { command: command_line(&fetch), problem };
@@ -69,7 +88,12 @@ mod tests {
     #[test]
     fn page_and_trainer_mean_the_same_text() {
         let trainer = include_str!("../../../trainer/src/corpus/tinyshakespeare.rs");
-        assert!(trainer.contains(SHA256));
+        let page = include_str!("../../../page/src/worker/fetch/corpus.rs");
+        assert!(trainer.contains(SHA256) && page.contains(SHA256));
+        if let Some(text) = find() {
+            // As the page asks for it.
+            assert_eq!(name(&text), format!("data/tinyshakespeare-{}.txt", &SHA256[..16]));
+        }
         assert!(!is_genuine(b"ROMEO:"));
     }
 }

@@ -1,4 +1,5 @@
-//! Trunk's last step, on the folder that it is about to put in place: the corpus, names by content, the service worker.
+//! Trunk's last step, on the folder that it is about to put in place: the corpus, names by content (and none of functions), the service worker, what
+//! hosts are to send along.
 
 use std::env;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::{Files, by_content};
 use super::service_worker::Shell;
-use super::{corpus, wasm};
+use super::{corpus, headers, wasm};
 use crate::error::{Error, Result};
 use crate::process::root;
 
@@ -27,9 +28,10 @@ pub fn run() -> Result<()> {
     let folder = env::var_os("TRUNK_STAGING_DIR").map(PathBuf::from).ok_or_else(|| {
         Error::Usage("trunk calls this task while it builds the page: use `cargo xtask serve` or `dist`".into())
     })?;
-    match corpus::find() {
-        Some(text) => write(&folder.join("data").join(corpus::FILE), &text)?,
-        None => println!("note: this page has no corpus to train on; `cargo xtask serve` and `dist` fetch it"),
+    let corpus = corpus::find();
+    match &corpus {
+        Some(text) => write(&folder.join(corpus::name(text)), text)?,
+        None => println!("note: this page has no corpus to learn from; `cargo xtask serve` and `dist` fetch it"),
     }
     let mut files = read_folder(&folder)?;
     for name in files.keys() {
@@ -49,9 +51,15 @@ pub fn run() -> Result<()> {
     if !served {
         let mut shell = Shell::default();
         files.iter().for_each(|(name, content)| shell.add(name, content));
+        if let Some(text) = &corpus {
+            shell.add(&corpus::name(text), text);
+        }
         let source = root().join("web").join(SERVICE_WORKER);
         let program = fs::read_to_string(&source).map_err(about(&source))?;
         write(&folder.join(SERVICE_WORKER), shell.program(&program).as_bytes())?;
+        let names = files.keys().cloned().chain(corpus.as_deref().map(corpus::name));
+        let text = headers::file(&document(&files)?, names)?;
+        write(&folder.join(headers::FILE), text.as_bytes())?;
     }
     Ok(())
 }
@@ -113,6 +121,9 @@ pub fn read_folder(folder: &Path) -> Result<Files> {
         let path = entry.map_err(about(folder))?.path();
         if path.is_file() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name == headers::FILE {
+                continue;
+            }
             files.insert(name, fs::read(&path).map_err(about(&path))?);
         }
     }

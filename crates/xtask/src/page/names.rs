@@ -55,10 +55,16 @@ fn is_text(name: &str) -> bool {
 }
 
 /// `page-0f3c….js` of `page.js`.
-fn name_of(name: &str, content: &[u8]) -> String {
+pub fn name_of(name: &str, content: &[u8]) -> String {
     let digest = hexadecimal(&sha256(content));
     let (stem, kind) = name.rsplit_once('.').unwrap_or((name, ""));
     format!("{stem}-{}.{kind}", &digest[..DIGITS])
+}
+
+/// Whether a name says its file's content.
+pub fn says_content(name: &str) -> bool {
+    let digest = name.rsplit_once('.').and_then(|(stem, _)| Some(stem.rsplit_once('-')?.1));
+    digest.is_some_and(|digest| digest.len() == DIGITS && digest.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 fn mentions(name: &str, content: &[u8], other: &str) -> bool {

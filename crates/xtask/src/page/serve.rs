@@ -28,7 +28,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     // Not after ten minutes of building.
     check_port(arguments.port)?;
-    prepare()?;
+    // A figure that needs the corpus says so.
+    prepare(true)?;
     let mut command = trunk("serve")?;
     command.args(["--dist", SERVED, "--address", "127.0.0.1", "--port", &arguments.port.to_string()]);
     if arguments.open {

@@ -8,6 +8,9 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::{hexadecimal, sha256};
 
+/// How the service worker of a page begins: by this a folder is known to be one of ours.
+pub const MARKER: &str = "// The service worker of an Inkling page.\n";
+
 /// A build's file list: name → integrity, as fetch() takes it.
 #[derive(Default)]
 pub struct Shell(BTreeMap<String, String>);
@@ -22,7 +25,7 @@ impl Shell {
     pub fn program(&self, program: &str) -> String {
         let files = serde_json::to_string_pretty(&self.0).expect("a map of texts");
         let version = &hexadecimal(&sha256(format!("{files}{program}").as_bytes()))[..16];
-        format!("const VERSION = '{version}';\nconst FILES = {files};\n\n{program}")
+        format!("{MARKER}const VERSION = '{version}';\nconst FILES = {files};\n\n{program}")
     }
 }
 
@@ -53,7 +56,7 @@ addEventListener('fetch', answer);
         let version = |content: &[u8], program: &str| {
             let mut shell = Shell::default();
             shell.add("index.html", content);
-            shell.program(program).lines().next().unwrap().to_owned()
+            shell.program(program).lines().nth(1).unwrap().to_owned()
         };
         assert_eq!(version(b"a", "p"), version(b"a", "p"));
         assert_ne!(version(b"a", "p"), version(b"b", "p"));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::refuse;
@@ -62,11 +62,35 @@ pub(super) struct Model {
 }
 
 /// `["a", "b"]`, or `"a b"` as until 2024.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a merge is neither a pair of tokens nor two with a space between")]
 pub(super) enum MergeRule {
     Pair(String, String),
     Words(String),
+}
+
+impl<'de> Deserialize<'de> for MergeRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MergeVisitor;
+        impl<'de> Visitor<'de> for MergeVisitor {
+            type Value = MergeRule;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a merge: a pair of tokens, or two with a space between")
+            }
+
+            fn visit_str<E: Error>(self, words: &str) -> Result<MergeRule, E> {
+                Ok(MergeRule::Words(words.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<MergeRule, A::Error> {
+                let (left, right) = (seq.next_element()?, seq.next_element()?);
+                match (left, right, seq.next_element::<IgnoredAny>()?) {
+                    (Some(left), Some(right), None) => Ok(MergeRule::Pair(left, right)),
+                    _ => Err(A::Error::custom("a merge is of two tokens")),
+                }
+            }
+        }
+        deserializer.deserialize_any(MergeVisitor)
+    }
 }
 
 impl MergeRule {

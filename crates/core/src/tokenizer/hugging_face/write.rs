@@ -21,7 +21,11 @@ pub(in crate::tokenizer) fn write(tokenizer: &Tokenizer) -> Vec<u8> {
         }
         Tokenizer::Bpe(tokenizer) => File {
             added_tokens: tokenizer.end_of_text().map(end_of_text).into_iter().collect(),
-            ..File::of((0..size).map(|id| spell_token(tokenizer, id)).collect(), merges(tokenizer)).byte_level()
+            ..File::of(
+                (0..tokenizer.used_ids() as u32).map(|id| spell_token(tokenizer, id)).collect(),
+                merges(tokenizer),
+            )
+            .byte_level()
         },
     };
     let mut json = serde_json::to_vec_pretty(&file).expect("strings and numbers can be written");

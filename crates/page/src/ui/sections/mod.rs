@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod embed;
+pub mod next;
 pub mod own;
 pub mod sample;
 pub mod shell;
@@ -20,6 +21,7 @@ mod mounting {
     /// Puts every figure into its placeholder.
     pub fn mount(store: Store) {
         into("shell", move || super::shell::Shell(super::shell::ShellProps { store }));
+        into("next-figure", move || super::next::NextFigure(super::next::NextFigureProps { store }));
         into("tokenize-figure", move || {
             super::tokenize::TokenizeFigure(super::tokenize::TokenizeFigureProps { store })
         });

@@ -21,6 +21,15 @@ use crate::protocol::{Failure, Values};
 #[derive(Default)]
 pub struct Inspector {
     readers: Vec<Reader>,
+    /// Found last, without a mask and with one: for so many tokens, how many can be read.
+    longest: [Option<(usize, usize)>; 2],
+}
+
+impl Inspector {
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> u64 {
+        self.readers.iter().map(Reader::bytes).sum()
+    }
 }
 
 /// A text as it is read: so many tokens are left out at the front.
@@ -92,12 +101,8 @@ impl Workshop {
 
     /// A program that has read the text. It is taken out of the inspector and to be put back: one that failed is not used again.
     async fn read(&mut self, call: &Inspect) -> Result<(Reader, Read), Failure> {
-        let device = self.engines.device();
         let open = call.experiment.unmasked;
-        let found = self.inspector.readers.iter().position(|reader| reader.is_open() == open);
-        let earlier = found.map(|at| self.inspector.readers.swap_remove(at));
-        let model = self.loaded()?;
-        let config = model.config();
+        let config = &self.loaded()?.config().clone();
         if config.architecture == Architecture::Bigram {
             return Err(Failure::input("This model is a bigram: it looks at one token only and has no attention."));
         }
@@ -108,15 +113,27 @@ impl Workshop {
         if call.tokens.iter().any(|&id| id as usize >= config.vocab_size) {
             return Err(Failure::input("The text's tokens are of another model's vocabulary."));
         }
-        let most = reader::longest(config, call.tokens.len(), open)?;
+        let most = match self.inspector.longest[usize::from(open)] {
+            Some((n, most)) if n == call.tokens.len() => most,
+            // Recorded to see what it takes, which is too much to do for every head of one text.
+            _ => reader::longest(config, call.tokens.len(), open)?,
+        };
+        self.inspector.longest[usize::from(open)] = Some((call.tokens.len(), most));
         let skipped = call.tokens.len().saturating_sub(most);
         let tokens = call.tokens[skipped..].to_vec();
         let context = reader::recorded_length(tokens.len(), most, open);
+        // Of each kind there is one: the earlier is not kept beside a new one.
+        let found = self.inspector.readers.iter().position(|reader| reader.is_open() == open);
+        let earlier = found.map(|at| self.inspector.readers.swap_remove(at));
         let mut reader = match earlier.filter(|reader| reader.context() == context) {
             Some(reader) => reader,
-            None => Reader::load(device, model, context, open).await?,
+            None => {
+                let recorded = reader::record(config, context, open)?;
+                self.make_room("Reading this text", recorded.0.memory_bytes())?;
+                Reader::load(self.engines.device(), self.loaded()?, recorded, open).await?
+            }
         };
-        reader.read(model, &tokens, &call.experiment);
+        reader.read(self.loaded()?, &tokens, &call.experiment);
         Ok((reader, Read { skipped, tokens }))
     }
 }

@@ -13,7 +13,7 @@ use inkling_core::{Device, Engine, ModelConfig};
 use super::experiment;
 use crate::protocol::Failure;
 use crate::protocol::attention::Experiment;
-use crate::worker::model::LoadedModel;
+use crate::worker::model::{LoadedModel, MEMORY, weight_bytes};
 
 /// Rows of logits that are held at once where those of all would be many. Core never makes them fewer.
 const CHUNK: usize = 128;
@@ -21,7 +21,7 @@ const CHUNK: usize = 128;
 /// Logits that are worth sending for every token of a text: a megabyte.
 const MAX_LOGITS: usize = 1 << 18;
 
-/// What a program may take. A tab has 4 GiB at most, and a model that needs much here is there twice more.
+/// What a program may take, so that there may be one with a mask and one without.
 const MAX_BYTES: u64 = 3 << 29;
 
 /// A loaded program and its last pass.
@@ -49,7 +49,8 @@ pub fn recorded_length(n: usize, most: usize, open: bool) -> usize {
     size.min(most)
 }
 
-fn record(config: &ModelConfig, context: usize, open: bool) -> Result<(Program, Graph), Failure> {
+/// The program for texts of up to `context` tokens, or of exactly so many where queries see all keys.
+pub fn record(config: &ModelConfig, context: usize, open: bool) -> Result<(Program, Graph), Failure> {
     let recording = Recording {
         batch: 1,
         context,
@@ -67,10 +68,11 @@ fn record(config: &ModelConfig, context: usize, open: bool) -> Result<(Program, 
 
 /// How many of `n` tokens can be read: as many as the model's context, or half of it where the program would be too large, and so on.
 pub fn longest(config: &ModelConfig, n: usize, open: bool) -> Result<usize, Failure> {
+    let limit = MAX_BYTES.min(MEMORY.saturating_sub(weight_bytes(config)));
     let mut most = config.n_positions;
     while recorded_length(n, most, open) > CHUNK {
         let (program, _) = record(config, recorded_length(n, most, open), open)?;
-        if program.memory_bytes() <= MAX_BYTES {
+        if program.memory_bytes() <= limit {
             break;
         }
         most /= 2;
@@ -79,9 +81,13 @@ pub fn longest(config: &ModelConfig, n: usize, open: bool) -> Result<usize, Fail
 }
 
 impl Reader {
-    /// Records and loads the program for texts of up to `context` tokens, or of exactly so many where queries see all keys.
-    pub async fn load(device: Device, model: &LoadedModel, context: usize, open: bool) -> Result<Self, Failure> {
-        let (program, graph) = record(model.config(), context, open)?;
+    /// Loads what [`record`] made.
+    pub async fn load(
+        device: Device,
+        model: &LoadedModel,
+        (program, graph): (Program, Graph),
+        open: bool,
+    ) -> Result<Self, Failure> {
         let logits = graph.logits.or_else(|| program.find("logits.chunk")).expect("every model has logits");
         let mut engine = device.load(program).await?;
         engine.load(Field::Value, &model.checkpoint.weights)?;
@@ -92,6 +98,11 @@ impl Reader {
     /// Whether queries see all keys.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// What it holds.
+    pub fn bytes(&self) -> u64 {
+        self.engine.program().memory_bytes()
     }
 
     /// `T`.

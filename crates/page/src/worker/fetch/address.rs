@@ -29,6 +29,10 @@ impl Address {
                 "Give the address of a folder that has config.json and model.safetensors in it.",
             ));
         }
+        // Browsers leave some of these out and take others for `/`: what is asked for would not be what is read here.
+        if typed.contains(|c: char| c.is_control() || c == '\\') {
+            return Err(Failure::input("A model's address has no backslash and no control character in it."));
+        }
         let ours = match typed.split_once(':') {
             Some(("http" | "https", rest)) if rest.len() > 2 && rest.starts_with("//") => false,
             Some((scheme, _)) if !scheme.contains('/') => {
@@ -92,6 +96,12 @@ mod tests {
     fn what_is_no_address_is_refused() {
         for typed in ["", "  ", "?x", "file:///etc", "data:text/plain,x", "javascript:alert(1)", "https:"] {
             assert!(Address::parse(typed).is_err(), "{typed}");
+        }
+        // Browsers take each of these for another host's.
+        for typed in
+            ["\\\\evil.example\\m", "/\\evil.example/m", "/\t/evil.example/m", "ht\ntps://evil.example/m", "a\0b"]
+        {
+            assert!(Address::parse(typed).is_err(), "{typed:?}");
         }
     }
 }

@@ -6,51 +6,44 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 
-use futures_util::future::join_all;
-use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_config, read_shard_names};
+use futures_util::future::maybe_done;
+use inkling_core::checkpoint::{CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, parse_config, parse_shard_names};
 
 use super::Folder;
 use super::address::Address;
 use super::manifest::{Listed, MANIFEST_FILE, Manifest};
-use super::server::{Refusal, Server};
+use super::server::{Caching, Refusal, Server};
 use crate::protocol::Failure;
 use crate::protocol::model::{LoadProgress, Origin};
-use crate::worker::model::{MEMORY, needed};
+use crate::worker::model::{MEMORY, needed, too_large};
 
 /// Milliseconds before the second try and the third.
 const PAUSES: [u32; 2] = [600, 2400];
 
 /// Largest file of words about a model.
-const MOST_JSON: u64 = 64 << 20;
+pub const MOST_JSON: u64 = 64 << 20;
 
 /// Fetches a folder.
 ///
 /// # Errors
 /// What is missing, unreachable, damaged or too large.
 pub async fn folder(server: &impl Server, typed: &str, heard: &dyn Fn(LoadProgress)) -> Result<Folder, Failure> {
-    let address = Address::parse(typed)?;
+    let mut address = Address::parse(typed)?;
+    address.ours &= server.is_ours(&address.folder);
     let progress =
         Progress { name: RefCell::new(address.name.clone()), files: RefCell::default(), total: 0.into(), heard };
     let download = Download { server, address, progress };
     if download.address.ours { download.ours().await } else { download.foreign().await }
 }
 
-/// A model for which there is no room.
-pub fn too_large(bytes: u64) -> Failure {
-    let gigabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e9);
-    Failure::input(format!(
-        "This model needs about {} GB of memory, and a tab has {} GB at most: take a smaller one.",
-        gigabytes(bytes),
-        gigabytes(MEMORY)
-    ))
-}
-
 struct Progress<'a> {
     name: RefCell<String>,
     /// Bytes so far and in all, by file.
     files: RefCell<BTreeMap<String, (u64, Option<u64>)>>,
-    /// Bytes of all files, if a manifest told; else 0.
+    /// Bytes of all files, if a manifest or an index told; else 0.
     total: std::cell::Cell<u64>,
     heard: &'a dyn Fn(LoadProgress),
 }
@@ -70,10 +63,11 @@ impl Progress<'_> {
         // Before the weights nobody knows how much there is.
         let weights = files.keys().any(|file| file.ends_with(".safetensors"));
         let known = files.values().try_fold(0, |sum, (_, total)| total.map(|total| sum + total)).filter(|_| weights);
+        let received = files.values().map(|(received, _)| received).sum();
         (self.heard)(LoadProgress {
             name: self.name.borrow().clone(),
-            received: files.values().map(|(received, _)| received).sum(),
-            total: if self.total.get() > 0 { Some(self.total.get()) } else { known },
+            received,
+            total: if self.total.get() > 0 { Some(self.total.get().max(received)) } else { known },
             again,
         });
     }
@@ -92,30 +86,11 @@ impl<S: Server> Download<'_, S> {
 
     /// A folder with a manifest.
     async fn ours(&self) -> Result<Folder, Failure> {
-        let key = self.address_of(MANIFEST_FILE);
-        let json = match self.get(MANIFEST_FILE, false, MOST_JSON).await {
-            Ok(json) => {
-                self.server.keep(&key, &json).await;
-                json
-            }
-            // Without a connection, what an earlier visit left has to do.
-            Err(refusal @ Refusal::Unreachable(_)) => {
-                self.server.kept(&key).await.ok_or_else(|| refusal.failure(&key))?
-            }
-            Err(Refusal::Missing) => {
-                return Err(Failure::network(format!(
-                    "There is no model at {}: it would have a {MANIFEST_FILE} there. For a model elsewhere, give the whole \
-                     address with https://.",
-                    self.address.folder
-                )));
-            }
-            Err(refusal) => return Err(refusal.failure(&key)),
-        };
-        let manifest = Manifest::parse(&json)?;
+        let manifest = self.manifest().await?;
         *self.progress.name.borrow_mut() = manifest.name.clone();
         self.progress.total.set(manifest.bytes());
         self.progress.tell(None);
-        let files = join_all(manifest.files.iter().map(|(file, listed)| self.listed(file, listed))).await;
+        let files = all(manifest.files.iter().map(|(file, listed)| self.listed(file, listed))).await;
         let mut folder = Folder::new(manifest.name.clone(), Origin::Checked { cached: true });
         for (file, got) in manifest.files.keys().zip(files) {
             let (bytes, was_kept) = got?;
@@ -128,6 +103,35 @@ impl<S: Server> Download<'_, S> {
         Ok(folder)
     }
 
+    /// What the folder should hold. Without a connection, or where something else answers in the host's place, what an earlier visit left has
+    /// to do.
+    async fn manifest(&self) -> Result<Manifest, Failure> {
+        let key = self.address_of(MANIFEST_FILE);
+        let kept = self.server.kept(&key).await.and_then(|json| Manifest::parse(&json).ok());
+        // Its files may be newer than what a cache has of it.
+        let answer = match &kept {
+            // Nobody needs to wait for a second try.
+            Some(_) => self.server.get(&key, Caching::Confirmed, MOST_JSON, &|_, _| {}).await,
+            None => self.get(MANIFEST_FILE, Caching::Confirmed, MOST_JSON).await,
+        };
+        let failure = match answer {
+            Ok(json) => match Manifest::parse(&json) {
+                Ok(manifest) => {
+                    self.server.keep(&key, &json).await;
+                    return Ok(manifest);
+                }
+                Err(failure) => failure,
+            },
+            Err(Refusal::Missing) => Failure::network(format!(
+                "There is no model at {}: it would have a {MANIFEST_FILE} there. For a model elsewhere, give the whole address with \
+                 https://.",
+                self.address.folder
+            )),
+            Err(refusal) => refusal.failure(&key),
+        };
+        kept.ok_or(failure)
+    }
+
     /// A file that must be what the manifest says; also whether it was kept from an earlier visit.
     async fn listed(&self, file: &str, listed: &Listed) -> Result<(Vec<u8>, bool), Failure> {
         let key = format!("{}?sha256={}", self.address_of(file), listed.sha256);
@@ -138,9 +142,11 @@ impl<S: Server> Download<'_, S> {
             return Ok((bytes, true));
         }
         // The second time past the browser's own cache, which may still have the file of an earlier release.
-        for fresh in [false, true] {
-            let bytes = match self.get(file, fresh, listed.bytes.max(MOST_JSON)).await {
+        for caching in [Caching::Usual, Caching::Never] {
+            let bytes = match self.get(file, caching, listed.bytes).await {
                 Ok(bytes) => bytes,
+                // More than it should be: another file.
+                Err(Refusal::TooLarge { .. }) => continue,
                 Err(refusal) => return Err(refusal.failure(&self.address_of(file))),
             };
             if listed.is(&bytes) {
@@ -174,7 +180,8 @@ impl<S: Server> Download<'_, S> {
                 self.address.folder
             )));
         };
-        let shards = read_shard_names(|_| Ok(Some(index.clone())))?;
+        let shards = parse_shard_names(&index)?;
+        self.progress.total.set(total_size(&index).map_or(0, |weights| folder.bytes() + index.len() as u64 + weights));
         folder.files.insert(INDEX_FILE.into(), index);
         for shard in shards {
             let left = room.saturating_sub(folder.bytes());
@@ -185,11 +192,11 @@ impl<S: Server> Download<'_, S> {
     }
 
     async fn required(&self, file: &str, most: u64) -> Result<Vec<u8>, Failure> {
-        self.get(file, false, most).await.map_err(|refusal| refusal.failure(&self.address_of(file)))
+        self.get(file, Caching::Usual, most).await.map_err(|refusal| refusal.failure(&self.address_of(file)))
     }
 
     async fn optional(&self, file: &str, most: u64) -> Result<Option<Vec<u8>>, Failure> {
-        match self.get(file, false, most).await {
+        match self.get(file, Caching::Usual, most).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(Refusal::Missing) => Ok(None),
             Err(refusal) => Err(refusal.failure(&self.address_of(file))),
@@ -197,38 +204,71 @@ impl<S: Server> Download<'_, S> {
     }
 
     /// A file, at the third try if need be.
-    async fn get(&self, file: &str, fresh: bool, most: u64) -> Result<Vec<u8>, Refusal> {
-        let address = self.address_of(file);
-        let mut pauses = PAUSES.iter().enumerate();
-        loop {
-            let heard = |received, total| self.progress.set(file, received, total);
-            let refusal = match self.server.get(&address, fresh, most, &heard).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(refusal) => refusal,
-            };
+    async fn get(&self, file: &str, caching: Caching, most: u64) -> Result<Vec<u8>, Refusal> {
+        let heard = |received, total| self.progress.set(file, received, total);
+        let failed = |next| {
             self.progress.files.borrow_mut().remove(file);
-            let Some((tries, &pause)) = pauses.next().filter(|_| refusal.may_pass()) else { return Err(refusal) };
-            self.progress.tell(Some(format!(
-                "no luck with {file}, trying again ({} of {})",
-                tries + 2,
-                PAUSES.len() + 1
-            )));
-            if !self.server.pause(pause).await {
-                return Err(refusal);
+            if let Some(next) = next {
+                let tries = PAUSES.len() + 1;
+                self.progress.tell(Some(format!("no luck with {file}, trying again ({next} of {tries})")));
             }
+        };
+        again(self.server, &self.address_of(file), caching, most, &heard, &failed).await
+    }
+}
+
+/// A file, at the third try if need be. `failed` learns which try is next, if there is one.
+pub async fn again(
+    server: &impl Server,
+    address: &str,
+    caching: Caching,
+    most: u64,
+    heard: &dyn Fn(u64, Option<u64>),
+    failed: &dyn Fn(Option<usize>),
+) -> Result<Vec<u8>, Refusal> {
+    let mut pauses = PAUSES.iter().enumerate();
+    loop {
+        let refusal = match server.get(address, caching, most, heard).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(refusal) => refusal,
+        };
+        let next = pauses.next().filter(|_| refusal.may_pass());
+        failed(next.map(|(tries, _)| tries + 2));
+        let Some((_, &pause)) = next else { return Err(refusal) };
+        if !server.pause(pause).await {
+            return Err(refusal);
         }
     }
 }
 
+/// Bytes of all weights, as an index of several files says.
+fn total_size(index: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(index).ok()?["metadata"]["total_size"].as_u64()
+}
+
+/// What comes of futures that wait at the same time. (`join_all` is made for many, which is more to download.)
+async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(|future| Box::pin(maybe_done(future))).collect();
+    poll_fn(|context| {
+        let mut ready = true;
+        for future in &mut waiting {
+            ready &= future.as_mut().poll(context).is_ready();
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.iter_mut().filter_map(|future| future.as_mut().take_output()).collect()
+}
+
 /// Bytes that a model's files may have, of what its configuration leaves of memory.
 pub fn room(config: &[u8]) -> Result<u64, Failure> {
-    let config = read_config(|file| Ok((file == CONFIG_FILE).then(|| config.to_vec())))?;
+    let config = parse_config(config)?;
     let needed = needed(&config);
     MEMORY.checked_sub(needed).ok_or_else(|| too_large(needed))
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use inkling_core::hash::sha256;
     use pollster::block_on;
 
@@ -236,23 +276,23 @@ mod tests {
 
     /// A server out of memory.
     #[derive(Default)]
-    struct Stub {
-        files: BTreeMap<String, Vec<u8>>,
+    pub struct Stub {
+        pub files: BTreeMap<String, Vec<u8>>,
         /// Answers before the files are given.
-        refusals: RefCell<Vec<Refusal>>,
+        pub refusals: RefCell<Vec<Refusal>>,
         /// What a cache on the way has instead, unless asked for fresh files.
         stale: BTreeMap<String, Vec<u8>>,
         kept: RefCell<BTreeMap<String, Vec<u8>>>,
         offline: bool,
-        asked: RefCell<Vec<String>>,
-        pauses: RefCell<Vec<u32>>,
+        pub asked: RefCell<Vec<String>>,
+        pub pauses: RefCell<Vec<u32>>,
     }
 
     impl Server for Stub {
         async fn get(
             &self,
             address: &str,
-            fresh: bool,
+            caching: Caching,
             most: u64,
             heard: &dyn Fn(u64, Option<u64>),
         ) -> Result<Vec<u8>, Refusal> {
@@ -263,14 +303,18 @@ mod tests {
             if let Some(refusal) = self.refusals.borrow_mut().pop() {
                 return Err(refusal);
             }
-            let stale = self.stale.get(address).filter(|_| !fresh);
+            let stale = self.stale.get(address).filter(|_| caching != Caching::Never);
             let bytes = stale.or_else(|| self.files.get(address)).ok_or(Refusal::Missing)?;
             let size = bytes.len() as u64;
             if size > most {
-                return Err(Refusal::TooLarge(size));
+                return Err(Refusal::TooLarge { bytes: size, most });
             }
             heard(size, Some(size));
             Ok(bytes.clone())
+        }
+
+        fn is_ours(&self, address: &str) -> bool {
+            !address.starts_with("//") && !address.contains("://")
         }
 
         async fn pause(&self, milliseconds: u32) -> bool {
@@ -323,9 +367,52 @@ mod tests {
         let first = fetch(&stub, "m/bard").unwrap();
         stub.offline = true;
         assert_eq!(fetch(&stub, "m/bard").unwrap().files, first.files);
-        assert_eq!(stub.pauses.borrow().len(), 1);
+        assert!(stub.pauses.borrow().is_empty());
         stub.kept.borrow_mut().clear();
         assert_eq!(fetch(&stub, "m/bard").unwrap_err().kind, crate::protocol::FailureKind::Network);
+    }
+
+    #[test]
+    fn whatever_answers_in_the_hosts_place_what_was_kept_is_opened() {
+        let first = fetch(&ours(), "m/bard").unwrap();
+        let refusals = [Refusal::Missing, Refusal::Status(403), Refusal::Status(503)].map(Some);
+        for refusal in refusals.into_iter().chain([None]) {
+            let mut stub = ours();
+            fetch(&stub, "m/bard").unwrap();
+            match refusal {
+                Some(refusal) => _ = stub.refusals.replace(vec![refusal]),
+                // A network that wants a password first.
+                None => _ = stub.files.insert("m/bard/manifest.json".into(), b"<!doctype html>".to_vec()),
+            }
+            let again = fetch(&stub, "m/bard").unwrap();
+            assert_eq!((&again.files, again.origin), (&first.files, Origin::Checked { cached: true }));
+        }
+        let mut never_seen = ours();
+        never_seen.files.insert("m/bard/manifest.json".into(), b"<!doctype html>".to_vec());
+        assert!(fetch(&never_seen, "m/bard").unwrap_err().message.starts_with("manifest.json"));
+        assert!(never_seen.kept.borrow().is_empty());
+    }
+
+    #[test]
+    fn an_address_that_leads_elsewhere_is_never_ours() {
+        let stub = ours();
+        let failure = fetch(&stub, "//example.org/m").unwrap_err();
+        assert!(failure.message.contains("config.json"), "{}", failure.message);
+    }
+
+    #[test]
+    fn the_total_of_several_files_is_known_from_their_index() {
+        let at = |file: &str| format!("https://example.org/gpt/{file}");
+        let mut stub = Stub::default();
+        let index = br#"{"metadata": {"total_size": 5}, "weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}"#;
+        let files = [(CONFIG_FILE, CONFIG), (INDEX_FILE, index), ("a.safetensors", b"aaa"), ("b.safetensors", b"bb")];
+        stub.files.extend(files.map(|(file, bytes)| (at(file), bytes.to_vec())));
+        let heard = RefCell::new(Vec::new());
+        block_on(folder(&stub, "https://example.org/gpt", &|progress| heard.borrow_mut().push(progress))).unwrap();
+        let total = (CONFIG.len() + index.len() + 5) as u64;
+        let totals: Vec<_> = heard.borrow().iter().filter_map(|progress| progress.total).collect();
+        assert_eq!(totals, [total; 2]);
+        assert_eq!(heard.borrow().last().unwrap().received, total);
     }
 
     #[test]
@@ -338,6 +425,9 @@ mod tests {
         // What a cache on the way has of an earlier release: asked for past it.
         let mut stub = ours();
         stub.stale.insert("m/bard/model.safetensors".into(), b"older".to_vec());
+        assert_eq!(fetch(&stub, "m/bard").unwrap().files[MODEL_FILE], b"weights");
+        stub.stale.insert("m/bard/model.safetensors".into(), b"a longer one".to_vec());
+        stub.kept.borrow_mut().clear();
         assert_eq!(fetch(&stub, "m/bard").unwrap().files[MODEL_FILE], b"weights");
         // What the server has: refused.
         let mut stub = ours();

@@ -3,16 +3,19 @@
 //! A folder of `transformers`, a run of `trainer` (its best checkpoint is taken), single files, or a `.zip` that this page saved.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::rc::Rc;
 
 use inkling_core::checkpoint::{
-    ADAPTER_CONFIG_FILE, ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, read_shard_names,
+    ADAPTER_CONFIG_FILE, ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, MODEL_FILE, TOKENIZER_FILE, parse_shard_names,
 };
 
-use super::download::{room, too_large};
+use super::download::{MOST_JSON, room};
 use super::{Folder, last};
 use crate::protocol::Failure;
 use crate::protocol::contents::Handle;
 use crate::protocol::model::{GivenFile, LoadProgress, Origin};
+use crate::worker::model::{MEMORY, size};
 use crate::worker::zip;
 
 /// What to call a model whose files tell no name.
@@ -31,14 +34,15 @@ pub async fn folder(files: Vec<GivenFile>, heard: &dyn Fn(LoadProgress)) -> Resu
         && path.to_ascii_lowercase().ends_with(".zip")
     {
         let archive = shelf.remove(0);
-        let bytes = archive.read().await?;
+        // Its weights are held beside it when they are taken out.
+        let bytes = Rc::new(archive.read(MEMORY / 2).await?);
         let stem = last(&archive.path);
         let stem = stem[..stem.len() - ".zip".len()].to_owned();
         let unpacked = zip::unpack(&bytes).map_err(|problem| Failure::input(format!("{}: {problem}", archive.path)))?;
-        shelf.extend(unpacked.into_iter().map(|(path, bytes)| Item {
+        shelf.extend(unpacked.into_iter().map(|(path, range)| Item {
             path: format!("{stem}/{path}"),
-            size: bytes.len() as u64,
-            contents: Stored::Unpacked(bytes),
+            size: range.len() as u64,
+            contents: Stored::Packed(Rc::clone(&bytes), range),
         }));
     }
     let place = place(&shelf.iter().map(|item| item.path.as_str()).collect::<Vec<_>>())?;
@@ -51,7 +55,7 @@ pub async fn folder(files: Vec<GivenFile>, heard: &dyn Fn(LoadProgress)) -> Resu
 /// What the browser says.
 pub async fn file(file: &GivenFile) -> Result<Vec<u8>, Failure> {
     let contents = Stored::Given(file.contents.0.clone());
-    Item { path: file.path.clone(), size: file.size, contents }.read().await
+    Item { path: file.path.clone(), size: file.size, contents }.read(MEMORY / 2).await
 }
 
 /// A file, not yet read.
@@ -63,13 +67,23 @@ struct Item {
 
 enum Stored {
     Given(Handle),
-    Unpacked(Vec<u8>),
+    /// In an archive.
+    Packed(Rc<Vec<u8>>, Range<usize>),
 }
 
 impl Item {
-    async fn read(&self) -> Result<Vec<u8>, Failure> {
+    /// Its bytes, if there are `most` of them.
+    async fn read(&self, most: u64) -> Result<Vec<u8>, Failure> {
+        if self.size > most {
+            return Err(too_large(&self.path, self.size, most));
+        }
         match &self.contents {
-            Stored::Unpacked(bytes) => Ok(bytes.clone()),
+            Stored::Packed(archive, range) => {
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(range.len()).map_err(|_| too_large(&self.path, self.size, 0))?;
+                bytes.extend_from_slice(&archive[range.clone()]);
+                Ok(bytes)
+            }
             #[cfg(not(target_family = "wasm"))]
             Stored::Given(bytes) => Ok(bytes.clone()),
             #[cfg(target_family = "wasm")]
@@ -78,6 +92,16 @@ impl Item {
             }),
         }
     }
+}
+
+/// A file for which there is no room.
+fn too_large(path: &str, bytes: u64, most: u64) -> Failure {
+    Failure::memory(match most {
+        0 => {
+            format!("{path} is too large: it has {}, and there is no room for that in this tab any more.", size(bytes))
+        }
+        _ => format!("{path} is too large: it has {}, and there is room for {}.", size(bytes), size(most)),
+    })
 }
 
 /// Where among the files a model is.
@@ -175,18 +199,18 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn folder(self) -> Result<Folder, Failure> {
         let mut folder = Folder::new(self.place.name.clone(), Origin::Files);
-        let config = self.read(CONFIG_FILE).await?;
+        let config = self.read(CONFIG_FILE, MOST_JSON).await?;
         let room = room(&config)?;
         folder.files.insert(CONFIG_FILE.into(), config);
         if self.find(TOKENIZER_FILE).is_some() {
-            folder.files.insert(TOKENIZER_FILE.into(), self.read(TOKENIZER_FILE).await?);
+            folder.files.insert(TOKENIZER_FILE.into(), self.read(TOKENIZER_FILE, MOST_JSON).await?);
         }
         let weights = self.place.weights.as_deref().unwrap_or(MODEL_FILE);
         let shards = if self.find(weights).is_some() {
             vec![weights.to_owned()]
         } else {
-            let index = self.read(INDEX_FILE).await?;
-            let shards = read_shard_names(|_| Ok(Some(index.clone())))?;
+            let index = self.read(INDEX_FILE, MOST_JSON).await?;
+            let shards = parse_shard_names(&index)?;
             folder.files.insert(INDEX_FILE.into(), index);
             shards
         };
@@ -194,10 +218,10 @@ impl Reading<'_> {
         let found: Vec<(&String, &Item)> = shards.iter().filter_map(|name| Some((name, self.find(name)?))).collect();
         let size: u64 = found.iter().map(|(_, item)| item.size).sum();
         if size > room {
-            return Err(too_large(size));
+            return Err(too_large(weights, size, room));
         }
         for (name, _) in found {
-            let bytes = self.read(name).await?;
+            let bytes = self.read(name, room).await?;
             let usual = if *name == weights { MODEL_FILE } else { name };
             folder.files.insert(usual.to_owned(), bytes);
             self.tell(Some(size));
@@ -210,9 +234,9 @@ impl Reading<'_> {
         self.shelf.iter().find(|item| item.path == path)
     }
 
-    async fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+    async fn read(&self, name: &str, most: u64) -> Result<Vec<u8>, Failure> {
         let item = self.find(name).ok_or_else(|| Failure::input(format!("{name} is missing.")))?;
-        let bytes = item.read().await?;
+        let bytes = item.read(most).await?;
         self.received.set(self.received.get() + bytes.len() as u64);
         Ok(bytes)
     }

@@ -54,8 +54,13 @@ impl Manifest {
 impl Listed {
     /// Whether these are the file's bytes.
     pub fn is(&self, bytes: &[u8]) -> bool {
-        self.bytes == bytes.len() as u64 && sha256(bytes).eq_ignore_ascii_case(&self.sha256)
+        matches(bytes, self.bytes, &self.sha256)
     }
+}
+
+/// Whether these bytes are so many, with this checksum.
+pub fn matches(bytes: &[u8], size: u64, checksum: &str) -> bool {
+    size == bytes.len() as u64 && sha256(bytes).eq_ignore_ascii_case(checksum)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Where models come from: an address, or the visitor's files. Bytes are gathered beside the worker's task, and come to it as one message.
 //!
 //! ```text
+//! corpus     the text that comes with the page
 //! address    what a visitor types, as a folder's address
 //! manifest   what a folder beside the page says of its files
 //! server     what gives bytes: the network, or a test's stand-in
@@ -10,6 +11,7 @@
 //! ```
 
 mod address;
+mod corpus;
 mod download;
 mod given;
 mod manifest;
@@ -24,19 +26,10 @@ use std::future::Future;
 use futures_channel::mpsc::UnboundedSender;
 use futures_util::future::{AbortHandle, abortable};
 
-pub use self::download::too_large;
 pub use self::given::file as given_file;
 use super::Incoming;
 use crate::protocol::model::{GivenFile, LoadProgress, Origin};
 use crate::protocol::{Failure, Id};
-
-/// Tiny Shakespeare, as the build puts it.
-#[cfg(target_family = "wasm")]
-const CORPUS: &str = "data/tinyshakespeare.txt";
-
-/// More than the corpus has.
-#[cfg(target_family = "wasm")]
-const CORPUS_BYTES: u64 = 1 << 24;
 
 /// Files of a model.
 #[derive(Debug)]
@@ -92,6 +85,12 @@ impl Downloads {
         Self { sender, running: HashMap::new() }
     }
 
+    /// For what else goes on beside the worker's task.
+    #[cfg(target_family = "wasm")]
+    pub fn sender(&self) -> UnboundedSender<Incoming> {
+        self.sender.clone()
+    }
+
     /// Begins to fetch a folder.
     pub fn begin(&mut self, id: Id, folder: String) {
         let progress = self.progress(id);
@@ -119,12 +118,10 @@ impl Downloads {
     pub fn begin_corpus(&self) {
         #[cfg(target_family = "wasm")]
         {
-            use self::server::Server;
-
             let sender = self.sender.clone();
             wasm_bindgen_futures::spawn_local(async move {
-                let corpus = web::Network::new().get(CORPUS, false, CORPUS_BYTES, &|_, _| {}).await;
-                let _ = sender.unbounded_send(Incoming::Corpus(corpus.map_err(|refusal| refusal.failure(CORPUS))));
+                let corpus = corpus::fetch(&web::Network::new()).await;
+                let _ = sender.unbounded_send(Incoming::Corpus(corpus));
             });
         }
     }

@@ -2,6 +2,7 @@
 
 use super::last;
 use crate::protocol::Failure;
+use crate::worker::model::size;
 
 /// Why a file did not come.
 #[cfg_attr(not(any(test, target_family = "wasm")), expect(dead_code, reason = "only a browser has a network"))]
@@ -14,7 +15,23 @@ pub enum Refusal {
     /// No answer, or not to the end.
     Unreachable(String),
     /// More bytes than can be held.
-    TooLarge(u64),
+    TooLarge {
+        /// So many, or more.
+        bytes: u64,
+        /// What can be held.
+        most: u64,
+    },
+}
+
+/// What caches on the way may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// Give what they have, as long as it is to be kept.
+    Usual,
+    /// Give what they have if the server says that it is still so.
+    Confirmed,
+    /// Nothing.
+    Never,
 }
 
 impl Refusal {
@@ -34,7 +51,11 @@ impl Refusal {
                 "{address} could not be fetched ({problem}). The connection may be down, or the server does not let other \
                  sites' pages read it."
             )),
-            Self::TooLarge(bytes) => super::download::too_large(*bytes),
+            Self::TooLarge { bytes, most } => Failure::memory(format!(
+                "{address} is too large: it has at least {}, and there is room for {}.",
+                size(*bytes),
+                size(*most)
+            )),
         }
     }
 }
@@ -42,15 +63,17 @@ impl Refusal {
 /// The network, or a test's stand-in.
 #[allow(async_fn_in_trait, reason = "everything runs on one thread")]
 pub trait Server {
-    /// A file. `heard` learns of each piece: bytes so far, and in all if known. Never gives more than `most` bytes. `fresh` passes caches on
-    /// the way by.
+    /// A file. `heard` learns of each piece: bytes so far, and in all if known. Never gives more than `most` bytes.
     async fn get(
         &self,
         address: &str,
-        fresh: bool,
+        caching: Caching,
         most: u64,
         heard: &dyn Fn(u64, Option<u64>),
     ) -> Result<Vec<u8>, Refusal>;
+
+    /// Whether an address leads to the page's own host.
+    fn is_ours(&self, address: &str) -> bool;
 
     /// Lets some time go by before another try. False if there is no connection, so that a try is in vain.
     async fn pause(&self, milliseconds: u32) -> bool;
@@ -68,8 +91,12 @@ pub struct Nowhere;
 
 #[cfg(not(target_family = "wasm"))]
 impl Server for Nowhere {
-    async fn get(&self, _: &str, _: bool, _: u64, _: &dyn Fn(u64, Option<u64>)) -> Result<Vec<u8>, Refusal> {
+    async fn get(&self, _: &str, _: Caching, _: u64, _: &dyn Fn(u64, Option<u64>)) -> Result<Vec<u8>, Refusal> {
         Err(Refusal::Unreachable("there is no network here".into()))
+    }
+
+    fn is_ours(&self, _: &str) -> bool {
+        true
     }
 
     async fn pause(&self, _: u32) -> bool {

@@ -7,10 +7,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     AbortController, Blob, Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Request,
-    RequestCache, RequestCredentials, RequestInit, Response,
+    RequestCache, RequestCredentials, RequestInit, Response, Url,
 };
 
-use super::server::{Refusal, Server};
+use super::server::{Caching, Refusal, Server};
 
 /// The cache's name.
 const CACHE: &str = "inkling-models";
@@ -44,16 +44,20 @@ impl Network {
     }
 
     async fn body(&self, response: &Response, most: u64, heard: &dyn Fn(u64, Option<u64>)) -> Result<Vec<u8>, Refusal> {
-        // The length of what was compressed on the way says nothing of what arrives.
+        // Only a hint of how much is to come: what was compressed on the way has the length of what was sent, and another host's answer does not
+        // let the page see that it was. Whether all of it came, the browser checks.
         let header = |name| response.headers().get(name).ok().flatten();
         let total = header("content-length").filter(|_| header("content-encoding").is_none());
         let total = total.and_then(|length| length.parse::<u64>().ok());
-        if let Some(total) = total.filter(|&total| total > most) {
-            return Err(Refusal::TooLarge(total));
+        if let Some(bytes) = total.filter(|&total| total > most) {
+            // Only this one: other files of the folder are on their way.
+            let _ = response.body().map(|body| body.cancel());
+            return Err(Refusal::TooLarge { bytes, most });
         }
         heard(0, total);
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(total.unwrap_or(0) as usize).map_err(|_| Refusal::TooLarge(total.unwrap_or(0)))?;
+        let too_large = |bytes: usize| Refusal::TooLarge { bytes: bytes as u64, most };
+        bytes.try_reserve_exact(total.unwrap_or(0) as usize).map_err(|_| too_large(total.unwrap_or(0) as usize))?;
         let Some(body) = response.body() else { return Ok(bytes) };
         let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
         let mut told = js_sys::Date::now();
@@ -65,23 +69,20 @@ impl Network {
             let piece: Uint8Array = Reflect::get(&piece, &"value".into()).map_err(unreachable)?.unchecked_into();
             let (start, length) = (bytes.len(), piece.length() as usize);
             if (start + length) as u64 > most {
-                self.0.abort();
-                return Err(Refusal::TooLarge((start + length) as u64));
+                let _ = reader.cancel();
+                return Err(too_large(start + length));
             }
-            bytes.try_reserve(length).map_err(|_| Refusal::TooLarge((start + length) as u64))?;
+            bytes.try_reserve(length).map_err(|_| too_large(start + length))?;
             bytes.resize(start + length, 0);
             piece.copy_to(&mut bytes[start..]);
             // Ten times a second is as often as it is drawn.
             let now = js_sys::Date::now();
             if now - told > 100.0 {
                 told = now;
-                heard(bytes.len() as u64, total);
+                heard(bytes.len() as u64, total.filter(|&total| total >= bytes.len() as u64));
             }
         }
-        if total.is_some_and(|total| total != bytes.len() as u64) {
-            return Err(Refusal::Unreachable("the connection ended too early".into()));
-        }
-        heard(bytes.len() as u64, total);
+        heard(bytes.len() as u64, Some(bytes.len() as u64));
         Ok(bytes)
     }
 }
@@ -90,16 +91,18 @@ impl Server for Network {
     async fn get(
         &self,
         address: &str,
-        fresh: bool,
+        caching: Caching,
         most: u64,
         heard: &dyn Fn(u64, Option<u64>),
     ) -> Result<Vec<u8>, Refusal> {
         let options = RequestInit::new();
         options.set_signal(Some(&self.0.signal()));
         options.set_credentials(RequestCredentials::SameOrigin);
-        if fresh {
-            options.set_cache(RequestCache::Reload);
-        }
+        options.set_cache(match caching {
+            Caching::Usual => RequestCache::Default,
+            Caching::Confirmed => RequestCache::NoCache,
+            Caching::Never => RequestCache::Reload,
+        });
         let answer = JsFuture::from(scope().fetch_with_str_and_init(address, &options)).await;
         let response: Response = answer.map_err(unreachable)?.unchecked_into();
         match response.status() {
@@ -107,6 +110,11 @@ impl Server for Network {
             404 | 410 => Err(Refusal::Missing),
             status => Err(Refusal::Status(status)),
         }
+    }
+
+    fn is_ours(&self, address: &str) -> bool {
+        let here = scope().location();
+        Url::new_with_base(address, &here.href()).is_ok_and(|url| url.origin() == here.origin())
     }
 
     async fn pause(&self, milliseconds: u32) -> bool {

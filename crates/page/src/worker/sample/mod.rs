@@ -8,14 +8,13 @@ use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, Sampler};
 use web_time::{Duration, Instant};
 
-use super::Workshop;
+use super::model::{needed, weight_bytes};
+use super::{Job, Workshop};
 use crate::protocol::Failure;
 use crate::protocol::sample::{Generate, Generated, Written, entropy};
 
 /// Weights as they are: `trainer sample --weights f32` writes the same.
 const PRECISION: Precision = Precision::Full;
-/// Bytes that a generator may take.
-const MEMORY: u64 = 1 << 30;
 /// Between two messages of a text: as often as screens show something new.
 const BETWEEN_PARTS: Duration = Duration::from_millis(16);
 /// Of reading what is given, before the queue is looked at.
@@ -29,11 +28,20 @@ pub struct Desk(Rc<RefCell<Option<Reader>>>);
 /// A generator, and what it has read.
 struct Reader {
     generator: Generator,
+    /// What it takes.
+    bytes: u64,
     /// How it draws best, to begin with.
     chunk: Chunk,
     prompt: Vec<u32>,
     /// Behind the prompt.
     text: Vec<u32>,
+}
+
+impl Desk {
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> u64 {
+        self.0.borrow().as_ref().map_or(0, |reader| reader.bytes)
+    }
 }
 
 /// A text in the making.
@@ -75,6 +83,12 @@ impl Chunk {
 }
 
 impl Workshop {
+    /// Bytes of the generators that are at work.
+    pub(super) fn writing_bytes(&self) -> u64 {
+        let bytes = |job: &Job| if let Job::Write(writing) = job { writing.bytes() } else { 0 };
+        self.jobs.iter().map(|(_, job)| bytes(job)).sum()
+    }
+
     pub(super) async fn begin_writing(&mut self, call: Generate) -> Result<Writing, Failure> {
         let sampler = Sampler::new(call.sampling)?;
         let model = self.loaded()?;
@@ -82,18 +96,22 @@ impl Workshop {
         if let Some(id) = call.given.iter().find(|&&id| id as usize >= vocab) {
             return Err(Failure::input(format!("token {id} is not among the model's {vocab} tokens")));
         }
-        let place = self.desk.0.clone();
-        let kept = place.borrow_mut().take();
+        let kept = self.desk.0.borrow_mut().take();
         let mut reader = match kept {
             Some(reader) => reader,
             None => {
+                let bytes = needed(model.config()).saturating_sub(weight_bytes(model.config()));
+                self.make_room("Writing", bytes)?;
+                let model = self.loaded()?;
                 let (config, weights) = (model.config(), &model.checkpoint.weights);
                 let device = self.engines.device();
                 let chunk = if matches!(device, Device::Gpu(_)) { Chunk::GPU } else { Chunk::CPU };
-                let generator = Generator::new(config, weights, PRECISION, device, MEMORY).await?;
-                Reader { generator, chunk, prompt: Vec::new(), text: Vec::new() }
+                let generator = Generator::new(config, weights, PRECISION, device, bytes).await?;
+                Reader { generator, bytes, chunk, prompt: Vec::new(), text: Vec::new() }
             }
         };
+        // Not before: for want of memory another one may be there now.
+        let place = self.desk.0.clone();
         if let Err(error) = reader.open(&call) {
             *place.borrow_mut() = Some(reader);
             return Err(error.into());
@@ -126,6 +144,10 @@ impl Reader {
 }
 
 impl Writing {
+    fn bytes(&self) -> u64 {
+        self.reader.as_ref().map_or(0, |reader| reader.bytes)
+    }
+
     /// Reads or draws for some milliseconds: what there is to be sent, if it is time, and the end, if it is reached.
     pub async fn slice(&mut self) -> Result<(Option<Generated>, Option<Written>), Failure> {
         let mut reader = self.reader.take().expect("there is one until the end");

@@ -7,6 +7,7 @@
 //! notes.txt        the visitor's text, where it is one; its name is the data's in trainer_state.json
 //! rewind/          the rest of the best checkpoint: its moments and state
 //! page.json        what the visitor calls the run
+//! snapshots/20/    the weights after 20 updates, to be looked at; where the browser keeps a run, and not in archives
 //! ```
 //!
 //! `trainer train --resume` asks for `last/` and `metrics.jsonl` alone. A run of `trainer` has no `rewind/`: it cannot go back to its best.
@@ -15,7 +16,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use inkling_core::checkpoint::{
-    ADAPTER_CONFIG_FILE, CONFIG_FILE, Checkpoint, OPTIMIZER_FILE, STATE_FILE, TrainingState, read_config,
+    ADAPTER_CONFIG_FILE, CONFIG_FILE, Checkpoint, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, TrainingState, read_config,
+    read_training, read_weights,
 };
 use inkling_core::tokenizer::Tokenizer;
 use inkling_core::train::RunState;
@@ -34,6 +36,7 @@ const PAGE: &str = "page.json";
 const LAST: &str = "last/";
 const BEST: &str = "best/";
 const REWIND: &str = "rewind/";
+const SNAPSHOTS: &str = "snapshots/";
 
 /// Where a run stands, or stood: its weights, and what it needs to go on from there.
 pub struct Standing {
@@ -100,6 +103,23 @@ pub fn best_model(model: &ModelConfig, tokenizer: &Tokenizer, weights: &Weights)
     checkpoint(BEST, &Checkpoint { config, weights, tokenizer: tokenizer.clone(), training: None })
 }
 
+/// The weights of a step, to be looked at.
+///
+/// # Errors
+/// Weights that are not finite.
+pub fn snapshot(
+    model: &ModelConfig,
+    tokenizer: &Tokenizer,
+    step: u64,
+    weights: &Weights,
+) -> inkling_core::Result<Vec<Named>> {
+    let (config, weights) = (model.clone(), weights.clone());
+    let whole = Checkpoint { config, weights, tokenizer: tokenizer.clone(), training: None };
+    let mut files = checkpoint(&format!("{SNAPSHOTS}{step}/"), &whole)?;
+    files.retain(|(name, _)| name.ends_with(MODEL_FILE));
+    Ok(files)
+}
+
 /// The visitor's text.
 pub fn text(text: &Text) -> Option<Named> {
     (text.name != SHAKESPEARE).then(|| (text.name.clone(), text.text.clone().into_bytes()))
@@ -127,6 +147,8 @@ pub struct Read {
     pub state: RunState,
     /// The best, if there was one: without the state of the training where that was not kept.
     pub best: Option<(Rc<Weights>, Option<TrainingState>)>,
+    /// Models by updates done, in order.
+    pub snapshots: Vec<(u64, Rc<Weights>)>,
     /// The log's lines.
     pub metrics: Vec<u8>,
     /// The visitor's text, where it is among the files.
@@ -148,6 +170,7 @@ pub fn read(mut files: BTreeMap<String, Vec<u8>>, room: u64) -> Result<Read, Fai
     // Before anything is allocated for what the configuration says.
     let config = read_config(|name| Ok(files.get(&format!("{LAST}{name}")).cloned()))?;
     inkling_core::error::check_memory(config.num_parameters().saturating_mul(4 * 4), room)?;
+    let written = files.get(&format!("{LAST}{CONFIG_FILE}")).cloned();
     let mut take = |folder: &str, name: &str| files.remove(&format!("{folder}{name}"));
     let last = Checkpoint::from_files(|name| Ok(take(LAST, name)))?;
     let Some(training) = last.training else {
@@ -160,21 +183,28 @@ pub fn read(mut files: BTreeMap<String, Vec<u8>>, room: u64) -> Result<Read, Fai
         None => None,
         Some(config) => {
             let mut config = Some(config);
-            let found = Checkpoint::from_files(|name| {
-                let rewind = name == STATE_FILE || name == OPTIMIZER_FILE;
-                Ok(match name {
-                    CONFIG_FILE => config.take(),
-                    _ => take(if rewind { REWIND } else { BEST }, name),
-                })
-            });
-            // Without the step in its weights' file, the rest does not belong to it.
-            let found = found?;
+            let found = Checkpoint::model_from_files(|name| {
+                Ok(if name == CONFIG_FILE { config.take() } else { take(BEST, name) })
+            })?;
             if found.config != last.config || found.tokenizer != last.tokenizer {
                 return Err(Failure::input(format!("{BEST} is of another model than {LAST}.")));
             }
-            Some((Rc::new(found.weights), found.training))
+            let training = read_training(&found.config, |name| Ok(take(REWIND, name)))?;
+            Some((Rc::new(found.weights), training))
         }
     };
+    let steps =
+        files.keys().filter_map(|path| path.strip_prefix(SNAPSHOTS)?.strip_suffix(MODEL_FILE)?.strip_suffix('/'));
+    let mut steps: Vec<u64> = steps.filter_map(|step| step.parse().ok()).filter(|step| *step < state.step).collect();
+    steps.sort_unstable();
+    let mut snapshots = Vec::new();
+    for step in steps {
+        let (_, weights) = read_weights(|name| match name {
+            CONFIG_FILE => Ok(written.clone()),
+            _ => Ok(files.remove(&format!("{SNAPSHOTS}{step}/{name}"))),
+        })?;
+        snapshots.push((step, Rc::new(weights)));
+    }
     let name = files.remove(PAGE).and_then(|json| serde_json::from_slice::<Page>(&json).ok()).map(|page| page.name);
     let metrics = files.remove(METRICS).unwrap_or_default();
     let text = own_text(files, &state);
@@ -185,6 +215,7 @@ pub fn read(mut files: BTreeMap<String, Vec<u8>>, room: u64) -> Result<Read, Fai
         last: Standing { weights: Rc::new(last.weights), training },
         state,
         best,
+        snapshots,
         metrics,
         text,
     })

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! last-7, best-5, text-1    archives: the run's files, those that change together in one; never written over while they count
+//! at20-2, at50-3            models to be looked at, each in one
 //! manifest-0, manifest-1    written in turn, after the archives that they name, and the newer one that holds counts
 //! ```
 //!
@@ -106,7 +107,7 @@ async fn files(place: &Place, folder: &str, manifest: &Manifest) -> Result<Optio
         if archive.len() as u64 != *bytes || zip::seal(&archive) != Some(*seal) {
             return Ok(None);
         }
-        let Ok(unpacked) = zip::unpack(&archive) else { return Ok(None) };
+        let Ok(unpacked) = zip::contents(&archive, usize::MAX) else { return Ok(None) };
         files.extend(unpacked);
     }
     Ok(Some(files))
@@ -129,7 +130,7 @@ pub enum Progress {
 
 impl Keeping {
     /// Keeps what is in `manifest`, of which `same` archives are there already, with `new` ones, by their stem.
-    pub fn new(mut manifest: Manifest, same: Vec<Archive>, new: Vec<(&str, Vec<u8>)>) -> Self {
+    pub fn new(mut manifest: Manifest, same: Vec<Archive>, new: Vec<(String, Vec<u8>)>) -> Self {
         let mut waiting = Vec::new();
         manifest.archives = same;
         for (stem, bytes) in new {
@@ -172,7 +173,7 @@ async fn tidy(place: &Place, folder: &str) -> Result<(), Trouble> {
     let named =
         |file: &str| manifests.iter().any(|manifest| manifest.archives.iter().any(|archive| archive.file == file));
     for file in place.files(folder).await? {
-        if ["last-", "best-", "text-"].iter().any(|stem| file.starts_with(stem)) && !named(&file) {
+        if ["last-", "best-", "text-", "at"].iter().any(|stem| file.starts_with(stem)) && !named(&file) {
             place.remove(folder, &file).await?;
         }
     }

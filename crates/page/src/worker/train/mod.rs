@@ -183,10 +183,12 @@ impl Workshop {
     }
 
     async fn save_run(&self, run: &mut Run) {
-        let saved = run.files().await.map(|files| {
+        let saved = run.files().await.and_then(|files| {
             let name: String =
                 run.card.settings.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-            SavedModel { name: format!("{name}.zip"), bytes: Bytes(zip::pack(&files)) }
+            let archive =
+                zip::pack(files).ok_or_else(|| Failure::memory("There is no room in this tab to pack the run."))?;
+            Ok(SavedModel { name: format!("{name}.zip"), bytes: Bytes(archive) })
         });
         for id in std::mem::take(&mut run.saving) {
             self.done(id, saved.clone().map(Answer::SaveRun));

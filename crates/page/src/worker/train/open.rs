@@ -8,7 +8,7 @@ use inkling_core::train::{RunState, Trainer};
 use super::files::{self, Read, Standing, text_name};
 use super::keep::{self, Manifest};
 use super::log::Log;
-use super::plan::plan;
+use super::plan::{plan, reserve};
 use super::run::{Run, Start};
 use super::store::{Store, Trouble};
 use super::text::{Prepared, SHAKESPEARE, Text};
@@ -71,7 +71,7 @@ impl Workshop {
     async fn open_new(&mut self, ask: Id, settings: &RunSettings) -> Result<Attempt<Run>, Failure> {
         let Some(prepared) = self.prepare(settings)? else { return Ok(Attempt::Waits) };
         let plan = self.plan(settings, &prepared)?;
-        reserve(plan.memory_bytes)?;
+        reserve(&plan, self.engines.gpu().is_some())?;
         let model = ModelConfig { vocab_size: plan.vocab_size, ..settings.model.clone() };
         let (data, device) = (prepared.data.clone(), self.engines.device());
         let mut trainer = Trainer::new(model.clone(), settings.train.clone(), data, device, u64::MAX).await?;
@@ -82,8 +82,19 @@ impl Workshop {
         let writer = Writer::new(trainer.model(), &weights, &prepared.tokenizer, self.engines.device()).await?;
         let folder = self.new_folder().await;
         let (log, past) = (Log::default(), Vec::new());
-        let start =
-            Start { card, prepared, trainer, writer, log, best: None, last: None, folder, manifest: None, past };
+        let start = Start {
+            card,
+            prepared,
+            trainer,
+            writer,
+            log,
+            best: None,
+            snapshots: Vec::new(),
+            last: None,
+            folder,
+            manifest: None,
+            past,
+        };
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 
@@ -97,7 +108,8 @@ impl Workshop {
     async fn open_zip(&mut self, ask: Id, file: &GivenFile) -> Result<Attempt<Run>, Failure> {
         let path = &file.path;
         let bytes = fetch::given_file(file).await?;
-        let unpacked = zip::unpack(&bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))?;
+        let unpacked = zip::contents(&bytes, MEMORY as usize / 2)
+            .map_err(|problem| Failure::input(format!("{path}: {problem}")))?;
         drop(bytes);
         let read = files::read(unpacked.into_iter().collect(), self.room())?;
         let stem = path.rsplit('/').next().unwrap_or(path);
@@ -140,7 +152,7 @@ impl Workshop {
             tokenizer: prepared.kind,
         };
         let plan = self.plan(&settings, &prepared)?;
-        reserve(plan.memory_bytes)?;
+        reserve(&plan, self.engines.gpu().is_some())?;
         let Standing { weights, training } = &read.last;
         let (model, data, device) = (settings.model.clone(), prepared.data.clone(), self.engines.device());
         let mut trainer = Trainer::resume(model, weights, training, data, device, u64::MAX).await?;
@@ -157,8 +169,8 @@ impl Workshop {
         let best = read.best.filter(|_| read.state.best.is_some()).map(|(weights, training)| {
             (weights, training.filter(|training| is_best(training, &read.state, trainer.model())))
         });
-        let last = Some(Rc::new(read.last));
-        let start = Start { card, prepared, trainer, writer, log, best, last, folder, manifest, past };
+        let (last, snapshots) = (Some(Rc::new(read.last)), read.snapshots);
+        let start = Start { card, prepared, trainer, writer, log, best, snapshots, last, folder, manifest, past };
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 
@@ -199,18 +211,6 @@ fn is_best(training: &inkling_core::checkpoint::TrainingState, state: &RunState,
             && best.train_tokens == state.train_tokens
             && slots == [model.parameters().len(); 2]
     })
-}
-
-/// Fails where the browser does not give so many bytes, before anything is made that a failure would leave half done.
-fn reserve(bytes: u64) -> Result<(), Failure> {
-    let given = usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
-    if given {
-        return Ok(());
-    }
-    Err(Failure::input(format!(
-        "This run takes {} MiB of memory, which the browser does not give: choose a smaller batch, context or model, or close another run.",
-        bytes >> 20
-    )))
 }
 
 fn without_text(state: &RunState) -> String {

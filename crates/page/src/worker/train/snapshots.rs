@@ -23,6 +23,11 @@ impl Snapshots {
         self.kept.contains_key(&step)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Rc<Weights>)> {
+        self.kept.iter().map(|(step, weights)| (*step, weights))
+    }
+
     /// The model of a step.
     pub fn get(&self, step: u64) -> Option<Rc<Weights>> {
         self.kept.get(&step).cloned()

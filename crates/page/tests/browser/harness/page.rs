@@ -97,7 +97,7 @@ impl Page {
 
     // Where it is.
 
-    /// Opens the page's address with this at its end: `?layer=1#attention`.
+    /// Opens the page's address with this at its end: `#attention?layer=1`.
     #[track_caller]
     pub fn open(&self, end: &str) {
         self.wait(self.driver.goto(format!("{}{end}", self.server.address())));
@@ -109,13 +109,26 @@ impl Page {
         self.wait(self.driver.refresh());
     }
 
-    /// Waits until the model is loaded and the text is tokenized.
+    /// Waits until the model is loaded.
     #[track_caller]
     pub fn ready(&self) {
         self.until("return document.querySelector('.model-name')?.textContent.trim()");
     }
 
-    /// What follows the page's path in the address: `?layer=1#attention`.
+    /// Waits until the address has this setting; none is the default.
+    #[track_caller]
+    pub fn until_setting(&self, name: &str, value: Option<&str>) {
+        let setting = format!("new URLSearchParams(location.hash.split('?').slice(1).join('?')).get({})", json!(name));
+        self.until(&format!("return {setting} === {}", json!(value)));
+    }
+
+    /// The way back in the browser's history, or forward.
+    #[track_caller]
+    pub fn go(&self, by: i32) {
+        self.js::<Value>("history.go(arguments[0])", [json!(by)]);
+    }
+
+    /// What follows the page's path in the address: `#attention?layer=1`.
     #[track_caller]
     pub fn address_end(&self) -> String {
         self.js("return location.search + location.hash", [])
@@ -187,10 +200,10 @@ impl Page {
         answer.convert().unwrap_or_else(|error| panic!("{body}: {:?}: {error}", answer.json()))
     }
 
-    /// Waits until a function's body returns something that is true.
+    /// Waits until a function's body returns something that is true; a promise is waited for.
     #[track_caller]
     pub fn until(&self, body: &str) {
-        let truth = format!("return !!(() => {{ {body} }})()");
+        let truth = format!("return Promise.resolve((() => {{ {body} }})()).then(Boolean)");
         let end = Instant::now() + PATIENCE;
         loop {
             // A document that is about to be replaced runs no scripts.

@@ -29,9 +29,13 @@ pub enum Fault {
 
 #[derive(Default)]
 struct State {
+    /// What is served.
+    folder: PathBuf,
+    /// What hosts that read `_headers` send along, by path; `/*` is every one.
+    advised: Vec<(String, String)>,
     /// By the end of the path that they concern.
     faults: BTreeMap<String, Fault>,
-    /// Paths, in the order in which they were asked for.
+    /// Paths with their queries, in the order in which they were asked for.
     asked: Vec<String>,
     /// The page has gone.
     closed: bool,
@@ -44,7 +48,6 @@ struct State {
 }
 
 struct Site {
-    folder: PathBuf,
     /// Where the page lies: `/`, or `/some/folder/`.
     base: String,
     /// Sent with every answer.
@@ -65,8 +68,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let origin = format!("http://{}", listener.local_addr().expect("a listener has an address"));
         let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let (state, changed) = (Mutex::default(), Condvar::new());
-        let site = Arc::new(Site { folder, base: base.to_owned(), headers, state, changed });
+        let (state, changed) = (Mutex::new(State { folder, ..State::default() }), Condvar::new());
+        let site = Arc::new(Site { base: base.to_owned(), headers, state, changed });
         let server = Self { site: Arc::clone(&site), origin };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -97,6 +100,27 @@ impl Server {
         self.site.changed.notify_all();
     }
 
+    /// A new release: from now on this folder is served.
+    pub fn publish(&self, folder: PathBuf) {
+        self.site.state().folder = folder;
+    }
+
+    /// From now on what the folder's `_headers` says is sent along, as hosts do that read it.
+    pub fn follow_advice(&self) {
+        let mut state = self.site.state();
+        let text = fs::read_to_string(state.folder.join("_headers")).expect("the build writes _headers");
+        let mut advised: Vec<(String, String)> = Vec::new();
+        for line in text.lines() {
+            match line.strip_prefix("  ") {
+                Some(header) => {
+                    advised.last_mut().expect("a path stands before its headers").1 += &format!("{header}\r\n");
+                }
+                None => advised.push((line.to_owned(), String::new())),
+            }
+        }
+        state.advised = advised;
+    }
+
     /// A line of so many bits per second, also for the page's worker, which the browser's own throttling leaves out.
     pub fn throttle(&self, bits_per_second: f64) {
         self.site.state().rate = Some(bits_per_second / 8.0);
@@ -105,7 +129,8 @@ impl Server {
     /// From now on text and programs are sent compressed (brotli), as most hosts do. Compressed here and now, so that no visit waits for it.
     pub fn compress(&self) {
         let site = &self.site;
-        let compressed = fs::read_dir(&site.folder).expect("the page is built").flatten().filter_map(|entry| {
+        let folder = site.state().folder.clone();
+        let compressed = fs::read_dir(folder).expect("the page is built").flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let bytes = fs::read(entry.path()).ok().filter(|_| !name.ends_with(".png"))?;
             let name = if name == "index.html" { "" } else { &name };
@@ -115,7 +140,7 @@ impl Server {
         site.state().compressed = compressed;
     }
 
-    /// Paths that were asked for since this was last called.
+    /// Paths with their queries that were asked for since this was last called.
     pub fn take_asked(&self) -> Vec<String> {
         std::mem::take(&mut self.site.state().asked)
     }
@@ -168,19 +193,20 @@ impl Site {
             let mut request = String::new();
             lines.read_line(&mut request)?;
             let Some(target) = request.split(' ').nth(1) else { return Ok(()) };
-            let path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
+            let target = target.to_owned();
             let mut header = String::new();
             while lines.read_line(&mut header)? > 2 {
                 header.clear();
             }
-            self.answer(stream, &path)?;
+            self.answer(stream, &target)?;
         }
     }
 
-    fn answer(&self, mut stream: &TcpStream, path: &str) -> io::Result<()> {
+    fn answer(&self, mut stream: &TcpStream, target: &str) -> io::Result<()> {
+        let path = target.split('?').next().unwrap_or_default();
         let fault = {
             let mut state = self.state();
-            state.asked.push(path.to_owned());
+            state.asked.push(target.to_owned());
             loop {
                 let fault =
                     state.faults.iter().find(|(end, _)| plain(path).ends_with(*end)).map(|(_, fault)| fault.clone());
@@ -209,10 +235,18 @@ impl Site {
             body.clone_from(compressed);
             headers += "content-encoding: br\r\n";
         }
-        // As the README advises hosts: what is named by its content never changes.
+        // As hosts do it best: what is named by its content never changes.
         let caching = if plain(path) == path { "no-cache" } else { "public, max-age=31536000, immutable" };
+        for (rule, advised) in &self.state().advised {
+            if rule == "/*" || rule.strip_prefix('/') == path.strip_prefix(&self.base) {
+                headers += advised;
+            }
+        }
+        if !headers.contains("Cache-Control: ") {
+            headers += &format!("cache-control: {caching}\r\n");
+        }
         write!(stream, "HTTP/1.1 {status} .\r\ncontent-type: {}\r\ncontent-length: {}\r\n", mime(path), body.len())?;
-        write!(stream, "cache-control: {caching}\r\n{headers}\r\n")?;
+        write!(stream, "{headers}\r\n")?;
         if matches!(fault, Some(Fault::Cut)) {
             stream.write_all(&body[..body.len() / 2])?;
             return Err(io::ErrorKind::ConnectionAborted.into());
@@ -239,7 +273,7 @@ impl Site {
     fn file(&self, path: &str) -> Option<Vec<u8>> {
         let path = Path::new(path.strip_prefix(&self.base)?);
         let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
-        let path = self.folder.join(path);
+        let path = self.state().folder.join(path);
         inside.then(|| fs::read(if path.is_dir() { path.join("index.html") } else { path }).ok())?
     }
 }

@@ -26,7 +26,6 @@ impl Theme {
 pub struct Setup {
     pub(super) arguments: Vec<String>,
     pub(super) base: String,
-    pub(super) headers: Vec<(&'static str, &'static str)>,
     pub(super) alone: bool,
     /// Parts of messages that may be on the console.
     pub(super) expected: Vec<&'static str>,
@@ -44,7 +43,6 @@ impl Default for Setup {
         Self {
             arguments: arguments.into_iter().map(Into::into).collect(),
             base: "/".into(),
-            headers: Vec::new(),
             alone: false,
             expected: Vec::new(),
         }
@@ -64,12 +62,6 @@ impl Setup {
         self
     }
 
-    /// The server sends this, too.
-    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
     /// No other browser runs meanwhile.
     pub fn alone(mut self) -> Self {
         self.alone = true;
@@ -85,7 +77,7 @@ impl Setup {
     /// Starts browser and server.
     #[track_caller]
     pub fn start(self) -> Page {
-        let server = Server::start(dist(), &self.base, &self.headers);
+        let server = Server::start(dist(), &self.base, &[]);
         Page::start(self, server)
     }
 }

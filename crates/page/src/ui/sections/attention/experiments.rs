@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::outcome::{chance, likeliest, logits_after, mean, softmax};
 use super::state::State;
 use crate::protocol::attention::Experiment;
+use crate::ui::announce::tell;
 use crate::ui::number::three;
 use crate::ui::reactive::{live, memo};
 use crate::ui::reading::format_heads;
@@ -22,6 +23,8 @@ pub fn Experiments(
         settings.unmasked.set(false);
         settings.ablated.set(String::new());
     };
+    let failure = move || is_changed().then(|| state.changed.failure.get()).flatten().map(|failure| failure.message);
+    tell(state.store, failure);
     view! {
         <div class="attn-toggles">
             <Toggle
@@ -39,7 +42,7 @@ pub fn Experiments(
             <Zeroing state/>
             <button id="attention-reset" on:click=reset disabled=move || !is_changed()>"Undo all"</button>
         </div>
-        <p class="sentence" role="status">{move || is_changed().then(|| state.changed.failure.get()).flatten().map(|f| f.message)}</p>
+        <p class="sentence">{live(failure)}</p>
         <Loss state/>
         <Next state/>
     }

@@ -2,7 +2,6 @@
 
 mod experiments;
 mod heads;
-mod keys;
 mod map;
 mod naming;
 mod outcome;
@@ -25,6 +24,7 @@ use self::stages::Stages;
 use self::state::State;
 use self::tables::Tables;
 use self::text::TextLine;
+use crate::ui::announce::tell;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::color::{css, sequential};
 use crate::ui::reactive::{live, memo};
@@ -53,6 +53,9 @@ pub fn AttentionFigure(
         let (layer, head) = state.preview.get().or_else(|| state.picked())?;
         habit(state, layer, head).map(|habit| habit.sentence())
     };
+    tell(store, move || complaint(state));
+    // What cannot be read with an experiment can be without: the way back stays.
+    let is_read = move || is_there.get() || state.plain.get().is_some();
     view! {
         <div class="attn" on:keydown=move |event| if event.key() == "Escape" { state.key.set(None) }>
             <div class="panel attn-text">
@@ -61,7 +64,7 @@ pub fn AttentionFigure(
                     <Chip source=Source::Live shape/>
                 </div>
                 <div class:hidden=move || !is_there.get() || is_empty()><TextLine state/></div>
-                <p class="sentence" role="status">{move || complaint(state)}</p>
+                <p class="sentence">{move || complaint(state)}</p>
                 <p class="small soft">{move || remark(state)}</p>
                 <label for="attention-text">"The text that all figures share"</label>
                 <textarea
@@ -92,7 +95,7 @@ pub fn AttentionFigure(
                 <Stages state/>
                 <Tables state/>
             </div>
-            <div class="panel attn-experiments" class:hidden=move || !is_there.get() class:stale=live(is_empty)>
+            <div class="panel attn-experiments" class:hidden=move || !is_read() class:stale=live(is_empty)>
                 <h3>"Take something away"</h3>
                 <Experiments state/>
             </div>

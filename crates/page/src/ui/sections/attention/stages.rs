@@ -7,11 +7,11 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{KeyboardEvent, MouseEvent, PointerEvent};
 
-use super::keys::slide;
 use super::paint::width_of;
 use super::row::Row;
 use super::state::State;
 use super::strip::{Axis, COLUMN, Plot, Strip};
+use crate::ui::keys::slide;
 use crate::ui::number::three;
 use crate::ui::reactive::{effect, live, memo};
 

@@ -56,6 +56,7 @@ impl State {
             let now = changed.get().filter(|pass| pass.tokens == plain.tokens && pass.experiment == experiment.get());
             match now {
                 Some(changed) => Some((plain, Some(changed))),
+                None if changed.failure.get().is_some() => Some((plain, None)),
                 None => earlier.cloned().flatten().or(Some((plain, None))),
             }
         });

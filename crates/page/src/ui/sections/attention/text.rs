@@ -4,9 +4,9 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{KeyboardEvent, PointerEvent};
 
-use super::keys::slide;
 use super::state::State;
 use crate::ui::color::{css, ink_on, sequential};
+use crate::ui::keys::slide;
 use crate::ui::number::three;
 use crate::ui::reactive::{live, memo};
 

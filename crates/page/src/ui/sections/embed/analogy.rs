@@ -7,6 +7,7 @@ use super::token_list::{searching, whole};
 use super::{named, spoken};
 use crate::protocol::embed::Near;
 use crate::protocol::model::ModelCard;
+use crate::ui::announce::tell;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::reactive::{effect, live, memo};
 use crate::ui::store::Store;
@@ -91,6 +92,10 @@ pub fn Analogies(
         }
     };
     let answer = move || found.nearest.get().and_then(|found| found.nearest.first().map(|&(id, _)| name(id)));
+    tell(store, move || {
+        let ([a, b, c], answer) = (own.get()?, answer()?);
+        Some(format!("{} is to {} as {} is to {answer}.", name(a), name(b), name(c)))
+    });
     let buttons = move || {
         let button = |ids: [u32; 3]| {
             let [a, b, c] = ids.map(name);
@@ -120,7 +125,7 @@ pub fn Analogies(
             </p>
             <div class="embed-question">
                 {field(0, "From")} <span>"is to"</span> {field(1, "to")} <span>"as"</span> {field(2, "so from")} <span>"is to"</span>
-                <output class="mono embed-answer" id="embed-answer">{live(answer)}</output>
+                <b class="mono embed-answer" id="embed-answer">{live(answer)}</b>
             </div>
             <div class="controls embed-presets">{live(buttons)}</div>
             <Bars store=store found=found label="Nearest to where the step leads" pick=Callback::new(move |id| put(2, id)) />

@@ -11,7 +11,7 @@ use crate::ui::store::Store;
 /// Tokens that are shown at a time: the block with the picked one.
 const BLOCK: usize = 128;
 
-/// Where a key leads from the picked token; `None` if it leads nowhere.
+/// Where a key leads from the picked token; `None` if it leads nowhere. Among radio buttons, down is the next one.
 pub fn step(key: &str, at: usize, len: usize) -> Option<usize> {
     let last = len.checked_sub(1)?;
     Some(match key {

@@ -141,7 +141,7 @@ pub fn Positions(
     };
     let chip = Signal::derive(move || {
         let n = n.get();
-        format!("cos(wpe, wpe) [{n}, {n}]")
+        if n == 0 { String::new() } else { format!("cos(wpe, wpe) [{n}, {n}]") }
     });
     view! {
         <div class="panel embed-panel">

@@ -3,12 +3,13 @@
 use leptos::html::Div;
 use leptos::prelude::*;
 
-use super::picker::{TextTokens, step};
+use super::picker::TextTokens;
 use super::strips::{bars, decimals, fixed, limit};
 use super::{Place, named};
 use crate::protocol::embed::{TokenRows, TokenRowsRead};
 use crate::ui::canvas::{Picture, Pixels};
 use crate::ui::chip::{Chip, Source};
+use crate::ui::keys::slide;
 use crate::ui::number::three;
 use crate::ui::reactive::{live, memo};
 use crate::ui::remote::remote;
@@ -109,6 +110,9 @@ pub fn Rows(
     };
     let chip = Signal::derive(move || {
         let c = channels();
+        if c == 0 {
+            return String::new();
+        }
         if has_position.get() {
             format!("wte[token] [{c}] + wpe[position] [{c}] = x [{c}]")
         } else {
@@ -126,7 +130,7 @@ pub fn Rows(
         if event.key() == "Escape" {
             pointed.set(None);
             locked.set(None);
-        } else if let Some(to) = step(&event.key(), channel.get_untracked(), untrack(channels)) {
+        } else if let Some(to) = slide(&event.key(), channel.get_untracked(), untrack(channels)) {
             event.prevent_default();
             pointed.set(None);
             locked.set(Some(to));

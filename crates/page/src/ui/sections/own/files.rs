@@ -14,8 +14,8 @@ use crate::ui::task;
 /// Most files that a dropped folder is searched for.
 const MOST: usize = 2000;
 
-/// Most bytes of a dropped text: the address carries it.
-const MOST_TEXT: usize = 2000;
+/// Most bytes of a dropped text: more than any model here reads at a time.
+const MOST_TEXT: usize = 10_000;
 
 /// A file and its path.
 pub type Found = (String, File);
@@ -33,21 +33,26 @@ pub fn of_list(list: &FileList) -> Vec<Found> {
 
 /// Opens what was given: a single text becomes the text of the figures, anything else a model.
 pub fn take(store: Store, mut files: Vec<Found>) {
+    store.note.set((files.len() >= MOST).then(|| "These are many files: only the first 2,000 were looked at.".into()));
     if let [(path, _)] = &files[..]
-        && (path.ends_with(".txt") || path.ends_with(".md"))
+        && [".txt", ".md"].iter().any(|end| path.to_ascii_lowercase().ends_with(end))
     {
         let (path, file) = files.remove(0);
         task::start(async move {
             match text(&file).await {
-                Ok(text) => {
+                Ok((text, is_whole)) => {
                     store.view.query.set(None);
                     store.view.text.set(text);
+                    let of = if is_whole { "" } else { "The beginning of " };
+                    let rest = if is_whole { "" } else { " 10 kB are read of a text." };
+                    let train = " Under Training, a model can learn from all of it.";
+                    let note = format!("{of}{path} is the text of all figures now.{rest}{train}");
                     store.dropped_text.set(Some(file));
-                    store.announce(format!(
-                        "{path} is the text of all figures now. Under Training, a model can learn from it."
-                    ));
+                    store.announce(note.clone());
+                    store.load_failure.set(None);
+                    store.note.set(Some(note));
                 }
-                Err(failure) => store.load_failure.set(Some(failure)),
+                Err(failure) => store.note.set(Some(failure.message)),
             }
         });
     } else if !files.is_empty() {
@@ -78,14 +83,15 @@ fn contents(_: File) -> crate::protocol::Contents {
     unreachable!("files are of a browser")
 }
 
-/// The beginning of a text.
-async fn text(file: &File) -> Result<String, Failure> {
-    // One character more, which may be cut.
-    let part = file.slice_with_i32_and_i32(0, MOST_TEXT as i32 + 4);
+/// The beginning of a text, and whether that is all of it.
+async fn text(file: &File) -> Result<(String, bool), Failure> {
+    // One character more, which may be cut, and a mark of the encoding, which is left out.
+    let part = file.slice_with_i32_and_i32(0, MOST_TEXT as i32 + 8);
     let unreadable = |_| Failure::input(format!("{} cannot be read.", file.name()));
     let text = JsFuture::from(part.map_err(unreadable)?.text()).await.map_err(unreadable)?;
     let text = text.as_string().unwrap_or_default();
     let cut = (0..=text.len().min(MOST_TEXT)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let is_whole = cut == text.len();
     let text = text[..cut].replace("\r\n", "\n");
     if text.contains(['\u{fffd}', '\0']) {
         return Err(Failure::input(format!("{} is no text in UTF-8.", file.name())));
@@ -93,7 +99,7 @@ async fn text(file: &File) -> Result<String, Failure> {
     if text.is_empty() {
         return Err(Failure::input(format!("{} is empty.", file.name())));
     }
-    Ok(text)
+    Ok((text, is_whole))
 }
 
 /// What was dropped. It has to be asked for before the event is over; folders are searched after that.
@@ -109,7 +115,7 @@ pub fn of_drop(data: &DataTransfer) -> impl Future<Output = Vec<Found>> + 'stati
         let mut found = plain;
         let mut waiting = entries;
         while let Some(entry) = waiting.pop() {
-            if found.len() + waiting.len() > MOST {
+            if found.len() >= MOST {
                 break;
             }
             if entry.is_directory() {

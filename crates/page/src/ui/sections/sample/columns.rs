@@ -8,6 +8,7 @@ use web_sys::{KeyboardEvent, PointerEvent, ResizeObserver};
 
 use super::distribution::{Distribution, Row};
 use super::place::Place;
+use crate::ui::keys::slide;
 use crate::ui::number::{percent, three};
 use crate::ui::reactive::{effect, live, memo};
 
@@ -138,22 +139,19 @@ pub fn Columns(
     };
     let on_keydown = move |event: KeyboardEvent| {
         let (Some(at), rows) = (untrack(|| place.index()), untrack(count)) else { return };
-        let to = match event.key().as_str() {
-            "ArrowLeft" | "ArrowDown" => at.saturating_sub(1),
-            "ArrowRight" | "ArrowUp" => at + 1,
-            "PageDown" => at.saturating_sub(8),
-            "PageUp" => at + 8,
-            "Home" => 0,
-            "End" => rows,
-            "Escape" => return place.pointed.set(None),
+        match event.key().as_str() {
+            "Escape" => place.pointed.set(None),
             "Enter" => {
                 event.prevent_default();
-                return place.force();
+                place.force();
             }
-            _ => return,
-        };
-        event.prevent_default();
-        place.point(to.min(rows.saturating_sub(1)));
+            key => {
+                if let Some(to) = slide(key, at, rows) {
+                    event.prevent_default();
+                    place.point(to);
+                }
+            }
+        }
     };
     // A mouse points by being there, and its button decides. A finger points first; the button below decides.
     let on_move = move |event: PointerEvent| step(&event).into_iter().for_each(|at| place.point(at));

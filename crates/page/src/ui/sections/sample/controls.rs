@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::writing::Desk;
-use crate::ui::number::{parse, three};
+use super::writing::{Desk, MOST_TOKENS};
+use crate::ui::number::{count, parse, three};
 use crate::ui::reactive::{live, memo};
 
 /// A number by a range and by typing.
@@ -42,6 +42,8 @@ fn Slider(
         set((!off).then_some(number));
     };
     let shown = move || value.get().map(short);
+    // Off says so itself.
+    let spoken = move || shown().map_or_else(|| says.get(), |number| format!("{number}, {}", says.get()));
     view! {
         <div class="setting">
             <label for=id>{label}</label>
@@ -53,7 +55,7 @@ fn Slider(
                     max=to
                     step=step
                     prop:value=move || short(value.get().unwrap_or(to.get()))
-                    aria-valuetext=says
+                    aria-valuetext=spoken
                     on:input=move |event| read(event_target_value(&event), false)
                 />
                 <input
@@ -106,6 +108,14 @@ pub fn Controls(
     });
     let problem = move || desk.prompt_problem();
     let writing = move || desk.text.with(|text| text.writing) || desk.slow.get();
+    let cannot = move || !desk.can_write();
+    let length_says = move || {
+        let most = desk.most()?;
+        (view.length.get() > most).then(|| {
+            let vocab = count(vocab.get() as u64);
+            format!("At most {most} are written: the logits of all {vocab} tokens are kept for each.")
+        })
+    };
     view! {
         <div class="panel sample-controls">
             <div class="setting setting-prompt">
@@ -172,21 +182,27 @@ pub fn Controls(
                         id="sample-length"
                         type="number"
                         min="1"
-                        max="2000"
+                        max=MOST_TOKENS
                         step="1"
                         prop:value=move || view.length.get().to_string()
                         on:change=move |event| {
                             if let Ok(length) = event_target_value(&event).parse::<usize>() {
-                                view.length.set(length.clamp(1, 2000));
+                                view.length.set(length.clamp(1, MOST_TOKENS));
                             }
                         }
                     />
                 </span>
+                <span class="small soft" id="sample-length-says">{live(length_says)}</span>
                 <button class="primary" on:click=move |_| desk.new_seed()>"New seed"</button>
-                <button on:click=move |_| desk.rewrite() title="The same seed gives the same text again.">"Write"</button>
+                <button on:click=move |_| desk.rewrite() disabled=live(cannot) title="The same seed gives the same text again.">"Write"</button>
                 <button on:click=move |_| desk.stop() disabled=move || !writing()>"Stop"</button>
-                <button id="sample-step" on:click=move |_| desk.step()>"Step: one more"</button>
-                <button on:click=move |_| desk.toggle_slow() aria-pressed=move || desk.slow.get().to_string()>
+                <button id="sample-step" on:click=move |_| desk.step() disabled=live(cannot)>"Step: one more"</button>
+                <button
+                    id="sample-slow"
+                    on:click=move |_| desk.toggle_slow()
+                    disabled=live(cannot)
+                    aria-pressed=move || desk.slow.get().to_string()
+                >
                     "Slow motion"
                 </button>
             </div>

@@ -182,7 +182,7 @@ fn Actions(
                 }}
             </button>
             <button disabled=live(none) on:click=move |_| speech::copy(desk, copied)>"Copy text"</button>
-            <span class="small soft" role="status">{copied}</span>
+            <span class="small soft">{copied}</span>
         </p>
     }
 }
@@ -198,7 +198,9 @@ fn PlaceSays(
         (Some(at), Some(id)) => format!("Where character {}, ‘{}’, came from", at + 1, desk.glyph(id)),
         _ => "Where a character came from".into(),
     };
-    let shape = Signal::derive(move || place.distribution.with(|at| format!("logits [{}]", at.vocab)));
+    let shape = Signal::derive(move || {
+        place.distribution.with(|at| if at.vocab == 0 { String::new() } else { format!("logits [{}]", at.vocab) })
+    });
     let says = move || {
         let (left, entropy, vocab, rest) = place.distribution.with(|at| (at.left, at.entropy, at.vocab, at.rest));
         if vocab == 0 {

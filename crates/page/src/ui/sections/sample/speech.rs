@@ -28,16 +28,29 @@ pub fn tell(desk: Desk) {
         if let Some(Some(waiting)) = waiting {
             waiting.clear();
         }
-        let say = move || desk.store.announce(format!("Written: {}", written(desk)));
+        let say = move || {
+            let (text, tokens) = (written(desk), desk.text.with_untracked(|text| text.tokens.len()));
+            let beginning = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            desk.store.announce(format!("{tokens} tokens written. The text begins: {beginning}"));
+        };
         if desk.finished.get() > 1 { set_timeout_with_handle(say, QUIET).ok() } else { None }
     });
 }
 
 /// Puts prompt and text on the clipboard, and says what came of it.
 pub fn copy(desk: Desk, says: RwSignal<Option<&'static str>>) {
-    let copying = window().navigator().clipboard().write_text(&written(desk));
+    let say = move |words: &'static str| {
+        says.set(Some(words));
+        desk.store.announce(words);
+    };
+    let clipboard = window().navigator().clipboard();
+    // Browsers give none to pages that came over plain http.
+    if clipboard.is_undefined() {
+        return say("There is no clipboard on a page without https.");
+    }
+    let copying = clipboard.write_text(&written(desk));
     task::start(async move {
         let copied = JsFuture::from(copying).await.is_ok();
-        says.set(Some(if copied { "Copied." } else { "The browser did not allow it." }));
+        say(if copied { "Copied." } else { "The browser did not allow it." });
     });
 }

@@ -40,6 +40,8 @@ pub struct Text {
     pub tokens: Vec<Token>,
     /// The logits that each was drawn from, `[tokens, V]`.
     pub logits: Vec<f32>,
+    /// V; 0 where nothing has been drawn yet.
+    pub vocab: usize,
     /// Of the first so many, the visitor decided: they stay when the text is written again.
     pub given: usize,
     /// So many are new.
@@ -69,9 +71,13 @@ impl Text {
         self.writing = true;
     }
 
-    /// Takes what was drawn.
+    /// Takes what was drawn. Another model's tokens are none of this text's.
     pub fn take(&mut self, drawn: &Generated) {
         let vocab = drawn.logits.len() / drawn.tokens.len().max(1);
+        if drawn.tokens.is_empty() || (self.vocab != 0 && vocab != self.vocab) {
+            return;
+        }
+        self.vocab = vocab;
         let old = self.fresh..(self.fresh + drawn.tokens.len()).min(self.tokens.len());
         let old_logits = old.start * vocab..(old.end * vocab).min(self.logits.len());
         let seed = Some(self.settings.sampling.seed);
@@ -84,7 +90,7 @@ impl Text {
 
     /// Ends here: what is left of the text before goes.
     pub fn end(&mut self) {
-        self.logits.truncate(self.fresh * self.vocab());
+        self.logits.truncate(self.fresh * self.vocab);
         self.tokens.truncate(self.fresh);
         self.writing = false;
     }
@@ -92,8 +98,9 @@ impl Text {
     /// A text that has the first `at` tokens of this one, to be gone on with.
     pub fn up_to(&self, at: usize) -> Self {
         let tokens = self.tokens[..at].to_vec();
-        let logits = self.logits[..at * self.vocab()].to_vec();
-        Self { settings: self.settings.clone(), tokens, logits, given: at, fresh: at, ..Self::default() }
+        let logits = self.logits[..at * self.vocab].to_vec();
+        let (settings, vocab) = (self.settings.clone(), self.vocab);
+        Self { settings, tokens, logits, vocab, given: at, fresh: at, ..Self::default() }
     }
 
     /// [`Self::up_to`], then a token in place of the one that is there.
@@ -108,8 +115,7 @@ impl Text {
 
     /// The logits that a token was drawn from.
     pub fn logits_of(&self, at: usize) -> &[f32] {
-        let vocab = self.vocab();
-        &self.logits[at * vocab..(at + 1) * vocab]
+        &self.logits[at * self.vocab..(at + 1) * self.vocab]
     }
 
     /// All ids.
@@ -125,10 +131,6 @@ impl Text {
     /// The first token that is another one than before; none where there is nothing to compare with.
     pub fn first_change(&self) -> Option<usize> {
         (0..self.fresh).find(|&at| self.changed(at))
-    }
-
-    fn vocab(&self) -> usize {
-        self.logits.len() / self.tokens.len().max(1)
     }
 }
 
@@ -174,6 +176,22 @@ mod tests {
         text.end();
         assert_eq!((text.ids(), text.first_change()), (vec![9], None));
         assert_eq!(text.logits_of(0), [9.0, 0.5]);
+    }
+
+    #[test]
+    fn tokens_of_another_vocabulary_are_not_taken() {
+        let text = written(&[1, 2, 3]);
+        for logits in [vec![0.0; 1], vec![0.0; 1000]] {
+            let mut more = text.clone();
+            more.begin_more();
+            let other = Generated { logits: Values(logits), ..drawn(&[4]) };
+            more.take(&other);
+            more.end();
+            assert_eq!(more, text);
+        }
+        let mut rest = text.up_to(0);
+        rest.take(&drawn(&[]));
+        assert_eq!((rest.vocab, rest.tokens.len()), (2, 0));
     }
 
     #[test]

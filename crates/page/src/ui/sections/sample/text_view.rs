@@ -10,6 +10,7 @@ use web_sys::{Element, HtmlElement, KeyboardEvent, ScrollIntoViewOptions, Scroll
 
 use super::text::Text;
 use super::writing::Desk;
+use crate::ui::keys::slide;
 use crate::ui::number::{percent, three};
 use crate::ui::reactive::{effect_from_last, live, memo};
 
@@ -151,15 +152,7 @@ pub fn TextView(
     };
     let on_keydown = move |event: KeyboardEvent| {
         let Some(at) = untrack(|| desk.picked()) else { return };
-        let to = match event.key().as_str() {
-            "ArrowLeft" | "ArrowDown" => at.saturating_sub(1),
-            "ArrowRight" | "ArrowUp" => at + 1,
-            "PageDown" => at.saturating_sub(8),
-            "PageUp" => at + 8,
-            "Home" => 0,
-            "End" => usize::MAX,
-            _ => return,
-        };
+        let Some(to) = slide(&event.key(), at, length.get_untracked()) else { return };
         event.prevent_default();
         pick(to);
         // The new one is on screen by the next frame.

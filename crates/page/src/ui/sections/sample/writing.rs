@@ -1,5 +1,7 @@
 //! Asks for texts, and keeps what comes: the text on the desk, and those it was forked from.
 
+use std::sync::Arc;
+
 use futures_util::future::AbortHandle;
 use inkling_core::sample::{Sampler, SamplerConfig};
 use leptos::prelude::*;
@@ -9,13 +11,15 @@ use crate::protocol::sample::{Generate, entropy};
 use crate::protocol::tokenize::{Tokenize, Tokenized, Vocabulary};
 use crate::protocol::{Failure, FailureKind};
 use crate::ui::client::Heard;
-use crate::ui::reactive::{effect, effect_from_last};
+use crate::ui::reactive::effect_from_last;
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
 use crate::ui::task;
 
 /// Texts that are kept beside the one on the desk.
 const MOST_BRANCHES: usize = 6;
+/// Tokens that a text may have, however small the vocabulary is.
+pub const MOST_TOKENS: usize = 2000;
 /// Numbers of logits that a text may have: a large vocabulary allows for fewer tokens.
 const MOST_LOGITS: usize = 1 << 22;
 /// A fork writes so many tokens at least, however near the end it is.
@@ -44,11 +48,13 @@ pub struct Desk {
     pub finished: RwSignal<usize>,
     /// The prompt as tokens.
     prompt: Remote<Tokenized>,
+    /// What [`Self::prompt`] was in the model before.
+    outdated: StoredValue<Option<Arc<Tokenized>>>,
     /// What the text on the desk was last written from.
-    written_from: StoredValue<Option<(Settings, usize)>>,
+    written_from: StoredValue<Option<Settings>>,
     under_way: StoredValue<Option<AbortHandle>>,
-    /// Counts models and engines.
-    epoch: RwSignal<usize>,
+    /// Whether that is a single token.
+    stepping: StoredValue<bool>,
     slowly: StoredValue<Option<IntervalHandle>>,
 }
 
@@ -69,32 +75,30 @@ impl Desk {
             slow: RwSignal::new(false),
             finished: RwSignal::new(0),
             prompt,
+            outdated: StoredValue::new(None),
             written_from: StoredValue::new(None),
             under_way: StoredValue::new(None),
-            epoch: RwSignal::new(0),
+            stepping: StoredValue::new(false),
             slowly: StoredValue::new(None),
         };
-        effect_from_last(move |before: Option<()>| {
-            // Another model or engine: nothing of the old one's texts can be gone on with.
-            store.model.track();
-            store.engine.track();
-            desk.epoch.update(|epoch| *epoch += usize::from(before.is_some()));
-        });
-        effect(move || {
-            let Some(settings) = desk.settings() else { return };
-            let epoch = desk.epoch.get();
-            let from = Some((settings.clone(), epoch));
-            let last = desk.written_from.get_value();
-            if from == last {
-                return;
-            }
-            let same_model = last.as_ref().is_some_and(|(_, last)| *last == epoch);
-            let same_prompt = last.as_ref().is_some_and(|(last, _)| last.prompt == settings.prompt);
-            let same_dice = last.is_some_and(|(last, _)| last.sampling.seed == settings.sampling.seed);
-            if !(same_model && same_prompt) {
+        effect_from_last(move |last: Option<Option<u32>>| {
+            // Nothing of another model's texts can be gone on with, not even shown: its numbers mean other tokens now.
+            let number = store.model.with(|model| model.as_ref().map(|model| model.number));
+            if last.is_some_and(|last| last != number) {
                 untrack(|| desk.clear());
             }
-            untrack(|| desk.write(settings, same_model && same_prompt && same_dice));
+            let Some(settings) = desk.settings() else { return number };
+            let last = desk.written_from.get_value();
+            if last.as_ref() == Some(&settings) {
+                return number;
+            }
+            let same_prompt = last.as_ref().is_some_and(|last| last.prompt == settings.prompt);
+            let same_dice = last.is_some_and(|last| last.sampling.seed == settings.sampling.seed);
+            if !same_prompt {
+                untrack(|| desk.empty());
+            }
+            untrack(|| desk.write(settings, same_prompt && same_dice));
+            number
         });
         desk
     }
@@ -119,18 +123,42 @@ impl Desk {
         if self.prompt_problem().is_some() {
             return None;
         }
-        let prompt: Vec<u32> = self.prompt.get()?.tokens.iter().map(|token| token.id).collect();
-        let most = MOST_LOGITS / self.store.model.get()?.config.vocab_size;
+        let prompt = self.prompt.get()?;
+        if self.outdated.with_value(|outdated| outdated.as_ref().is_some_and(|outdated| Arc::ptr_eq(outdated, &prompt)))
+        {
+            return None;
+        }
+        let prompt: Vec<u32> = prompt.tokens.iter().map(|token| token.id).collect();
         let sampling = SamplerConfig {
             temperature: view.temperature.get(),
             top_k: view.top_k.get(),
             top_p: view.top_p.get(),
             seed: view.seed.get(),
         };
-        Some(Settings { prompt, sampling, length: view.length.get().min(most) })
+        Some(Settings { prompt, sampling, length: view.length.get().clamp(1, self.most()?) })
     }
 
+    /// Tokens that a text of the loaded model may have.
+    pub fn most(self) -> Option<usize> {
+        self.store.model.with(|model| Some((MOST_LOGITS / model.as_ref()?.config.vocab_size).clamp(1, MOST_TOKENS)))
+    }
+
+    /// Whether there is something that can be written from.
+    pub fn can_write(self) -> bool {
+        self.settings().is_some()
+    }
+
+    /// Forgets all that is of the model before.
     fn clear(self) {
+        self.stop();
+        self.outdated.set_value(self.prompt.value.get());
+        self.written_from.set_value(None);
+        self.speed.set(None);
+        self.failure.set(None);
+        self.empty();
+    }
+
+    fn empty(self) {
         self.text.set(Text::default());
         self.branches.set(vec![Text::default()]);
         self.current.set(0);
@@ -139,7 +167,9 @@ impl Desk {
     /// Writes the text on the desk (again).
     fn write(self, settings: Settings, compare: bool) {
         self.stop_slowly();
-        self.written_from.set_value(Some((settings.clone(), self.epoch.get_untracked())));
+        self.written_from.set_value(Some(settings.clone()));
+        // The last text's says nothing of this one.
+        self.speed.set(None);
         self.text.update(|text| text.begin(settings, compare));
         let count = self.text.with_untracked(|text| match text.given {
             0 => text.settings.length,
@@ -155,9 +185,10 @@ impl Desk {
         }
     }
 
-    /// Draws one token more.
+    /// Draws one token more, unless one is being drawn: asked for once more, it would begin anew.
     pub fn step(self) {
-        if self.text.with_untracked(|text| text.settings.prompt.is_empty()) {
+        let (writing, begun) = self.text.with_untracked(|text| (text.writing, !text.settings.prompt.is_empty()));
+        if (writing && self.stepping.get_value()) || !begun || !untrack(|| self.can_write()) {
             return;
         }
         self.text.update(Text::begin_more);
@@ -171,10 +202,14 @@ impl Desk {
             return self.stop();
         }
         self.stop();
+        if !untrack(|| self.can_write()) {
+            return;
+        }
         self.slow.set(true);
         self.step();
         let full = move || self.text.with_untracked(|text| text.fresh >= 2 * text.settings.length.max(1));
-        let tick = move || if full() { self.stop() } else { self.step() };
+        let over = move || full() || !untrack(|| self.can_write());
+        let tick = move || if over() { self.stop() } else { self.step() };
         self.slowly.set_value(set_interval_with_handle(tick, SLOWLY).ok());
     }
 
@@ -202,8 +237,15 @@ impl Desk {
 
     /// Asks for so many tokens behind what is fresh.
     fn ask(self, count: usize) {
+        self.ask_of(count, false);
+    }
+
+    /// `again` is of the engine that took over from one that failed.
+    fn ask_of(self, count: usize, again: bool) {
         self.cancel();
         self.failure.set(None);
+        self.stepping.set_value(count == 1);
+        let end = self.text.with_untracked(|text| text.fresh) + count;
         let question = self.text.with_untracked(|text| Generate {
             prompt: text.settings.prompt.clone(),
             given: text.tokens[..text.fresh].iter().map(|token| token.id).collect(),
@@ -223,6 +265,10 @@ impl Desk {
                             self.speed.set(Some(written.tokens as f64 / written.seconds));
                             self.finished.update(|finished| *finished += 1);
                         }
+                    }
+                    Heard::Failed(failure) if failure.kind == FailureKind::Device && !again => {
+                        // The CPU has taken over by now, and ids are ids.
+                        return self.ask_of(end - self.text.with_untracked(|text| text.fresh), true);
                     }
                     Heard::Failed(failure) => {
                         self.stop_slowly();
@@ -317,7 +363,7 @@ impl Desk {
         self.failure.set(None);
         let view = self.store.view;
         // Nothing is to be written: it has been, from these.
-        self.written_from.set_value(Some((settings.clone(), self.epoch.get_untracked())));
+        self.written_from.set_value(Some(settings.clone()));
         view.temperature.set(settings.sampling.temperature);
         view.top_k.set(settings.sampling.top_k);
         view.top_p.set(settings.sampling.top_p);

@@ -21,15 +21,29 @@ pub fn Loading(
             Some(progress.received as f64 / progress.total.filter(|&total| total > 0)? as f64)
         })
     };
-    let failure = move || store.load_failure.with(|failure| failure.as_ref().map(|failure| failure.message.clone()));
+    let failure = move || {
+        store.load_failure.with(|failure| {
+            let message = failure.as_ref()?.message.trim_end();
+            Some(format!("{message}{}", if message.ends_with(['.', '?', ')']) { "" } else { "." }))
+        })
+    };
     let failed = memo(move || store.load_failure.with(Option::is_some));
-    let stays = move || store.model.with(|model| model.as_ref().map(|model| format!(" {} stays loaded.", model.name)));
+    let noted = memo(move || store.note.with(Option::is_some));
+    let stays = move || {
+        store.model.with(|model| model.as_ref().map(|model| format!(" What is loaded stays loaded: {}.", model.name)))
+    };
     view! {
         <Show when=move || is_loading.get()>
             <div class="shell-row loading">
                 <label class="loading-words" for="loading-bar">{live(text)}</label>
                 <progress id="loading-bar" max="1" value=move || share().map(|share| share.to_string())></progress>
                 <button type="button" id="stop-loading" on:click=move |_| store.stop_loading()>"Cancel"</button>
+            </div>
+        </Show>
+        <Show when=move || noted.get()>
+            <div class="shell-row">
+                <p class="sentence" id="note">{store.note}</p>
+                <button type="button" on:click=move |_| store.note.set(None)>"Dismiss"</button>
             </div>
         </Show>
         <Show when=move || failed.get()>

@@ -109,7 +109,7 @@ pub fn Editor(
         </div>
         <p class="soft small stack-reason">{live(reason)}</p>
         <div class="stack-fields">{fields.into_iter().collect_view()}</div>
-        <p class="sentence" id="stack-trouble" role="status">{live(sentence)}</p>
+        <p class="sentence" id="stack-trouble">{live(sentence)}</p>
     }
 }
 

@@ -26,6 +26,7 @@ use self::program::Operations;
 use self::scene::{Layout, MOST_BLOCKS, Scene};
 use crate::protocol::Failure;
 use crate::protocol::stack::{Estimate, Estimated, Probe, Probed};
+use crate::ui::announce::tell;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, percent};
 use crate::ui::reactive::{effect, live, memo, memo_from_last};
@@ -51,12 +52,7 @@ pub fn StackFigure(
         Some(Ok(plan)) => Some(plan),
         _ => last.cloned().flatten(),
     });
-    let config = memo(move || {
-        let is_bigram =
-            loaded.with(|loaded| matches!(loaded, Some(loaded) if loaded.architecture == Architecture::Bigram));
-        // A bigram is drawn as it is while nothing else is asked for.
-        if is_bigram && draft.get() == original.get() { loaded.get() } else { plan.get().map(|plan| plan.config) }
-    });
+    let config = memo(move || plan.get().map(|plan| plan.config));
     let base = memo(move || original.get()?.plan(&loaded.get()?).ok());
     let estimate =
         move |plan: Option<Plan>| plan.map(|Plan { config, batch, .. }| Estimate { config, batch_size: batch });
@@ -107,6 +103,7 @@ pub fn StackFigure(
             "{parameters} weights in all. Point at a part, or go there with Tab and the arrow keys; a click or Enter holds it."
         )
     };
+    tell(store, move || outcome.with(|outcome| Some(outcome.as_ref()?.as_ref().err()?.sentence.clone())));
     let ((probed, probing, probe_failure), measure) = measuring(store);
     let touched = move || {
         if probed.get_untracked().is_none() && !probing.get_untracked() && probe_failure.get_untracked().is_none() {

@@ -187,6 +187,11 @@ impl Draft {
             sizes[field as usize] = self.size(field)?;
         }
         let size = |field: Field| sizes[field as usize] as usize;
+        let run = |config| Plan { config, batch: size(Batch), tokens: sizes[Tokens as usize] };
+        // A bigram has none of these sizes: it is itself while nothing else is asked for, and a GPT then.
+        if loaded.architecture == Architecture::Bigram && *self == Self::of(loaded) {
+            return Ok(run(loaded.clone()));
+        }
         let base = match self.preset.and_then(presets::find) {
             Some(preset) => preset.model,
             None if loaded.architecture == Architecture::Gpt => loaded.clone(),
@@ -206,7 +211,7 @@ impl Draft {
         divides("The number of heads", Heads, size(Heads), "key head", "serves as many queries", size(KeyHeads))?;
         // What else there is (a head of an odd width cannot be rotated): core knows.
         config.validate().map_err(|error| Trouble { field: Width, sentence: capital(&error.to_string()) })?;
-        Ok(Plan { config, batch: size(Batch), tokens: sizes[Tokens as usize] })
+        Ok(run(config))
     }
 
     fn size(&self, field: Field) -> Result<u64, Trouble> {

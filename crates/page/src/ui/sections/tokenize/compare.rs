@@ -47,7 +47,8 @@ pub fn Compare(splitting: Splitting) -> impl IntoView {
             _ => "–".into(),
         });
         let recorded = match row.vocabulary {
-            Vocabulary::Char => RECORDED_CHARACTERS,
+            // Of the corpus' characters: whether these are the same is known when it is.
+            Vocabulary::Char if splitting.learnt.get().is_some() => RECORDED_CHARACTERS,
             Vocabulary::Bpe { merges } if merges == RECORDED_PAIRS.0 => RECORDED_PAIRS.1,
             _ => "–",
         };
@@ -67,11 +68,13 @@ pub fn Compare(splitting: Splitting) -> impl IntoView {
             </tr>
         }
     };
-    let live_shape = move || match live.get() {
-        Some(Ok((_, characters))) => format!("loss on your last {} characters", count(characters as u64)),
-        Some(Err(failure)) => failure.message,
-        None => "waiting for two tokens".into(),
-    };
+    let live_shape = Signal::derive(move || match live.get() {
+        Some(Ok((_, characters))) => {
+            format!("… by the loaded model: loss on your last {} characters", count(characters as u64))
+        }
+        _ => String::new(),
+    });
+    let no_loss = move || Some(format!("By the loaded model: {}", live.get()?.err()?.message));
     view! {
         <div class="panel tk-compare">
             <h3>"The same text, four vocabularies"</h3>
@@ -88,9 +91,10 @@ pub fn Compare(splitting: Splitting) -> impl IntoView {
                 <tbody>{move || rows.get().into_iter().map(row).collect_view()}</tbody>
             </table>
             <p class="tk-chips-line">
-                <Chip source=Source::Live shape=Signal::derive(move || format!("… by the loaded model: {}", live_shape()))/>
+                <Chip source=Source::Live shape=live_shape/>
                 <Chip source=Source::Recorded shape="… by a model trained on it: tiny, 2000 updates, validation split"/>
             </p>
+            <p class="small soft">{no_loss}</p>
             <details>
                 <summary>"What these numbers are"</summary>
                 <p class="small">

@@ -26,13 +26,10 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
         view.vocabulary.set("bpe".into());
     };
     let shape = Signal::derive(move || {
-        splitting.learnt.get().map_or_else(
-            || "learning …".to_owned(),
-            |learnt| {
-                let (merges, read) = (count(learnt.merges.len() as u64), count(learnt.read as u64));
-                format!("{merges} merges of {read} characters, learnt in {} ms", learnt.milliseconds)
-            },
-        )
+        splitting.learnt.get().map_or_else(String::new, |learnt| {
+            let (merges, read) = (count(learnt.merges.len() as u64), count(learnt.read as u64));
+            format!("{merges} merges of {read} characters, learnt in {} ms", learnt.milliseconds)
+        })
     });
     let failure = move || {
         let failure = splitting.learnt.failure.get()?;
@@ -63,7 +60,7 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
                     on:input=move |event| set(event_target_value(&event).parse().unwrap_or_default())
                 />
                 <button aria-label="One merge on" on:click=move |_| set(merges.get_untracked() + 1)>"+"</button>
-                <output for="tokenize-merges">{move || count(merges.get() as u64)}</output>
+                <span class="tk-merges">{move || count(merges.get() as u64)}</span>
             </div>
             <p class="tk-merge" data-merge=merges>{move || last_merge(splitting, merges.get())}</p>
             <p class="tk-newest">{move || newest(splitting, merges.get())}</p>
@@ -74,7 +71,10 @@ pub fn Growth(splitting: Splitting) -> impl IntoView {
 
 /// The merge just learnt, in words.
 fn last_merge(splitting: Splitting, merges: usize) -> AnyView {
-    let Some(learnt) = splitting.learnt.get() else { return "…".into_any() };
+    let Some(learnt) = splitting.learnt.get() else {
+        let failed = splitting.learnt.failure.with(Option::is_some);
+        return if failed { "" } else { "Learning …" }.into_any();
+    };
     let Some(Merged { left, right, token, .. }) = merges.checked_sub(1).and_then(|last| learnt.merges.get(last)) else {
         return "No merge yet: every byte is a token of its own.".into_any();
     };

@@ -32,6 +32,9 @@ pub fn Heat(store: Store) -> impl IntoView {
     let shape = Signal::derive(move || {
         found.with(|found| {
             let n = found.characters.len();
+            if n == 0 {
+                return String::new();
+            }
             let of = if found.distinct > n {
                 format!(", the commonest of {}", count(found.distinct as u64))
             } else {

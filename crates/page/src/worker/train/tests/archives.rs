@@ -25,11 +25,11 @@ fn saved() -> (Desk, Opened, Vec<u8>) {
 }
 
 fn unpacked(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
-    zip::unpack(archive).unwrap().into_iter().collect()
+    zip::contents(archive, usize::MAX).unwrap().into_iter().collect()
 }
 
 fn refused(files: &BTreeMap<String, Vec<u8>>) -> String {
-    let archive = zip::pack(&files.clone().into_iter().collect::<Vec<_>>());
+    let archive = zip::pack(files.clone().into_iter().collect()).unwrap();
     let refused = Desk::new().open(OpenRun::Zip(given("run.zip", archive)));
     refused.map(|_| ()).unwrap_err().message
 }
@@ -65,7 +65,7 @@ fn the_page_goes_on_with_what_was_saved_from_any_folder() {
     let (desk, run, archive) = saved();
     let nested: Vec<_> =
         unpacked(&archive).into_iter().map(|(name, bytes)| (format!("runs/mine/{name}"), bytes)).collect();
-    for archive in [archive, zip::pack(&nested)] {
+    for archive in [archive, zip::pack(nested).unwrap()] {
         let mut other = Desk::new();
         let again = other.open(OpenRun::Zip(given("downloads/mine.zip", archive))).unwrap();
         assert_eq!((again.card.step, again.card.settings.name.as_str()), (23, "My run"));
@@ -87,7 +87,7 @@ fn a_run_of_the_trainers_is_opened_and_tells_that_it_cannot_go_back() {
         .map(|(name, bytes)| (format!("tiny/{name}"), bytes))
         .collect();
     let mut desk = Desk::new();
-    let run = desk.open(OpenRun::Zip(given("tiny.zip", zip::pack(&files)))).unwrap();
+    let run = desk.open(OpenRun::Zip(given("tiny.zip", zip::pack(files).unwrap()))).unwrap();
     assert_eq!(run.card.settings.name, "tiny");
     assert!(desk.parts(run.ask).contains(&RunPart::Snapshot { step: 20 }));
     let refused = desk.call(Steer { run: run.card.run, to: Steering::RewindToBest }).unwrap_err();
@@ -148,7 +148,7 @@ fn the_trainer_goes_on_with_what_was_saved_and_the_page_with_what_it_leaves() {
     let Some(program) = trainer() else { return };
     let (_, _, archive) = saved();
     let folder = std::env::temp_dir().join(format!("inkling-run-{}", std::process::id()));
-    for (name, bytes) in zip::unpack(&archive).unwrap() {
+    for (name, bytes) in zip::contents(&archive, usize::MAX).unwrap() {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
@@ -171,7 +171,7 @@ fn the_trainer_goes_on_with_what_was_saved_and_the_page_with_what_it_leaves() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
     let mut desk = Desk::new();
-    let run = desk.open(OpenRun::Zip(given("back.zip", zip::pack(&files)))).unwrap();
+    let run = desk.open(OpenRun::Zip(given("back.zip", zip::pack(files.clone()).unwrap()))).unwrap();
     assert_eq!(desk.state(run.ask), RunState::Finished);
     assert_eq!(desk.points(run.ask)[23..].iter().map(|point| point.loss).collect::<Vec<_>>(), expected());
 

@@ -1,7 +1,7 @@
 //! Runs that outlive their worker.
 
 use super::*;
-use crate::protocol::train::{ForgetRun, KeptRun, KeptRuns};
+use crate::protocol::train::{ForgetRun, KeptRun, KeptRuns, TakeSnapshot};
 use crate::worker::train::store::Memory;
 
 /// What a browser has left when a tab is gone: its files, and no locks.
@@ -41,8 +41,10 @@ fn a_run_that_was_paused_goes_on_after_a_reload() {
     assert_eq!(later.points(again.ask), before);
     assert_eq!(later.evaluations(again.ask), desk.evaluations(run.ask));
     let parts = later.parts(again.ask);
-    for step in [20, 23] {
+    for step in [0, 1, 2, 5, 10, 20, 23] {
         assert!(parts.contains(&RunPart::Snapshot { step }), "{step}");
+        let take = |desk: &mut Desk, run: &Opened| desk.call(TakeSnapshot { run: run.card.run, step }).unwrap();
+        assert!(take(&mut later, &again) == take(&mut desk, &run), "step {step}");
     }
     later.steer(&again, Steering::Play);
     later.settle();

@@ -16,8 +16,6 @@ pub mod wasm;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
-use std::sync::OnceLock;
-
 /// Most lanes of any instruction set; sizes stack buffers for tails.
 pub const MAX_LANES: usize = 16;
 
@@ -292,11 +290,18 @@ impl std::fmt::Display for Level {
     }
 }
 
-/// The widest instruction set of this machine, found once. On x86-64 the environment variable `INKLING_SIMD`
+/// The widest instruction set of this machine. On x86-64 it is found once, and the environment variable `INKLING_SIMD`
 /// (`portable`, `avx2`; anything else is ignored) asks for a narrower one, so that every path can be tested and timed on one machine.
+/// Elsewhere the compiler knows it, and leaves the other paths out.
+#[inline]
 pub fn level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
-    *LEVEL.get_or_init(detect)
+    #[cfg(target_arch = "x86_64")]
+    {
+        static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+        *LEVEL.get_or_init(detect)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    detect()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -313,16 +318,19 @@ fn detect() -> Level {
 }
 
 #[cfg(target_arch = "aarch64")]
+#[inline]
 fn detect() -> Level {
     Level::Neon
 }
 
 #[cfg(target_arch = "wasm32")]
+#[inline]
 fn detect() -> Level {
     if cfg!(target_feature = "simd128") { Level::Simd128 } else { Level::Scalar }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")))]
+#[inline]
 fn detect() -> Level {
     Level::Scalar
 }
@@ -364,8 +372,16 @@ macro_rules! simd_dispatch {
                 return $imp(unsafe { simd::neon::Neon::new() }, $($arg),*);
             }
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            if simd::level() == Level::Simd128 {
-                return $imp(simd::wasm::Simd128, $($arg),*);
+            {
+                // Inlined into a function that is compiled to be small, it would become small and slow.
+                #[inline(never)]
+                #[allow(clippy::too_many_arguments, reason = "the arguments are the kernel's")]
+                fn simd128 $(<$($lt),*>)? ($($arg: $ty),*) $(-> $ret)? {
+                    $imp(simd::wasm::Simd128, $($arg),*)
+                }
+                if simd::level() == Level::Simd128 {
+                    return simd128($($arg),*);
+                }
             }
             $imp(simd::scalar::Scalar, $($arg),*)
         }

@@ -5,7 +5,7 @@ use crate::cpu::math;
 use crate::cpu::simd::Simd;
 use crate::simd_dispatch;
 
-/// A non-linearity of one number: what [`crate::config::Activation`] is where there is no gate.
+/// A non-linearity of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pointwise {
     /// `max(x, 0)`.

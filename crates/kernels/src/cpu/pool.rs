@@ -142,7 +142,8 @@ impl Pool {
     /// # Panics
     /// When a task panicked.
     pub fn run<F: Fn(usize) + Sync>(&self, count: usize, task: F) {
-        if self.workers.is_empty() || count <= 1 {
+        // Known when the program is compiled for a browser, which then need not download the rest.
+        if cfg!(target_arch = "wasm32") || self.workers.is_empty() || count <= 1 {
             (0..count).for_each(task);
             return;
         }

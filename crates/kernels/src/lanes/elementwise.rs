@@ -91,3 +91,13 @@ pub(super) fn multiply_imp<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
         |y, x| s.mul(y, x),
     );
 }
+
+simd_dispatch! {
+    /// `Σ x²`.
+    pub fn sum_of_squares<'a>(x: &'a [f32]) -> f32 => sum_of_squares_imp
+}
+
+#[inline(always)]
+fn sum_of_squares_imp<S: Simd>(s: S, x: &[f32]) -> f32 {
+    s.dot(x, x)
+}
