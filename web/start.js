@@ -88,11 +88,9 @@ async function start() {
   const reason = obstacle();
   if (reason) return giveUp(reason);
   // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
-  const worker = window.inklingStart();
-
   let worker;
   try {
-    worker = new Worker('./worker-start.js');
+    worker = window.inklingStart();
   } catch (error) {
     // A frame or a policy that allows none.
     return giveUp('worker', error);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{MessageEvent, Worker};
@@ -27,8 +27,8 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn early(this: &Started) -> js_sys::Array;
     /// Starts another worker of the same program.
-    #[wasm_bindgen(js_name = inklingStart)]
-    fn start_worker() -> Worker;
+    #[wasm_bindgen(catch, js_name = inklingStart)]
+    fn start_worker() -> Result<Worker, JsValue>;
 }
 
 /// A worker and who waits for what.
@@ -86,9 +86,9 @@ impl Client {
         Self::listen(worker, early, Rc::new(broken))
     }
 
-    /// Starts another worker, and listens to it.
-    pub fn another(broken: impl Fn(String) + Clone + 'static) -> Self {
-        Self::listen(start_worker(), js_sys::Array::new(), Rc::new(broken))
+    /// Starts another worker, and listens to it; none where the browser allows no other.
+    pub fn another(broken: impl Fn(String) + Clone + 'static) -> Option<Self> {
+        Some(Self::listen(start_worker().ok()?, js_sys::Array::new(), Rc::new(broken)))
     }
 
     fn listen(worker: Worker, early: js_sys::Array, broken: Rc<dyn Fn(String)>) -> Self {

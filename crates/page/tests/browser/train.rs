@@ -8,7 +8,7 @@ use crate::native::Native;
 /// The figure, with `Overfit fast` picked and planned on the CPU engine.
 #[track_caller]
 pub fn opened(end: &str) -> Page {
-    let page = Page::opened(&format!("?engine=cpu{end}&preset=overfit#train"));
+    let page = Page::opened(&format!("#train?engine=cpu{end}&preset=overfit"));
     page.scroll_to("#train-figure");
     page.until_text(".train-plan", "weights learn from");
     page.until("return document.querySelector('.train-own:not([hidden]), #train-play:not(:disabled)')");
@@ -82,11 +82,11 @@ fn fifty_steps_have_the_native_trainers_losses() {
 
 #[test]
 fn a_preset_is_picked_and_played_with_the_mouse_and_its_curves_grow() {
-    let page = Page::opened("?engine=cpu#train");
+    let page = Page::opened("#train?engine=cpu");
     page.scroll_to("#train-figure");
     page.click("[data-preset=overfit]");
     page.until("return document.querySelector('[data-preset=overfit]').ariaPressed === 'true'");
-    page.until("return location.search.includes('preset=overfit')");
+    page.until("return location.hash.includes('preset=overfit')");
     // Each button says how long it takes here, once this device is measured.
     page.until(
         "return [...document.querySelectorAll('.train-preset span')].every(e => e.innerText.startsWith('about'))",
@@ -143,7 +143,7 @@ fn everything_is_reached_with_keys_alone() {
     page.until_text(".model-name", "step 1");
     page.focus("#train-back");
     page.press("Enter");
-    page.until("return !location.search.includes('step=')");
+    page.until("return !location.hash.includes('step=')");
     page.until_text("#shell", "checked by SHA-256");
 }
 
@@ -174,7 +174,7 @@ fn what_is_out_of_range_is_explained_and_not_changed() {
 
 #[test]
 fn all_figures_show_the_model_of_a_step() {
-    let page = Page::opened("?engine=cpu&text=We+are&layer=1&head=2&preset=overfit#train");
+    let page = Page::opened("#train?engine=cpu&text=We+are&layer=1&head=2&preset=overfit");
     page.scroll_to("#train-figure");
     page.until("return /learn from 17.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
     play_to(&page, 12);
@@ -193,7 +193,7 @@ fn all_figures_show_the_model_of_a_step() {
              return rows.length === {n} && rows.every((weight, key) => Math.abs(weight - expected[key]) < 2e-5)",
             json!(expected)
         ));
-        page.until(&format!("return location.search.includes('step={step}')"));
+        page.until(&format!("return location.hash.includes('step={step}')"));
         assert_eq!(page.count(".train-plot path.looked"), 1);
     }
     page.click("#train-back");

@@ -139,7 +139,7 @@ fn who_overfits_is_told_and_can_go_back_to_the_best() {
 
 #[test]
 fn a_dropped_text_can_be_learnt_from() {
-    let page = Page::opened("?engine=cpu#train");
+    let page = Page::opened("#train?engine=cpu");
     page.scroll_to("#train-figure");
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(60);
     page.drop_files("main", &[("fox.txt", text.as_bytes())]);
@@ -177,7 +177,7 @@ fn a_learner_that_breaks_down_breaks_nothing_else() {
         "const Native = window.Worker; window.workers = [];
          window.Worker = class extends Native { constructor(...all) { super(...all); workers.push(this); } };",
     );
-    page.open("?engine=cpu&preset=overfit#train");
+    page.open("#train?engine=cpu&preset=overfit");
     page.ready();
     page.scroll_to("#train-figure");
     page.until("return /learn from 17.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");

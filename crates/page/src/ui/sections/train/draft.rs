@@ -159,7 +159,7 @@ impl Draft {
             let settings = settings?;
             let ask = move || {
                 task::start(async move {
-                    let answer = self.learner.client().ask(PlanRun(settings.clone())).answer().await;
+                    let answer = self.learner.ready().await.ask(PlanRun(settings.clone())).answer().await;
                     // Of two questions, the answer to the last one.
                     if untrack(|| self.settings()) == Some(settings) {
                         self.plan.set(Some(answer.map_err(|failure| sentence(&failure.message))));
@@ -173,7 +173,7 @@ impl Draft {
     /// Asks how fast this device is, and what the presets take.
     fn measure(self) {
         task::start(async move {
-            let client = self.learner.client();
+            let client = self.learner.ready().await;
             for (at, preset) in PRESETS.iter().enumerate() {
                 let Some((Recipe { model, train }, _)) = recipe(preset.name) else { continue };
                 let settings = RunSettings {

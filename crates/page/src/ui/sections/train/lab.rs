@@ -152,9 +152,8 @@ impl Lab {
 
     /// Asks the learner, and shows why it has no answer.
     fn ask<A: Ask + 'static>(self, ask: A, then: impl FnOnce(A::Answer) + 'static) {
-        let conversation = self.learner.client().ask(ask);
         task::start(async move {
-            match conversation.answer().await {
+            match self.learner.ready().await.ask(ask).answer().await {
                 Ok(answer) => then(answer),
                 Err(failure) => self.fail(failure),
             }
@@ -207,9 +206,9 @@ impl Lab {
         self.problem.set(None);
         let settings = if let OpenRun::New(settings) = &what { Some((**settings).clone()) } else { None };
         let folder = if let OpenRun::Kept { folder } = &what { Some(folder.clone()) } else { None };
-        let mut conversation = self.learner.client().ask(what);
         let number = self.count.try_update_value(|count| std::mem::replace(count, *count + 1)).unwrap_or_default();
         task::start(async move {
+            let mut conversation = self.learner.ready().await.ask(what);
             let mut run = None;
             while let Some(heard) = conversation.next().await {
                 match (heard, run) {
@@ -328,7 +327,7 @@ impl Lab {
     /// The learner has closed a run.
     async fn closed(self, run: Run) {
         run.log.set(Log::default());
-        let client = self.learner.client();
+        let client = self.learner.ready().await;
         if run.resets.get_value()
             && let Some(settings) = run.settings.get_value()
         {
@@ -352,10 +351,9 @@ impl Lab {
         self.looked.set(Some((run, step)));
         self.store.view.step.set(Some(step));
         let snapshot = TakeSnapshot { run: run.card.with_value(|card| card.run), step };
-        let conversation = self.learner.client().ask(snapshot);
         let name = format!("{}, step {}", run.name(), crate::ui::number::count(step));
         let looking = task::start_stoppable(async move {
-            match conversation.answer().await {
+            match self.learner.ready().await.ask(snapshot).answer().await {
                 Ok(files) => self.store.look_through(name, files),
                 Err(failure) => self.fail(failure),
             }

@@ -1,5 +1,6 @@
 //! The second worker, which trains: started when it is first needed, and again after it broke down.
 
+use futures_channel::oneshot;
 use futures_util::future::AbortHandle;
 use leptos::prelude::*;
 
@@ -19,6 +20,8 @@ pub struct Learner {
     /// Why it broke down.
     pub broken: RwSignal<Option<String>>,
     watching: StoredValue<Option<AbortHandle>>,
+    /// Who waits for its engine.
+    waiting: StoredValue<Vec<oneshot::Sender<()>>>,
 }
 
 impl Learner {
@@ -30,6 +33,7 @@ impl Learner {
             engine: RwSignal::new(None),
             broken: RwSignal::new(None),
             watching: StoredValue::new(None),
+            waiting: StoredValue::new(Vec::new()),
         };
         effect(move || {
             store.view.engine.track();
@@ -40,19 +44,36 @@ impl Learner {
         learner
     }
 
-    /// The worker, started if need be.
-    pub fn client(self) -> Client {
-        if let Some(client) = self.client.get_untracked() {
-            return client;
+    /// The worker, started if need be, once it has its engine: what is opened before would be on another one.
+    pub async fn ready(self) -> Client {
+        if let Some(client) = self.client.get_untracked().or_else(|| self.start()) {
+            if self.engine.with_untracked(Option::is_none) {
+                let (sender, receiver) = oneshot::channel();
+                self.waiting.update_value(|waiting| waiting.push(sender));
+                if receiver.await.is_ok() {
+                    return client;
+                }
+            } else {
+                return client;
+            }
         }
+        // It broke down, and the figure says so.
+        std::future::pending().await
+    }
+
+    fn start(self) -> Option<Client> {
         // It lives as long as the page, whoever asks first.
         let owner = Owner::new();
         let client = owner.with(|| Client::another(move |why| self.fail(why)));
         std::mem::forget(owner);
+        let Some(client) = client else {
+            self.broken.set(Some("this browser starts no second worker".into()));
+            return None;
+        };
         self.broken.set(None);
         self.client.set(Some(client));
         self.choose_engine(client);
-        client
+        Some(client)
     }
 
     /// Asks for the engine that the visitor chose, and hears which it is.
@@ -62,7 +83,13 @@ impl Learner {
             let mut conversation = client.ask(UseEngine(choice));
             while let Some(heard) = conversation.next().await {
                 match heard {
-                    Heard::Part(chosen) => self.engine.set(Some(chosen)),
+                    Heard::Part(chosen) => {
+                        self.engine.set(Some(chosen));
+                        for waiting in self.waiting.try_update_value(std::mem::take).unwrap_or_default() {
+                            // Who has stopped waiting needs no answer.
+                            let _ = waiting.send(());
+                        }
+                    }
                     Heard::Answer(never) => match never {},
                     Heard::Failed(failure) => self.broken.set(Some(failure.message)),
                 }
@@ -79,6 +106,7 @@ impl Learner {
         }
         self.client.set(None);
         self.engine.set(None);
+        self.waiting.set_value(Vec::new());
         self.broken.set(Some(why));
     }
 }
