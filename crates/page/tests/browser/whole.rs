@@ -10,7 +10,7 @@ const SECTIONS: [(&str, &str); 7] = [
     ("embed", "#embed-channel:not(:empty)"),
     ("stack", ".stack-costs tbody tr:nth-child(3)"),
     ("attention", "#attention-top tbody tr"),
-    ("train", ".train-plan:not(:empty)"),
+    ("train", "#train-play"),
     ("sample", ".sample-page:not([data-written='0'])"),
     ("own", "#save-model:not(:disabled)"),
 ];
