@@ -89,6 +89,12 @@ pub struct Role {
     outcome: for<'a> fn(&'a mut Workshop, Id, Call) -> Pending<'a, Outcome>,
     /// A slice of what goes on. False if nothing does.
     go_on: for<'a> fn(&'a mut Workshop) -> Pending<'a, bool>,
+    /// Reads a message.
+    #[cfg(target_family = "wasm")]
+    read: fn(wasm_bindgen::JsValue) -> Result<Request, serde_wasm_bindgen::Error>,
+    /// A message, and the buffers to be transferred with it.
+    #[cfg(target_family = "wasm")]
+    write: fn(Event) -> (wasm_bindgen::JsValue, js_sys::Array),
 }
 
 impl Role {
@@ -96,11 +102,19 @@ impl Role {
     pub const FIGURES: Self = Self {
         outcome: |workshop, id, call| Box::pin(workshop.about_figures(id, call)),
         go_on: |workshop| Box::pin(workshop.go_on()),
+        #[cfg(target_family = "wasm")]
+        read: crate::protocol::figures::read,
+        #[cfg(target_family = "wasm")]
+        write: crate::protocol::figures::write,
     };
     /// Trains.
     pub const LEARNER: Self = Self {
         outcome: |workshop, id, call| Box::pin(workshop.about_runs(id, call)),
         go_on: |workshop| Box::pin(workshop.go_on_learning()),
+        #[cfg(target_family = "wasm")]
+        read: crate::protocol::learner::read,
+        #[cfg(target_family = "wasm")]
+        write: crate::protocol::learner::write,
     };
 }
 
