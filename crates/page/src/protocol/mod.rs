@@ -296,7 +296,6 @@ macro_rules! calls {
 calls! {
     both {
         UseEngine(EngineChosen) -> Nothing,
-        Probe(Nothing) -> Probed,
     }
     figures {
         Load(LoadProgress) -> ModelCard,
@@ -316,6 +315,7 @@ calls! {
         Generate(Generated) -> Written,
     }
     learner {
+        Probe(Nothing) -> Probed,
         PlanRun(Nothing) -> RunPlan,
         OpenRun(RunPart) -> Steered,
         Steer(Nothing) -> Steered,

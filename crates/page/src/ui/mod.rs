@@ -7,6 +7,7 @@ pub mod chip;
 pub mod client;
 pub mod color;
 pub mod keys;
+pub mod learner;
 pub mod model;
 pub mod near;
 pub mod number;

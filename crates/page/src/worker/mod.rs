@@ -287,7 +287,6 @@ impl Workshop {
                 Err(failure) => Err(failure),
             },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(_) => return self.probe_device(id).await,
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -301,7 +300,7 @@ impl Workshop {
         })
     }
 
-    /// Both workers have a device to measure.
+    /// Begins to measure the device.
     async fn probe_device(&mut self, id: Id) -> Outcome {
         match self.begin_probe().await {
             Ok(probing) => {
@@ -324,7 +323,7 @@ impl Workshop {
             }
             Job::Shuffle(shuffling) => Ok(shuffling.slice().map(Answer::Baseline)),
             Job::Project(projecting) => Ok(projecting.slice().map(Answer::TokenMap)),
-            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
+            Job::Probe(_) => Err(Failure::of_another_worker()),
         }
     }
 
