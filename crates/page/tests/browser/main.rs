@@ -18,5 +18,6 @@ mod sample_numbers;
 mod stack;
 mod tokenize;
 mod train;
+mod train_limits;
 mod train_runs;
 mod whole;
