@@ -14,7 +14,7 @@ mod lab;
 mod learner;
 mod log;
 mod next;
-mod plot;
+pub mod plot;
 mod presets;
 mod recipe;
 mod runs;
