@@ -1,4 +1,4 @@
-// Starts the page's two programs. Not in the document itself: its Content-Security-Policy allows no script there.
+// Starts the page's programs. Not in the document itself: its Content-Security-Policy allows no script there.
 'use strict';
 
 // Shows the document's own sentence of why there is nothing to see, and says so in place of every figure.
@@ -26,8 +26,8 @@ function obstacle() {
   if (typeof Worker !== 'function') return 'worker';
 }
 
-// Starts a worker's program: the first at once, one that trains when the page asks for it.
-window.inklingStart = () => new Worker('./worker-start.js');
+// Starts the program that trains, when the page asks for it.
+window.inklingLearner = () => new Worker('./learner-start.js');
 
 // Keeps the screen on while something trains. Where that cannot be, nothing is lost.
 let lock;
@@ -90,7 +90,7 @@ async function start() {
   // The worker's program is fetched while the page's is. What it says before the page listens is kept for it.
   let worker;
   try {
-    worker = window.inklingStart();
+    worker = new Worker('./worker-start.js');
   } catch (error) {
     // A frame or a policy that allows none.
     return giveUp('worker', error);

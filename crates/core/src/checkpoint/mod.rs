@@ -195,8 +195,8 @@ pub fn read_training(
     let json = state.as_deref().and_then(|json| serde_json::from_slice::<serde_json::Value>(json).ok());
     let step = json.and_then(|json| json[STEP].as_u64()).map(|step| step.to_string());
     let mut state = Some(state);
-    let read = |name: &str| if name == STATE_FILE { Ok(state.take().flatten()) } else { read(name) };
-    TrainingState::read(trained(&config.parameters()), step.as_deref(), read)
+    let mut read = |name: &str| if name == STATE_FILE { Ok(state.take().flatten()) } else { read(name) };
+    TrainingState::read(trained(&config.parameters()), step.as_deref(), &mut read)
 }
 
 /// Reads `tokenizer.json` alone.

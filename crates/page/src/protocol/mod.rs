@@ -1,4 +1,4 @@
-//! What page and worker say to each other.
+//! What the page and its two workers say to each other.
 //!
 //! ```text
 //! page -> worker   Request::Ask { id, call }       Request::Cancel { id }
@@ -137,6 +137,11 @@ impl Failure {
     /// What was under way for a model that is not the loaded one any more.
     pub fn replaced() -> Self {
         Self { kind: FailureKind::Replaced, message: "another model took this one's place".into() }
+    }
+
+    /// A call that the other worker answers.
+    pub fn of_another_worker() -> Self {
+        Self::input("this is asked of the wrong worker")
     }
 
     /// Before a model is there.

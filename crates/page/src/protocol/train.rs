@@ -1,4 +1,4 @@
-//! Training. The page starts its worker's program a second time for this, so that figures are answered while a model learns.
+//! Training. A worker of its own does this, so that figures are answered while a model learns.
 
 use inkling_core::ModelConfig;
 use inkling_core::train::config::TrainConfig;
@@ -30,6 +30,8 @@ pub struct RunSettings {
 pub enum RunText {
     /// Tiny Shakespeare, which lies beside the page.
     Shakespeare,
+    /// The first pages of it, so few that they are soon known by heart. As a file they are a text of the visitor's.
+    FirstPages,
     /// The visitor's.
     Own {
         /// `notes.txt`.
@@ -152,6 +154,8 @@ pub enum RunPart {
 pub struct RunCard {
     /// For [`Steer`].
     pub run: RunId,
+    /// Where the browser keeps it: [`KeptRun::folder`].
+    pub folder: String,
     /// Its settings; a text of the visitor's is left out of them (empty).
     pub settings: RunSettings,
     /// What it takes.
@@ -230,6 +234,8 @@ pub enum Steering {
     Step,
     /// Back to the best evaluation: weights, moments, position in the data.
     RewindToBest,
+    /// Back to its beginning: the same settings again, from the same random weights.
+    Reset,
     /// No more of it: the ask that opened it is answered. What the browser keeps stays.
     Close,
 }

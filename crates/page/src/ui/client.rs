@@ -8,9 +8,9 @@ use std::rc::Rc;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use leptos::prelude::*;
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, Worker};
 
 use crate::protocol::buffers::to_message;
@@ -26,9 +26,9 @@ extern "C" {
     fn worker(this: &Started) -> Worker;
     #[wasm_bindgen(method, getter)]
     fn early(this: &Started) -> js_sys::Array;
-    /// Starts another worker of the same program.
-    #[wasm_bindgen(catch, js_name = inklingStart)]
-    fn start_worker() -> Result<Worker, JsValue>;
+    /// Starts the worker that trains.
+    #[wasm_bindgen(catch, js_name = inklingLearner)]
+    fn start_learner() -> Result<Worker, JsValue>;
 }
 
 /// A worker and who waits for what.
@@ -86,9 +86,9 @@ impl Client {
         Self::listen(worker, early, Rc::new(broken))
     }
 
-    /// Starts another worker, and listens to it; none where the browser allows no other.
-    pub fn another(broken: impl Fn(String) + Clone + 'static) -> Option<Self> {
-        Some(Self::listen(start_worker().ok()?, js_sys::Array::new(), Rc::new(broken)))
+    /// Starts the worker that trains, and listens to it; none where the browser allows no other.
+    pub fn learner(broken: impl Fn(String) + Clone + 'static) -> Option<Self> {
+        Some(Self::listen(start_learner().ok()?, js_sys::Array::new(), Rc::new(broken)))
     }
 
     fn listen(worker: Worker, early: js_sys::Array, broken: Rc<dyn Fn(String)>) -> Self {

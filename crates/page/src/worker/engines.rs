@@ -288,13 +288,14 @@ mod tests {
         use std::cell::RefCell;
         use std::rc::Rc;
 
+        use super::super::Role;
         use crate::protocol::stack::Probe;
         use crate::protocol::{Ask, Event, Request};
 
         let said = Rc::new(RefCell::new(Vec::new()));
         let heard = said.clone();
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
-        let mut workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
+        let mut workshop = Workshop::new(Role::FIGURES, move |event| heard.borrow_mut().push(event), sender);
         pollster::block_on(workshop.use_engine(7, UseEngine(EngineChoice::WebGpu)));
         let Some(device) = workshop.engines.gpu().cloned() else {
             assert!(std::env::var_os("INKLING_REQUIRE_GPU").is_none(), "there is no adapter: {:?}", said.borrow());

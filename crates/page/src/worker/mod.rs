@@ -1,4 +1,5 @@
-//! The worker: one task that owns the engine and answers one request after the other.
+//! The workers: one task each that owns an engine and answers one request after the other. Two programs are made of this ([`Role`]): one answers the
+//! figures, from the beginning; one trains, once it is wanted, so that figures are answered while a model learns.
 //!
 //! Requests wait in a queue; what is cancelled there is never begun. Long work (writing a text) is a `Job`, done a slice at a time: between
 //! slices the worker looks at its queue, so a message waits for one slice at most, or for the one call that is under way: those are short for small
@@ -61,6 +62,7 @@ type Send = Box<dyn Fn(Event)>;
 
 /// The worker's state.
 pub struct Workshop {
+    role: Role,
     engines: Engines,
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
@@ -74,6 +76,34 @@ pub struct Workshop {
     send: Send,
 }
 
+/// The answer to a call; none yet of what goes on beside the queue.
+type Outcome = Option<Result<Answer, Failure>>;
+
+/// What is waited for.
+type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What a worker is for. A program has the code of its own role only: the linker finds the rest by these functions, and leaves it out.
+#[derive(Clone, Copy)]
+pub struct Role {
+    /// Of a call.
+    outcome: for<'a> fn(&'a mut Workshop, Id, Call) -> Pending<'a, Outcome>,
+    /// A slice of what goes on. False if nothing does.
+    go_on: for<'a> fn(&'a mut Workshop) -> Pending<'a, bool>,
+}
+
+impl Role {
+    /// Answers the figures.
+    pub const FIGURES: Self = Self {
+        outcome: |workshop, id, call| Box::pin(workshop.about_figures(id, call)),
+        go_on: |workshop| Box::pin(workshop.go_on()),
+    };
+    /// Trains.
+    pub const LEARNER: Self = Self {
+        outcome: |workshop, id, call| Box::pin(workshop.about_runs(id, call)),
+        go_on: |workshop| Box::pin(workshop.go_on_learning()),
+    };
+}
+
 /// Long work.
 enum Job {
     Write(Box<Writing>),
@@ -85,8 +115,9 @@ enum Job {
 impl Workshop {
     /// A worker without a model, which answers by calling `send`. Downloads come back through `sender`, whose other end is to be
     /// given to [`Self::receive`].
-    pub fn new(send: impl Fn(Event) + 'static, sender: UnboundedSender<Incoming>) -> Self {
+    pub fn new(role: Role, send: impl Fn(Event) + 'static, sender: UnboundedSender<Incoming>) -> Self {
         Self {
+            role,
             engines: Engines::default(),
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
@@ -132,14 +163,34 @@ impl Workshop {
         }
     }
 
-    /// The oldest request, else a slice of the next job, else of the next run. False if there is nothing to do.
+    /// The oldest request, else a slice of what goes on. False if there is nothing to do.
     pub async fn work(&mut self) -> bool {
         if let Some((id, call)) = self.queue.pop_front() {
             self.answer(id, call).await;
             return true;
         }
-        let Some((id, mut job)) = self.jobs.pop_front() else { return self.train().await };
-        match self.slice(id, &mut job).await {
+        (self.role.go_on)(self).await
+    }
+
+    /// A slice of the next job.
+    async fn go_on(&mut self) -> bool {
+        let Some((id, mut job)) = self.jobs.pop_front() else { return false };
+        let outcome = self.slice(id, &mut job).await;
+        self.settle(id, job, outcome);
+        true
+    }
+
+    /// A slice of measuring the device, else of the next run.
+    async fn go_on_learning(&mut self) -> bool {
+        let Some((id, Job::Probe(mut probing))) = self.jobs.pop_front() else { return self.train().await };
+        let outcome = self.probe(&mut probing).await.map(|probed| probed.map(Answer::Probe));
+        self.settle(id, Job::Probe(probing), outcome);
+        true
+    }
+
+    /// After a slice of a job.
+    fn settle(&mut self, id: Id, job: Job, outcome: Result<Option<Answer>, Failure>) {
+        match outcome {
             Ok(None) => self.jobs.push_back((id, job)),
             Ok(Some(answer)) => self.done(id, Ok(answer)),
             Err(failure) => {
@@ -149,7 +200,6 @@ impl Workshop {
                 self.done(id, Err(failure));
             }
         }
-        true
     }
 
     /// Answers; on the CPU if the GPU fails while it does.
@@ -177,13 +227,16 @@ impl Workshop {
         self.desk = sample::Desk::default();
     }
 
-    /// The answer to a call; none yet of what goes on beside the queue.
-    async fn outcome(&mut self, id: Id, call: Call) -> Option<Result<Answer, Failure>> {
+    async fn outcome(&mut self, id: Id, call: Call) -> Outcome {
+        if let Call::UseEngine(call) = call {
+            self.use_engine(id, call).await;
+            return None;
+        }
+        (self.role.outcome)(self, id, call).await
+    }
+
+    async fn about_figures(&mut self, id: Id, call: Call) -> Outcome {
         Some(match call {
-            Call::UseEngine(call) => {
-                self.use_engine(id, call).await;
-                return None;
-            }
             Call::Load(call) => {
                 self.load(id, call);
                 return None;
@@ -220,20 +273,7 @@ impl Workshop {
                 Err(failure) => Err(failure),
             },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(_) => match self.begin_probe().await {
-                Ok(probing) => {
-                    self.jobs.push_back((id, Job::Probe(Box::new(probing))));
-                    return None;
-                }
-                Err(failure) => Err(failure),
-            },
-            call @ (Call::PlanRun(_)
-            | Call::OpenRun(_)
-            | Call::Steer(_)
-            | Call::TakeSnapshot(_)
-            | Call::SaveRun(_)
-            | Call::KeptRuns(_)
-            | Call::ForgetRun(_)) => return self.about_runs(id, call).await,
+            Call::Probe(_) => return self.probe_device(id).await,
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -243,7 +283,19 @@ impl Workshop {
                 }
                 Err(failure) => Err(failure),
             },
+            _ => Err(Failure::of_another_worker()),
         })
+    }
+
+    /// Both workers have a device to measure.
+    async fn probe_device(&mut self, id: Id) -> Outcome {
+        match self.begin_probe().await {
+            Ok(probing) => {
+                self.jobs.push_back((id, Job::Probe(Box::new(probing))));
+                None
+            }
+            Err(failure) => Some(Err(failure)),
+        }
     }
 
     /// A few milliseconds of a job (of a small model; one token or step of a large one); the answer when it is finished.
@@ -278,8 +330,10 @@ impl Workshop {
     }
 }
 
-/// Starts the worker: listens from now on.
-pub fn start() {
+/// Starts a worker of this role: listens from now on.
+pub fn start(role: Role) {
     #[cfg(target_family = "wasm")]
-    port::listen();
+    port::listen(role);
+    #[cfg(not(target_family = "wasm"))]
+    let _ = role;
 }

@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent};
 
-use super::{Incoming, Workshop};
+use super::{Incoming, Role, Workshop};
 use crate::protocol::Event;
 use crate::protocol::buffers::to_message;
 
@@ -22,7 +22,7 @@ fn send(event: Event) {
 }
 
 /// Takes requests from now on.
-pub fn listen() {
+pub fn listen(role: Role) {
     std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
         send(Event::Panicked { message: info.to_string() });
@@ -36,7 +36,7 @@ pub fn listen() {
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
-    spawn_local(run(Workshop::new(send, sender), receiver));
+    spawn_local(run(Workshop::new(role, send, sender), receiver));
     send(Event::Ready);
 }
 

@@ -102,13 +102,14 @@ mod tests {
     use super::*;
     use crate::protocol::stack::{Estimate, Probe};
     use crate::protocol::{Answer, Ask, Event, Request};
-    use crate::worker::Incoming;
+    use crate::worker::{Incoming, Role};
 
     #[test]
     fn a_device_is_measured_in_slices_between_which_others_are_heard() {
         let heard = Rc::new(RefCell::new(Vec::new()));
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
         let mut workshop = Workshop::new(
+            Role::FIGURES,
             {
                 let heard = heard.clone();
                 move |event| heard.borrow_mut().push(event)

@@ -1,6 +1,6 @@
 //! Training: runs that are open take turns, a slice each, and are kept by the browser.
 //!
-//! The page starts its worker's program once more for this. What is asked about runs is answered here; [`run`] is what a run does.
+//! A worker of its own does this. What is asked about runs is answered here; [`run`] is what a run does.
 
 mod files;
 mod keep;
@@ -26,7 +26,7 @@ use self::open::Attempt;
 use self::run::Run;
 use self::store::{Place, Store};
 use self::text::{SHAKESPEARE, Shelf, Text};
-use super::{Workshop, zip};
+use super::{Outcome, Workshop, zip};
 use crate::protocol::model::SavedModel;
 use crate::protocol::train::{
     Files, ForgetRun, KeptRuns, NamedFile, PlanRun, RunId, RunsKept, SaveRun, Steer, Steered, Steering, TakeSnapshot,
@@ -57,7 +57,7 @@ impl Runs {
 
 impl Workshop {
     /// The answer to a call about runs; none yet where the answer comes later.
-    pub(super) async fn about_runs(&mut self, id: Id, call: Call) -> Option<Result<Answer, Failure>> {
+    pub(super) async fn about_runs(&mut self, id: Id, call: Call) -> Outcome {
         Some(match call {
             Call::PlanRun(PlanRun(settings)) => match self.prepare(&settings) {
                 Ok(Some(prepared)) => self.plan(&settings, &prepared).map(Answer::PlanRun),
@@ -73,6 +73,7 @@ impl Workshop {
                 Ok(Attempt::Waits) => return self.wait_for_text(id, Call::OpenRun(call)),
                 Err(failure) => Err(failure),
             },
+            Call::Probe(_) => return self.probe_device(id).await,
             Call::Steer(call) => self.steer(call).await.map(Answer::Steer),
             Call::TakeSnapshot(TakeSnapshot { run, step }) => {
                 let files = self.runs.find(run).and_then(|run| run.snapshot_files(step));
@@ -88,11 +89,11 @@ impl Workshop {
             },
             Call::KeptRuns(KeptRuns) => self.kept_runs().await.map(Answer::KeptRuns),
             Call::ForgetRun(ForgetRun { folder }) => self.forget_run(&folder).await.map(Answer::ForgetRun),
-            _ => Err(Failure::input("this is not about runs")),
+            _ => Err(Failure::of_another_worker()),
         })
     }
 
-    fn wait_for_text(&mut self, id: Id, call: Call) -> Option<Result<Answer, Failure>> {
+    fn wait_for_text(&mut self, id: Id, call: Call) -> Outcome {
         self.runs.waiting.push((id, call));
         self.fetch_corpus();
         None
@@ -117,9 +118,20 @@ impl Workshop {
     }
 
     async fn steer(&mut self, Steer { run, to }: Steer) -> Result<Steered, Failure> {
-        let outcome = self.runs.find(run)?.steer(to).await;
+        let outcome = match to {
+            Steering::Reset => self.reset_run(run).await,
+            _ => self.runs.find(run)?.steer(to).await,
+        };
         self.tell_of_runs();
         outcome.map(|()| Steered).or_else(|failure| if to == Steering::Close { Ok(Steered) } else { Err(failure) })
+    }
+
+    /// The same settings again, from the same random weights.
+    async fn reset_run(&mut self, run: RunId) -> Result<(), Failure> {
+        let device = self.engines.device();
+        let run = self.runs.find(run)?;
+        let trainer = run.fresh_trainer(device).await?;
+        Ok(run.begin_anew(trainer).await?)
     }
 
     async fn kept_runs(&self) -> Result<RunsKept, Failure> {

@@ -41,6 +41,10 @@ impl Workshop {
                 Some(corpus) => corpus.clone(),
                 None => return Ok(None),
             },
+            RunText::FirstPages => match &self.runs.corpus {
+                Some(corpus) => Rc::new(corpus.first_pages()),
+                None => return Ok(None),
+            },
             RunText::Own { name, text } => Rc::new(Text::new(text_name(name), text.clone())),
         };
         self.runs.shelf.prepare(&text, settings.tokenizer).map(Some)
@@ -77,10 +81,10 @@ impl Workshop {
         let mut trainer = Trainer::new(model.clone(), settings.train.clone(), data, device, u64::MAX).await?;
         trainer.set_data(prepared.text.name.clone(), prepared.text.sha256.clone());
         let settings = RunSettings { model, ..settings.clone() };
-        let card = self.card(settings, plan, &prepared, 0);
+        let folder = self.new_folder().await;
+        let card = self.card(settings, plan, &prepared, 0, folder.clone());
         let weights = trainer.weights().await?;
         let writer = Writer::new(trainer.model(), &weights, &prepared.tokenizer, self.engines.device()).await?;
-        let folder = self.new_folder().await;
         let (log, past) = (Log::default(), Vec::new());
         let start = Start {
             card,
@@ -160,11 +164,11 @@ impl Workshop {
         let model_weights = trainer.weights().await?;
         let writer = Writer::new(trainer.model(), &model_weights, &prepared.tokenizer, self.engines.device()).await?;
         let (log, past) = Log::read(&read.metrics, read.state.step, read.state.elapsed_s, writer.prompt())?;
-        let card = self.card(settings, plan, &prepared, read.state.step);
         let (folder, manifest) = match kept {
             Some((folder, manifest)) => (folder, Some(manifest)),
             None => (self.new_folder().await, None),
         };
+        let card = self.card(settings, plan, &prepared, read.state.step, folder.clone());
         // The best that belongs to this state, and not to a later one.
         let best = read.best.filter(|_| read.state.best.is_some()).map(|(weights, training)| {
             (weights, training.filter(|training| is_best(training, &read.state, trainer.model())))
@@ -174,13 +178,21 @@ impl Workshop {
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 
-    fn card(&mut self, mut settings: RunSettings, plan: RunPlan, prepared: &Prepared, step: u64) -> RunCard {
+    fn card(
+        &mut self,
+        mut settings: RunSettings,
+        plan: RunPlan,
+        prepared: &Prepared,
+        step: u64,
+        folder: String,
+    ) -> RunCard {
         self.runs.named += 1;
         if let RunText::Own { text, .. } = &mut settings.text {
             text.clear();
         }
         RunCard {
             run: self.runs.named,
+            folder,
             uniform_loss: (plan.vocab_size as f64).ln(),
             bigram_loss: prepared.bigram_loss,
             settings,

@@ -27,17 +27,18 @@ impl Workshop {
     }
 
     async fn move_run(&mut self, run: &mut Run, problem: &str) -> Result<(), Failure> {
-        let settings = run.card.settings.clone();
-        let (model, data) = (settings.model, run.prepared.data.clone());
         let standing: Option<Rc<Standing>> = run.standing();
-        let mut trainer = match &standing {
+        let trainer = match &standing {
             Some(standing) => {
                 let Standing { weights, training } = &**standing;
-                Trainer::resume(model, weights, training, data, self.engines.device(), u64::MAX).await?
+                let (model, data) = (run.card.settings.model.clone(), run.prepared.data.clone());
+                let mut trainer =
+                    Trainer::resume(model, weights, training, data, self.engines.device(), u64::MAX).await?;
+                trainer.set_data(run.prepared.text.name.clone(), run.prepared.text.sha256.clone());
+                trainer
             }
-            None => Trainer::new(model, settings.train, data, self.engines.device(), u64::MAX).await?,
+            None => run.fresh_trainer(self.engines.device()).await?,
         };
-        trainer.set_data(run.prepared.text.name.clone(), run.prepared.text.sha256.clone());
         let weights = trainer.weights().await?;
         let writer = Writer::new(trainer.model(), &weights, &run.prepared.tokenizer, self.engines.device()).await?;
         let engine = self.engines.name();

@@ -241,6 +241,7 @@ impl Run {
                     }
                 }
             }
+            Steering::Reset => unreachable!("the workshop has the device for it"),
             Steering::RewindToBest => self.rewind_to_best().await?,
             Steering::Close => {
                 self.closing = true;

@@ -36,6 +36,19 @@ impl Text {
     }
 }
 
+/// Bytes of the first pages of Tiny Shakespeare.
+const FIRST_PAGES: usize = 20_000;
+
+impl Text {
+    /// Its beginning, up to the end of a speech.
+    pub fn first_pages(&self) -> Self {
+        let end = (0..=FIRST_PAGES.min(self.text.len())).rev().find(|end| self.text.is_char_boundary(*end));
+        let start = &self.text[..end.unwrap_or_default()];
+        let speeches = start.rfind("\n\n").map_or(start, |end| &start[..end + 1]);
+        Self::new("first-pages.txt".into(), speeches.to_owned())
+    }
+}
+
 /// A text as tokens.
 pub struct Prepared {
     /// The text.

@@ -63,14 +63,15 @@ fn shown(store: Store, runs: Arc<Vec<Entry>>) -> AnyView {
         })
     };
     let dot = move |at: usize| {
+        // Its name stands where there is room.
+        let to_the_left = move || plots.with_value(|plots| plots[usize::from(by_time.get())].ends[at].0 > 60.0);
         let place = move || plots.with_value(|plots| plots[usize::from(by_time.get())].ends[at]);
         let run = runs.with_value(|runs| runs[at].clone());
-        // Its name stands where there is room.
         view! {
             <label
                 class="scale-dot"
                 class:scale-picked=move || picked.get() == at
-                class:scale-left=move || place().0 > 60.0
+                class:scale-left=to_the_left
                 aria-hidden="true"
                 for=format!("scale-run-{at}")
                 style:left=move || share(place().0)

@@ -68,8 +68,8 @@ pub fn view(lab: Lab) -> AnyView {
                 type="button"
                 id="train-reset"
                 title="The same settings again, from random weights"
-                disabled=move || picked.get().is_none_or(|run| run.settings.with_value(Option::is_none)) || lab.opening.get()
-                on:click=move |_| picked.get_untracked().into_iter().for_each(|run| lab.reset(run))
+                disabled=move || picked.get().is_none_or(|run| run.log.read().step == 0)
+                on:click=move |_| picked.get_untracked().into_iter().for_each(|run| lab.steer(run, Steering::Reset))
             >
                 "Reset"
             </button>

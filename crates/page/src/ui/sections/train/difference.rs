@@ -29,6 +29,7 @@ pub fn difference(runs: &[&RunSettings]) -> Vec<Row> {
 pub fn text(text: &RunText) -> String {
     match text {
         RunText::Shakespeare => "Tiny Shakespeare".into(),
+        RunText::FirstPages => "the first pages of Tiny Shakespeare".into(),
         RunText::Own { name, .. } => name.clone(),
     }
 }

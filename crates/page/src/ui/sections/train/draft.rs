@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::estimate::flops;
 use super::learner::Learner;
-use super::presets::{OVERFIT_TEXT, PRESETS, recipe};
+use super::presets::{PRESETS, recipe};
 use super::recipe::Recipe;
 use crate::protocol::model::EngineKind;
 use crate::protocol::stack::{Probe, Probed};
@@ -82,26 +82,14 @@ impl Draft {
 
     /// All settings from a preset; the text, too, if it brings its own or the one before did.
     pub fn start_from(self, at: usize) {
-        let Some((recipe, short)) = recipe(PRESETS[at].name) else { return };
+        let Some((recipe, text)) = recipe(PRESETS[at].name) else { return };
         self.recipe.set(recipe);
         self.unreadable.set(Vec::new());
         self.name.set(PRESETS[at].label.to_lowercase());
         self.tokenizer.set(RunTokenizer::Char);
-        if short {
-            self.take_beginning();
-        } else if self.text.with_untracked(|text| matches!(text, RunText::Own { name, .. } if name == BEGINNING)) {
-            self.text.set(RunText::Shakespeare);
+        if text == RunText::FirstPages || self.text.with_untracked(|text| *text == RunText::FirstPages) {
+            self.text.set(text);
         }
-    }
-
-    /// Sets the text to the first pages of the plays.
-    pub fn take_beginning(self) {
-        task::start(async move {
-            match beginning().await {
-                Some(text) => self.text.set(RunText::Own { name: BEGINNING.into(), text }),
-                None => self.plan.set(Some(Err("The first pages of Tiny Shakespeare could not be fetched.".into()))),
-            }
-        });
     }
 
     /// Whether a run with these settings would be begun, whatever its name.
@@ -175,14 +163,9 @@ impl Draft {
         task::start(async move {
             let client = self.learner.ready().await;
             for (at, preset) in PRESETS.iter().enumerate() {
-                let Some((Recipe { model, train }, _)) = recipe(preset.name) else { continue };
-                let settings = RunSettings {
-                    name: preset.name.into(),
-                    model,
-                    train,
-                    text: RunText::Shakespeare,
-                    tokenizer: RunTokenizer::Char,
-                };
+                let Some((Recipe { model, train }, text)) = recipe(preset.name) else { continue };
+                let settings =
+                    RunSettings { name: preset.name.into(), model, train, text, tokenizer: RunTokenizer::Char };
                 if let Ok(plan) = client.ask(PlanRun(settings)).answer().await {
                     self.plans.update(|plans| plans[at] = Some(plan));
                 }
@@ -196,9 +179,8 @@ impl Draft {
     /// Seconds that a preset takes here, where that is known.
     pub fn seconds_of_preset(self, at: usize) -> Option<f64> {
         let plan = self.plans.with(|plans| plans[at])?;
-        let (recipe, short) = recipe(PRESETS[at].name)?;
-        let val_tokens = if short { OVERFIT_TEXT as u64 / 10 } else { plan.tokens.1 };
-        Some(flops(&plan, &recipe.train, val_tokens) / self.probed.get()?.flops_per_second)
+        let (recipe, _) = recipe(PRESETS[at].name)?;
+        Some(flops(&plan, &recipe.train, plan.tokens.1) / self.probed.get()?.flops_per_second)
     }
 
     /// Seconds that the run takes here.
@@ -213,24 +195,6 @@ impl Draft {
     pub fn engine(self) -> Option<String> {
         self.learner.engine.get().or_else(|| self.store.engine.get()).map(|engine| engine.name)
     }
-}
-
-/// What the short text is called.
-pub const BEGINNING: &str = "the first pages of Tiny Shakespeare";
-
-/// Where the corpus lies.
-const CORPUS: &str = "data/tinyshakespeare.txt";
-
-/// The short text, up to the end of a speech.
-async fn beginning() -> Option<String> {
-    use wasm_bindgen::JsCast;
-    use wasm_bindgen_futures::JsFuture;
-
-    let response = JsFuture::from(window().fetch_with_str(CORPUS)).await.ok()?;
-    let response: web_sys::Response = response.unchecked_into();
-    let text = JsFuture::from(response.text().ok().filter(|_| response.ok())?).await.ok()?.as_string()?;
-    let start = text.get(..OVERFIT_TEXT)?;
-    Some(start[..start.rfind("\n\n")? + 1].to_owned())
 }
 
 /// Core's errors have no full stop and begin with a small letter, which the name of a field keeps.

@@ -30,7 +30,7 @@ pub struct Run {
     pub number: usize,
     /// What it is.
     pub card: StoredValue<Arc<RunCard>>,
-    /// With its text, where that is at hand.
+    /// What it was begun with in this visit, its text included.
     pub settings: StoredValue<Option<RunSettings>>,
     /// What was heard of it. Whoever reads it hears of changes ten times a second.
     pub log: RwSignal<Log>,
@@ -38,10 +38,6 @@ pub struct Run {
     pub state: RwSignal<RunState>,
     /// Whether it is drawn while another one is picked.
     pub shown: RwSignal<bool>,
-    /// Where the browser keeps it, of one that was kept before this visit.
-    folder: StoredValue<Option<String>>,
-    /// Whether it is to begin anew when it is closed.
-    resets: StoredValue<bool>,
 }
 
 impl PartialEq for Run {
@@ -61,12 +57,9 @@ impl Run {
         self.state.get() == RunState::Playing
     }
 
-    /// Whether this is what the browser keeps of it: names of runs that begin are ones that no kept run has.
+    /// Whether this is what the browser keeps of it.
     pub fn is_kept_as(self, kept: &KeptRun) -> bool {
-        self.folder.with_value(|folder| match folder {
-            Some(folder) => *folder == kept.folder,
-            None => self.name() == kept.name,
-        })
+        self.card.with_value(|card| card.folder == kept.folder)
     }
 
     /// Steps in all.
@@ -205,7 +198,6 @@ impl Lab {
         self.opening.set(true);
         self.problem.set(None);
         let settings = if let OpenRun::New(settings) = &what { Some((**settings).clone()) } else { None };
-        let folder = if let OpenRun::Kept { folder } = &what { Some(folder.clone()) } else { None };
         let number = self.count.try_update_value(|count| std::mem::replace(count, *count + 1)).unwrap_or_default();
         task::start(async move {
             let mut conversation = self.learner.ready().await.ask(what);
@@ -220,8 +212,6 @@ impl Lab {
                             settings: StoredValue::new(settings.clone()),
                             card: StoredValue::new(Arc::from(card)),
                             shown: RwSignal::new(true),
-                            folder: StoredValue::new(folder.clone()),
-                            resets: StoredValue::new(false),
                         };
                         run = Some(opened);
                         self.opened(opened, begin);
@@ -304,12 +294,6 @@ impl Lab {
         self.ask(Steer { run, to }, |_| {});
     }
 
-    /// Begins a run with the settings of this one, in its place; what the browser keeps of it goes.
-    pub fn reset(self, run: Run) {
-        run.resets.set_value(true);
-        self.close(run);
-    }
-
     /// No more of a run. What the browser keeps of it stays.
     pub fn close(self, run: Run) {
         if self.looked.get_untracked().is_some_and(|(looked, _)| looked == run) {
@@ -328,16 +312,6 @@ impl Lab {
     async fn closed(self, run: Run) {
         run.log.set(Log::default());
         let client = self.learner.ready().await;
-        if run.resets.get_value()
-            && let Some(settings) = run.settings.get_value()
-        {
-            let kept = client.ask(KeptRuns).answer().await.map(|runs| runs.0).unwrap_or_default();
-            for KeptRun { folder, .. } in kept.into_iter().filter(|kept| run.is_kept_as(kept)) {
-                // Where it cannot be forgotten it stays in the list.
-                let _ = client.ask(ForgetRun { folder }).answer().await;
-            }
-            self.open(OpenRun::New(Box::new(settings)), None);
-        }
         if let Ok(runs) = client.ask(KeptRuns).answer().await {
             self.kept.set(runs.0);
         }

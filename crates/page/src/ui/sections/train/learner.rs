@@ -64,7 +64,7 @@ impl Learner {
     fn start(self) -> Option<Client> {
         // It lives as long as the page, whoever asks first.
         let owner = Owner::new();
-        let client = owner.with(|| Client::another(move |why| self.fail(why)));
+        let client = owner.with(|| Client::learner(move |why| self.fail(why)));
         std::mem::forget(owner);
         let Some(client) = client else {
             self.broken.set(Some("this browser starts no second worker".into()));

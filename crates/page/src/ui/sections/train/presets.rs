@@ -4,6 +4,7 @@ use inkling_core::ModelConfig;
 use inkling_core::train::config::TrainConfig;
 
 use super::recipe::Recipe;
+use crate::protocol::train::RunText;
 
 /// A starting point.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,11 +54,8 @@ pub static PRESETS: [Preset; 6] = [
 /// The preset that learns a short text by heart.
 pub const OVERFIT: &str = "overfit";
 
-/// Bytes of that text, about.
-pub const OVERFIT_TEXT: usize = 20_000;
-
-/// Model and settings of a preset, and whether it reads the short text.
-pub fn recipe(name: &str) -> Option<(Recipe, bool)> {
+/// Model and settings of a preset, and what it reads.
+pub fn recipe(name: &str) -> Option<(Recipe, RunText)> {
     let recipe = match name {
         OVERFIT => {
             let nano = inkling_core::presets::find("nano")?;
@@ -78,7 +76,7 @@ pub fn recipe(name: &str) -> Option<(Recipe, bool)> {
             Recipe { model: preset.model, train: preset.train }
         }
     };
-    Some((recipe, name == OVERFIT))
+    Some((recipe, if name == OVERFIT { RunText::FirstPages } else { RunText::Shakespeare }))
 }
 
 #[cfg(test)]
@@ -88,10 +86,10 @@ mod tests {
     #[test]
     fn presets_are_valid_and_those_of_the_trainer_are_the_trainers() {
         for preset in &PRESETS {
-            let (Recipe { model, train }, short) = recipe(preset.name).unwrap();
+            let (Recipe { model, train }, text) = recipe(preset.name).unwrap();
             model.validate().unwrap();
             train.validate().unwrap();
-            assert_eq!(short, preset.name == OVERFIT);
+            assert_eq!(text == RunText::FirstPages, preset.name == OVERFIT);
             if let Some(known) = inkling_core::presets::find(preset.name) {
                 assert_eq!((known.model, known.train), (model, train));
             }

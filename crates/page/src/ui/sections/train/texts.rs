@@ -4,7 +4,6 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
-use super::draft::BEGINNING;
 use super::lab::Lab;
 use crate::protocol::train::{RunText, RunTokenizer};
 use crate::ui::number::count;
@@ -25,13 +24,13 @@ pub fn view(lab: Lab) -> AnyView {
     let source = memo(move || {
         draft.text.with(|text| match text {
             RunText::Shakespeare => 0,
-            RunText::Own { name, .. } if name == BEGINNING => 1,
+            RunText::FirstPages => 1,
             RunText::Own { .. } => 2,
         })
     });
     let choose = move |at: usize| match at {
         0 => draft.text.set(RunText::Shakespeare),
-        1 => draft.take_beginning(),
+        1 => draft.text.set(RunText::FirstPages),
         _ => draft.text.set(RunText::Own { name: TYPED.into(), text: String::new() }),
     };
     let typed = move || {
@@ -45,7 +44,7 @@ pub fn view(lab: Lab) -> AnyView {
             RunText::Own { name, text } => {
                 format!("{name}: {} characters. It stays in this browser.", count(text.chars().count() as u64))
             }
-            RunText::Shakespeare => String::new(),
+            RunText::Shakespeare | RunText::FirstPages => String::new(),
         })
     };
     let opened = move |event: web_sys::Event| {

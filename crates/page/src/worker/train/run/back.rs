@@ -1,5 +1,8 @@
-//! A run that goes back: to its best evaluation, or to where it was kept when its device was lost.
+//! A run that goes back: to its beginning, to its best evaluation, or to where it was kept when its device was lost.
 
+use std::rc::Rc;
+
+use inkling_core::Device;
 use inkling_core::train::{Group, Trainer};
 
 use super::{Doing, Mode, Run, is_on_gpu};
@@ -9,6 +12,35 @@ use crate::worker::train::files::Standing;
 use crate::worker::train::writer::Writer;
 
 impl Run {
+    /// What trains this run, at its beginning.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub async fn fresh_trainer(&self, device: Device) -> inkling_core::Result<Trainer> {
+        let settings = &self.card.settings;
+        let (model, train) = (settings.model.clone(), settings.train.clone());
+        let mut trainer = Trainer::new(model, train, self.prepared.data.clone(), device, u64::MAX).await?;
+        trainer.set_data(self.prepared.text.name.clone(), self.prepared.text.sha256.clone());
+        Ok(trainer)
+    }
+
+    /// Begins once more, with a [`Self::fresh_trainer`].
+    ///
+    /// # Errors
+    /// What went wrong on a GPU.
+    pub async fn begin_anew(&mut self, trainer: Trainer) -> inkling_core::Result<()> {
+        let weights = Rc::new(trainer.weights().await?);
+        self.flush();
+        (self.on_gpu, self.trainer) = (is_on_gpu(&trainer), trainer);
+        (self.last, self.best_changed) = (None, true);
+        self.went_back();
+        self.set_mode(Mode::Paused);
+        self.snapshot(0, weights.clone());
+        self.writer.begin(&weights)?;
+        self.doing = Doing::Sample(None);
+        Ok(())
+    }
+
     pub(super) async fn rewind_to_best(&mut self) -> Result<(), Failure> {
         let Some((weights, training)) = self.best.clone() else {
             return Err(Failure::input("There is no best evaluation yet to go back to."));

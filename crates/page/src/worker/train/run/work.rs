@@ -131,7 +131,9 @@ impl Run {
             self.snapshot(step, weights);
         }
         let is_kept = self.manifest.generation > 0 && self.manifest.steps.0 == step && !self.best_changed;
-        if step > 0 && !is_kept && !self.told_not_kept_at(step) && (stands || self.keep_is_due()) {
+        // Nothing is lost with a run that has not begun, but one that was kept may have been reset.
+        let is_worth_it = step > 0 || self.manifest.generation > 0;
+        if is_worth_it && !is_kept && !self.told_not_kept_at(step) && (stands || self.keep_is_due()) {
             self.begin_keeping().await?;
         }
         Ok(())

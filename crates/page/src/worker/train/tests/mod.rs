@@ -17,7 +17,7 @@ use crate::protocol::train::{
     Evaluated, OpenRun, RunCard, RunPart, RunSettings, RunState, RunText, RunTokenizer, Steer, Steering, StepPoint,
 };
 use crate::protocol::{Answer, Ask, Call, Event, Failure, Part, Request};
-use crate::worker::{Incoming, Workshop};
+use crate::worker::{Incoming, Role, Workshop};
 
 /// This project's own words.
 const TEXT: &str = include_str!("../../../../../../README.md");
@@ -70,10 +70,14 @@ impl Desk {
 
     /// Another worker of the same browser.
     fn at(place: Place) -> Self {
+        Self::of(Role::LEARNER, place)
+    }
+
+    fn of(role: Role, place: Place) -> Self {
         let said = Rc::new(RefCell::new(Vec::new()));
         let heard = said.clone();
         let (sender, _) = futures_channel::mpsc::unbounded();
-        let mut workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
+        let mut workshop = Workshop::new(role, move |event| heard.borrow_mut().push(event), sender);
         workshop.runs.place = place;
         Self { workshop, said, asks: 0 }
     }

@@ -4,10 +4,13 @@ use inkling_core::train::Split;
 
 use super::*;
 use crate::protocol::model::Load;
-use crate::protocol::train::{PlanRun, TakeSnapshot};
+use crate::protocol::train::{KeptRuns, PlanRun, TakeSnapshot};
+
+/// Steps with loss, learning rate and gradient norm; evaluations with their loss, and whether they were the best.
+type Seen = (Vec<(u64, f32, f32, f32)>, Vec<(u64, f64, bool)>);
 
 /// Core's losses, and what an evaluation after each twentieth update finds.
-fn expected(settings: &RunSettings, steps: usize) -> (Vec<(u64, f32, f32, f32)>, Vec<(u64, f64, bool)>) {
+fn expected(settings: &RunSettings, steps: usize) -> Seen {
     let mut trainer = native(settings);
     let mut evaluations = Vec::new();
     let mut points = Vec::new();
@@ -24,7 +27,7 @@ fn expected(settings: &RunSettings, steps: usize) -> (Vec<(u64, f32, f32, f32)>,
     (points, evaluations)
 }
 
-fn seen(desk: &Desk, ask: u32) -> (Vec<(u64, f32, f32, f32)>, Vec<(u64, f64, bool)>) {
+fn seen(desk: &Desk, ask: u32) -> Seen {
     let points = desk.points(ask).into_iter().map(|p| (p.step, p.loss, p.learning_rate, p.grad_norm)).collect();
     (points, desk.evaluations(ask).into_iter().map(|e| (e.step, e.val_loss, e.best)).collect())
 }
@@ -124,6 +127,31 @@ fn a_run_pauses_steps_goes_back_and_closes() {
 }
 
 #[test]
+fn a_run_that_is_reset_does_the_same_again() {
+    let mut desk = Desk::new();
+    let run = desk.new_run();
+    desk.train_to(&run, 40);
+    let kept = |desk: &mut Desk| desk.call(KeptRuns).unwrap().0.iter().map(|run| run.steps.0).collect::<Vec<_>>();
+    assert_eq!(kept(&mut desk), [40]);
+    let first = seen(&desk, run.ask);
+    desk.steer(&run, Steering::Reset);
+    desk.settle();
+    // What the browser keeps is of the beginning, too.
+    assert_eq!(kept(&mut desk), [0]);
+    let parts = desk.parts(run.ask);
+    let reset = parts.iter().position(|part| *part == RunPart::Rewound { step: 0 }).unwrap();
+    assert!(parts[reset..].contains(&RunPart::State(RunState::Paused)));
+    assert!(parts[reset..].contains(&RunPart::Snapshot { step: 0 }));
+    for _ in 0..40 {
+        desk.steer(&run, Steering::Step);
+        desk.settle();
+    }
+    let (points, evaluations) = seen(&desk, run.ask);
+    let (steps, found) = (first.0.len(), first.1.len());
+    assert_eq!((points[steps..].to_vec(), evaluations[found..].to_vec()), first);
+}
+
+#[test]
 fn a_run_that_is_cancelled_is_gone_at_once() {
     let mut desk = Desk::new();
     let run = desk.new_run();
@@ -141,7 +169,7 @@ fn the_model_of_a_step_can_be_looked_at_while_it_trains() {
     desk.train_to(&run, 20);
     desk.steer(&run, Steering::Play);
     let files = desk.call(TakeSnapshot { run: run.card.run, step: 20 }).unwrap();
-    let mut figures = Desk::new();
+    let mut figures = Desk::of(Role::FIGURES, Place::default());
     let card = figures.call(Load::Snapshot { name: "step 20".into(), files }).unwrap();
     assert_eq!((card.name.as_str(), card.config.n_embd), ("step 20", 16));
     let mut trainer = native(&settings());
@@ -191,7 +219,7 @@ fn what_cannot_be_trained_is_refused_with_the_name_of_the_setting() {
     refuse(&|s| s.text = RunText::Own { name: "a.txt".into(), text: String::new() }, "empty");
     refuse(&|s| s.text = RunText::Own { name: "a.txt".into(), text: "abc".into() }, "too short");
     refuse(&|s| (s.model.n_embd, s.model.n_inner) = (1 << 13, 1 << 15), "memory");
-    refuse(&|s| s.train.batch_size = 1 << 16, "memory");
+    refuse(&|s| s.train.batch_size = 1 << 17, "memory");
 }
 
 #[test]
@@ -276,7 +304,7 @@ fn a_run_goes_on_where_its_gpu_left_it() {
     // From where it was kept last: no earlier than the pause.
     assert!(again.unwrap().step >= 8);
     let mut losses = std::collections::BTreeMap::new();
-    desk.points(run.ask).iter().for_each(|point| drop(losses.insert(point.step, point.loss)));
+    desk.points(run.ask).iter().for_each(|point| _ = losses.insert(point.step, point.loss));
     for (step, loss, ..) in expected(&settings(), 60).0 {
         assert!((losses[&step] - loss).abs() < 1e-3, "step {step}: {} and {loss}", losses[&step]);
     }
