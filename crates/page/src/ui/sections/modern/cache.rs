@@ -111,8 +111,8 @@ pub fn view(store: Store) -> AnyView {
             </tr>
         }
     };
-    let rows: [(&'static str, fn(Shape) -> u32); 3] =
-        [("MHA", |shape| shape[1]), ("GQA", |shape| shape[2]), ("MQA", |_| 1)];
+    type Heads = fn(Shape) -> u32;
+    let rows: [(&str, Heads); 3] = [("MHA", |shape| shape[1]), ("GQA", |shape| shape[2]), ("MQA", |_| 1)];
     let format = [(true, "f16"), (false, "f32")].map(|(half, word)| {
         view! {
             <label class="segment">
@@ -140,10 +140,10 @@ pub fn view(store: Store) -> AnyView {
             <table class="cache-table">
                 <thead>
                     <tr>
-                        <th scope="col">"heads of keys"</th>
+                        <th scope="col">"KV heads"</th>
                         <td></td>
-                        <th scope="col" class="number">"a token"</th>
-                        <th scope="col" class="number">"whole context"</th>
+                        <th scope="col" class="number">"per token"</th>
+                        <th scope="col" class="number">"context"</th>
                     </tr>
                 </thead>
                 <tbody>{rows.map(row).into_iter().collect_view()}</tbody>

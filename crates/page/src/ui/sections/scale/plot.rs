@@ -8,17 +8,17 @@ use crate::ui::sections::train::plot::scale::{Scale, level_ticks, levels};
 type Marks = [(f64, &'static str)];
 
 const WEIGHTS: [(f64, &str); 6] =
-    [(1e3, "1 thousand"), (1e4, "10"), (1e5, "100"), (1e6, "1 million"), (1e7, "10"), (1e8, "100")];
+    [(1e3, "1 000"), (1e4, "10 000"), (1e5, "100 000"), (1e6, "1 million"), (1e7, "10 million"), (1e8, "100 million")];
 const TIMES: [(f64, &str); 9] = [
     (0.01, "0.01 s"),
-    (0.1, "0.1"),
+    (0.1, "0.1 s"),
     (1.0, "1 s"),
-    (10.0, "10"),
+    (10.0, "10 s"),
     (60.0, "1 min"),
-    (600.0, "10"),
+    (600.0, "10 min"),
     (3600.0, "1 h"),
-    (36_000.0, "10"),
-    (360_000.0, "100"),
+    (36_000.0, "10 h"),
+    (360_000.0, "100 h"),
 ];
 
 /// A place, in hundredths of the picture from its upper left corner.
