@@ -8,6 +8,7 @@ pub mod client;
 pub mod clipboard;
 pub mod color;
 pub mod keys;
+pub mod learner;
 pub mod model;
 pub mod near;
 pub mod number;

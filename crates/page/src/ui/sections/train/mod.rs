@@ -11,7 +11,6 @@ mod estimate;
 mod evaluations;
 mod fields;
 mod lab;
-mod learner;
 mod log;
 mod next;
 pub mod plot;

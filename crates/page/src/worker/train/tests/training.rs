@@ -140,7 +140,6 @@ fn a_run_that_is_reset_does_the_same_again() {
     assert_eq!(kept(&mut desk), [0]);
     let parts = desk.parts(run.ask);
     let reset = parts.iter().position(|part| *part == RunPart::Rewound { step: 0 }).unwrap();
-    assert!(parts[reset..].contains(&RunPart::State(RunState::Paused)));
     assert!(parts[reset..].contains(&RunPart::Snapshot { step: 0 }));
     for _ in 0..40 {
         desk.steer(&run, Steering::Step);
@@ -219,7 +218,7 @@ fn what_cannot_be_trained_is_refused_with_the_name_of_the_setting() {
     refuse(&|s| s.text = RunText::Own { name: "a.txt".into(), text: String::new() }, "empty");
     refuse(&|s| s.text = RunText::Own { name: "a.txt".into(), text: "abc".into() }, "too short");
     refuse(&|s| (s.model.n_embd, s.model.n_inner) = (1 << 13, 1 << 15), "memory");
-    refuse(&|s| s.train.batch_size = 1 << 17, "memory");
+    refuse(&|s| (s.train.batch_size, s.model.n_positions) = (1 << 16, 64), "memory");
 }
 
 #[test]
