@@ -5,6 +5,7 @@ pub mod announce;
 pub mod canvas;
 pub mod chip;
 pub mod client;
+pub mod clipboard;
 pub mod color;
 pub mod keys;
 pub mod learner;

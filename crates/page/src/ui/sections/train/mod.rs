@@ -13,7 +13,7 @@ mod fields;
 mod lab;
 mod log;
 mod next;
-mod plot;
+pub mod plot;
 mod presets;
 mod recipe;
 mod runs;
