@@ -11,7 +11,7 @@ use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine};
 use crate::protocol::{Failure, Id, Part};
 
 /// What the CPU engine is called.
-const CPU: &str = "CPU, SIMD";
+const CPU: &str = "CPU, SIMD, one thread";
 
 /// What computes, and who hears when that changes.
 #[derive(Default)]

@@ -20,5 +20,6 @@ mod scale;
 mod stack;
 mod tokenize;
 mod train;
+mod train_limits;
 mod train_runs;
 mod whole;
