@@ -124,7 +124,7 @@ pub const VARIANTS: [Variant; 8] = [
         name: "rope",
         title: "Rotary positions",
         says: "RoPE learns no table of positions. It turns queries and keys by an angle that grows with their place, so a score depends on how far apart two tokens are, not on where they stand.",
-        why: "Most open models since 2023 have it. It costs no weights, and a model can be brought to read longer texts than it was trained on.",
+        why: "Most open models since 2023 have it. What is learnt at one place holds at every other, it costs no weights, and a model can be brought to read longer texts than it was trained on.",
         set: &["position_embedding_type=rope"],
     },
     Variant {
