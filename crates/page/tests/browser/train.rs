@@ -49,10 +49,21 @@ pub fn play_to(page: &Page, least: u64) -> u64 {
     until_step(page, least);
     page.click("#train-play");
     until_state(page, "paused");
-    // What was under way when it was told to pause has been done and told of.
-    page.until_text(".train-status", "as of step");
     let step = status(page, "step");
-    step.split(" of ").next().unwrap().parse().unwrap()
+    let step = step.split(" of ").next().unwrap();
+    page.until_text(".train-status", &format!("as of step {step}"));
+    step.parse().unwrap()
+}
+
+/// Waits for a run that takes longer than anything else, as long as it goes on.
+#[track_caller]
+pub fn until_far_step(page: &Page, last: u64) {
+    [1, 2, 5]
+        .into_iter()
+        .chain((1..).map(|tens| 10 * tens))
+        .take_while(|step| *step < last)
+        .for_each(|step| until_step(page, step));
+    until_step(page, last);
 }
 
 /// The loss of each step, as the curves' own slider tells it.
@@ -158,7 +169,7 @@ fn what_is_out_of_range_is_explained_and_not_changed() {
         ("batch_size", "many", "Sequences per batch (batch_size) must be a whole number"),
         ("learning_rate", "11", "learning_rate is 11"),
         ("n_positions", "100000", "too short"),
-        ("n_embd", "4096", "MiB"),
+        ("n_embd", "4096", "GiB of memory"),
     ] {
         let input = format!("#train-{field}");
         let before = page.value(&input);

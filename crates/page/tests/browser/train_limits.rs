@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Page, Setup};
 use crate::native::Native;
-use crate::train::{losses, until_state, until_step};
+use crate::train::{losses, until_far_step, until_state, until_step};
 
 /// Small enough that a GPU in software, or thousands of steps, take seconds.
 fn small(page: &Page, more: &[(&str, &str)]) {
@@ -25,7 +25,7 @@ fn webgpu_trains_with_the_native_losses() {
     small(&page, &[]);
     page.click("#train-play");
     page.until_text(".train-head", "WebGPU");
-    until_step(&page, 50);
+    until_far_step(&page, 50);
     page.click("#train-play");
     until_state(&page, "paused");
     let (_, expected) = Native::trained(50, |model, train| {

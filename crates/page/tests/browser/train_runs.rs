@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::Page;
-use crate::train::{opened, play_to, status, until_state, until_step};
+use crate::train::{opened, play_to, status, until_far_step, until_state, until_step};
 
 /// The loss of a step.
 #[track_caller]
@@ -120,6 +120,7 @@ fn who_overfits_is_told_and_can_go_back_to_the_best() {
     page.fill("#train-max_steps", "240");
     page.until_text(".train-plan", "240 steps");
     page.click("#train-play");
+    until_far_step(&page, 240);
     until_state(&page, "finished");
     page.until_text("#train-verdict", "Overfit since step");
     page.until("return document.querySelectorAll('#train-evaluations tbody tr').length > 4");

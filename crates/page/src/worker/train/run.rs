@@ -206,8 +206,7 @@ impl Run {
     fn is_training(&self) -> bool {
         match self.mode {
             Mode::Playing | Mode::Once => true,
-            Mode::Paused | Mode::Finished => self.trainer.is_within_an_update(),
-            Mode::Broken(_) => false,
+            Mode::Paused | Mode::Finished | Mode::Broken(_) => false,
         }
     }
 
@@ -235,23 +234,32 @@ impl Run {
             },
             Steering::Pause => {
                 if matches!(self.mode, Mode::Playing | Mode::Once) {
-                    self.set_mode(Mode::Paused);
-                    if !self.trainer.is_within_an_update() && matches!(self.doing, Doing::Updates) {
-                        self.rest().await?;
-                    }
+                    self.stop().await?;
                 }
             }
             Steering::Reset => unreachable!("the workshop has the device for it"),
             Steering::RewindToBest => self.rewind_to_best().await?,
             Steering::Close => {
                 self.closing = true;
-                if matches!(self.mode, Mode::Playing | Mode::Once) {
-                    self.set_mode(Mode::Paused);
-                }
-                if !self.trainer.is_within_an_update() && matches!(self.doing, Doing::Updates) {
-                    self.rest().await?;
+                match self.mode {
+                    Mode::Playing | Mode::Once => self.stop().await?,
+                    _ if matches!(self.doing, Doing::Updates) => self.rest().await?,
+                    _ => {}
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Pauses: at once, or after the update that is under way.
+    async fn stop(&mut self) -> Result<(), Failure> {
+        if self.trainer.is_within_an_update() {
+            self.set_mode(Mode::Once);
+            return Ok(());
+        }
+        self.set_mode(Mode::Paused);
+        if matches!(self.doing, Doing::Updates) {
+            self.rest().await?;
         }
         Ok(())
     }

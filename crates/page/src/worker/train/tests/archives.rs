@@ -137,15 +137,16 @@ fn hostile_archives_are_refused_with_a_sentence() {
     }
 }
 
-/// The program, where it was built beside these tests.
-fn trainer() -> Option<std::path::PathBuf> {
-    let tests = std::env::current_exe().ok()?;
-    Some(tests.parent()?.parent()?.join("trainer")).filter(|program| program.is_file())
+/// The program, which is built with the tests of the whole workspace.
+fn trainer() -> std::path::PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.ancestors().nth(2).unwrap().join("trainer").with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(program.is_file(), "{} is missing: `cargo build -p trainer` makes it", program.display());
+    program
 }
 
 #[test]
 fn the_trainer_goes_on_with_what_was_saved_and_the_page_with_what_it_leaves() {
-    let Some(program) = trainer() else { return };
     let (_, _, archive) = saved();
     let folder = std::env::temp_dir().join(format!("inkling-run-{}", std::process::id()));
     for (name, bytes) in zip::contents(&archive, usize::MAX).unwrap() {
@@ -153,7 +154,7 @@ fn the_trainer_goes_on_with_what_was_saved_and_the_page_with_what_it_leaves() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    let mut command = std::process::Command::new(program);
+    let mut command = std::process::Command::new(trainer());
     command.args(["train", "--resume", "--device", "cpu", "--out"]).arg(&folder);
     let output = command.arg("--data").arg(folder.join("notes.txt")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
