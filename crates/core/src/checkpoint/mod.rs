@@ -217,12 +217,12 @@ fn metadata(step: Option<u64>) -> BTreeMap<String, String> {
 
 /// Without it `transformers` would take the tokenizer of any `model_type: gpt2` for GPT-2's own.
 fn tokenizer_config(config: &ModelConfig) -> Vec<u8> {
-    let file = serde_json::json!({
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.n_positions,
-        "clean_up_tokenization_spaces": false,
-    });
-    format!("{file:#}\n").into_bytes()
+    // Not by way of a map: whether that keeps an order is up to what else is in the program.
+    let file = format!(
+        "{{\n  \"clean_up_tokenization_spaces\": false,\n  \"model_max_length\": {},\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}}\n",
+        config.n_positions
+    );
+    file.into_bytes()
 }
 
 /// A run that trains a whole model.
