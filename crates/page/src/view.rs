@@ -164,6 +164,8 @@ settings! {
     preset: Option<String> = None,
     /// The step of the run in `#train` whose model all figures show.
     step: Option<u64> = None,
+    /// The run whose text `#scale` shows, by its name.
+    run: Option<String> = None,
 }
 
 /// The section and the settings of what stands behind an address' `#`. Settings are none, which is not the same as empty ones, where a link

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use super::announce::Announcer;
 use super::client::Client;
+use super::learner::Learner;
 use super::model::Opening;
 use super::reading::Reading;
 use super::remote::{Remote, remote};
@@ -19,6 +20,8 @@ use crate::view::{View, ViewState};
 pub struct Store {
     /// The worker.
     pub client: Client,
+    /// The other worker, which trains.
+    pub learner: Learner,
     /// The settings, which are also in the address.
     pub view: View,
     /// The loaded model.
@@ -55,6 +58,7 @@ impl Store {
         });
         Self {
             client,
+            learner: Learner::new(view),
             view,
             model,
             loading: RwSignal::new(None),

@@ -11,7 +11,7 @@ use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine};
 use crate::protocol::{Failure, Id, Part};
 
 /// What the CPU engine is called.
-const CPU: &str = "CPU, SIMD";
+const CPU: &str = "CPU, SIMD, one thread";
 
 /// What computes, and who hears when that changes.
 #[derive(Default)]
@@ -295,7 +295,7 @@ mod tests {
         let said = Rc::new(RefCell::new(Vec::new()));
         let heard = said.clone();
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
-        let mut workshop = Workshop::new(Role::FIGURES, move |event| heard.borrow_mut().push(event), sender);
+        let mut workshop = Workshop::new(Role::LEARNER, move |event| heard.borrow_mut().push(event), sender);
         pollster::block_on(workshop.use_engine(7, UseEngine(EngineChoice::WebGpu)));
         let Some(device) = workshop.engines.gpu().cloned() else {
             assert!(std::env::var_os("INKLING_REQUIRE_GPU").is_none(), "there is no adapter: {:?}", said.borrow());

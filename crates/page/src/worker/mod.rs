@@ -89,6 +89,12 @@ pub struct Role {
     outcome: for<'a> fn(&'a mut Workshop, Id, Call) -> Pending<'a, Outcome>,
     /// A slice of what goes on. False if nothing does.
     go_on: for<'a> fn(&'a mut Workshop) -> Pending<'a, bool>,
+    /// Reads a message.
+    #[cfg(target_family = "wasm")]
+    read: fn(wasm_bindgen::JsValue) -> Result<Request, serde_wasm_bindgen::Error>,
+    /// A message, and the buffers to be transferred with it.
+    #[cfg(target_family = "wasm")]
+    write: fn(Event) -> (wasm_bindgen::JsValue, js_sys::Array),
 }
 
 impl Role {
@@ -96,11 +102,19 @@ impl Role {
     pub const FIGURES: Self = Self {
         outcome: |workshop, id, call| Box::pin(workshop.about_figures(id, call)),
         go_on: |workshop| Box::pin(workshop.go_on()),
+        #[cfg(target_family = "wasm")]
+        read: crate::protocol::figures::read,
+        #[cfg(target_family = "wasm")]
+        write: crate::protocol::figures::write,
     };
     /// Trains.
     pub const LEARNER: Self = Self {
         outcome: |workshop, id, call| Box::pin(workshop.about_runs(id, call)),
         go_on: |workshop| Box::pin(workshop.go_on_learning()),
+        #[cfg(target_family = "wasm")]
+        read: crate::protocol::learner::read,
+        #[cfg(target_family = "wasm")]
+        write: crate::protocol::learner::write,
     };
 }
 
@@ -273,7 +287,6 @@ impl Workshop {
                 Err(failure) => Err(failure),
             },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(_) => return self.probe_device(id).await,
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -287,7 +300,7 @@ impl Workshop {
         })
     }
 
-    /// Both workers have a device to measure.
+    /// Begins to measure the device.
     async fn probe_device(&mut self, id: Id) -> Outcome {
         match self.begin_probe().await {
             Ok(probing) => {
@@ -310,7 +323,7 @@ impl Workshop {
             }
             Job::Shuffle(shuffling) => Ok(shuffling.slice().map(Answer::Baseline)),
             Job::Project(projecting) => Ok(projecting.slice().map(Answer::TokenMap)),
-            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
+            Job::Probe(_) => Err(Failure::of_another_worker()),
         }
     }
 

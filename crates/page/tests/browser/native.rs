@@ -31,20 +31,29 @@ impl Native {
 
     /// What the preset ‘Overfit fast’ makes of its text in so many updates, and their losses.
     pub fn overfit(steps: usize) -> (Self, Vec<f64>) {
-        let corpus = fs::read_to_string(dist().join("data/tinyshakespeare.txt")).expect("the page has its corpus");
-        let beginning = &corpus[..20_000];
+        Self::trained(steps, |_, _| ())
+    }
+
+    /// The same with other settings.
+    pub fn trained(steps: usize, change: impl FnOnce(&mut ModelConfig, &mut TrainConfig)) -> (Self, Vec<f64>) {
+        let data = fs::read_dir(dist().join("data")).expect("the page has its corpus");
+        let file = data.map(|file| file.expect("a folder can be read").path()).next().expect("the corpus is a file");
+        let corpus = fs::read_to_string(file).expect("the corpus is a text");
+        let beginning = &corpus[..5_000];
         let text = &beginning[..beginning.rfind("\n\n").expect("speeches end") + 1];
         let tokenizer = Tokenizer::from(CharTokenizer::from_text(text).expect("a text has characters"));
         let nano = presets::find("nano").expect("there is such a preset");
-        let config = ModelConfig { vocab_size: tokenizer.vocab_size(), dropout: 0.0, ..nano.model };
-        let settings = TrainConfig {
+        let mut config = ModelConfig { vocab_size: tokenizer.vocab_size(), dropout: 0.0, ..nano.model };
+        let mut settings = TrainConfig {
             batch_size: 16,
             max_steps: 600,
             warmup_steps: 20,
             eval_steps: 20,
-            min_learning_rate: nano.train.learning_rate,
+            learning_rate: 6e-3,
+            min_learning_rate: 6e-3,
             ..nano.train
         };
+        change(&mut config, &mut settings);
         let ids = tokenizer.encode(text).expect("it is the text's own");
         let data = Dataset::new(ids, &tokenizer.characters()).expect("the text is long enough");
         let (weights, losses) = pollster::block_on(async {

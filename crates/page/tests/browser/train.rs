@@ -13,7 +13,7 @@ pub fn opened(end: &str) -> Page {
     page.until_text(".train-plan", "weights learn from");
     page.until("return document.querySelector('.train-own:not([hidden]), #train-play:not(:disabled)')");
     // The text of the preset is there: the plan is of it.
-    page.until("return /learn from 17.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
+    page.until("return /learn from 4.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
     page
 }
 
@@ -21,7 +21,7 @@ pub fn opened(end: &str) -> Page {
 #[track_caller]
 pub fn status(page: &Page, name: &str) -> String {
     page.js(
-        "return [...document.querySelectorAll('.train-status div')].find(row => row.firstChild.textContent === arguments[0])?.lastChild.textContent ?? ''",
+        "return [...document.querySelectorAll('.train-status div')].find(row => row.firstElementChild.textContent === arguments[0])?.lastElementChild.textContent ?? ''",
         [json!(name)],
     )
 }
@@ -37,7 +37,7 @@ const STATUS: &str = "document.querySelector('.train-status dd').textContent.spl
 #[track_caller]
 pub fn until_state(page: &Page, state: &str) {
     page.until(&format!(
-        "return [...document.querySelectorAll('.train-status div')].some(row => row.firstChild.textContent === 'state' && row.lastChild.textContent === '{state}')"
+        "return [...document.querySelectorAll('.train-status div')].some(row => row.firstElementChild.textContent === 'state' && row.lastElementChild.textContent === '{state}')"
     ));
 }
 
@@ -57,7 +57,7 @@ pub fn play_to(page: &Page, least: u64) -> u64 {
 
 /// The loss of each step, as the curves' own slider tells it.
 #[track_caller]
-fn losses(page: &Page, steps: u64) -> Vec<f64> {
+pub fn losses(page: &Page, steps: u64) -> Vec<f64> {
     page.focus("#train-plot");
     page.press("Home");
     (1..=steps)
@@ -91,7 +91,7 @@ fn a_preset_is_picked_and_played_with_the_mouse_and_its_curves_grow() {
     page.until(
         "return [...document.querySelectorAll('.train-preset span')].every(e => e.innerText.startsWith('about'))",
     );
-    page.until("return /learn from 17.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
+    page.until("return /learn from 4.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
     page.click("#train-play");
     until_step(&page, 20);
     let length = "document.querySelector('.train-plot path.train').getAttribute('d').length";
@@ -176,7 +176,7 @@ fn what_is_out_of_range_is_explained_and_not_changed() {
 fn all_figures_show_the_model_of_a_step() {
     let page = Page::opened("#train?engine=cpu&text=We+are&layer=1&head=2&preset=overfit");
     page.scroll_to("#train-figure");
-    page.until("return /learn from 17.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
+    page.until("return /learn from 4.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
     play_to(&page, 12);
     page.js::<Value>("document.querySelector('.attn-all').open = true", []);
     for step in [2, 10] {

@@ -62,7 +62,7 @@ fn parts(records: &[Value], elapsed: f64, prompt: &str) -> Vec<RunPart> {
     let mut steps = Vec::new();
     let flush = |steps: &mut Vec<StepPoint>, parts: &mut Vec<RunPart>, elapsed: f64| {
         if !steps.is_empty() {
-            parts.push(RunPart::Steps { steps: std::mem::take(steps), tokens_per_second: 0.0, elapsed });
+            parts.push(RunPart::Steps { steps: std::mem::take(steps), tokens_per_second: 0.0, elapsed, memory: 0 });
         }
     };
     for record in records {

@@ -300,10 +300,18 @@ impl Run {
         if !self.unsent.is_empty() {
             let steps = std::mem::take(&mut self.unsent);
             let elapsed = self.trainer.state().elapsed_s;
-            self.outbox.push(RunPart::Steps { steps, tokens_per_second: self.speed, elapsed });
+            self.outbox.push(RunPart::Steps { steps, tokens_per_second: self.speed, elapsed, memory: memory() });
             self.sent_at = Instant::now();
         }
     }
+}
+
+/// Bytes of this program's memory.
+fn memory() -> u64 {
+    #[cfg(target_family = "wasm")]
+    return (core::arch::wasm32::memory_size(0) as u64) << 16;
+    #[cfg(not(target_family = "wasm"))]
+    0
 }
 
 fn is_on_gpu(trainer: &Trainer) -> bool {

@@ -37,7 +37,7 @@ impl Text {
 }
 
 /// Bytes of the first pages of Tiny Shakespeare.
-const FIRST_PAGES: usize = 20_000;
+const FIRST_PAGES: usize = 5_000;
 
 impl Text {
     /// Its beginning, up to the end of a speech.

@@ -6,7 +6,7 @@ use super::estimate::clock;
 use super::lab::{Lab, Run};
 use crate::protocol::train::{RunState, Steering};
 use crate::ui::chip::{Chip, Source};
-use crate::ui::number::{count, three};
+use crate::ui::number::{bytes, count, three};
 use crate::ui::reactive::{live, memo};
 
 /// Buttons and status.
@@ -93,7 +93,7 @@ pub fn view(lab: Lab) -> AnyView {
             </button>
         </div>
         <progress class="train-progress" aria-label="Steps done" max="1" value=move || picked.get().map_or(0.0, done).to_string()></progress>
-        <dl class="train-status">{move || status(lab)}</dl>
+        <dl class="train-status" data-memory=move || picked.get().map_or(0, |run| run.log.read().memory).to_string()>{move || status(lab)}</dl>
         <p class="sentence" id="train-problem">{move || lab.problem.get().or_else(why)}</p>
         <p class="train-note" id="train-hidden">{move || lab.away.get()}</p>
     }
@@ -115,6 +115,7 @@ fn status(lab: Lab) -> AnyView {
             ("time left", dash()),
             ("state", "press Play".into()),
             ("kept", dash()),
+            ("memory", dash()),
         ],
         Some(run) => {
             let log = run.log.read();
@@ -140,6 +141,7 @@ fn status(lab: Lab) -> AnyView {
                 ("time left", left.map_or_else(dash, clock)),
                 ("state", state.into()),
                 ("kept in this browser", kept),
+                ("memory", if log.memory > 0 { bytes(log.memory as f64) } else { dash() }),
             ]
         }
     };

@@ -5,12 +5,11 @@ use std::time::Duration;
 use leptos::prelude::*;
 
 use super::estimate::flops;
-use super::learner::Learner;
 use super::presets::{PRESETS, recipe};
 use super::recipe::Recipe;
 use crate::protocol::model::EngineKind;
-use crate::protocol::stack::{Probe, Probed};
 use crate::protocol::train::{PlanRun, RunPlan, RunSettings, RunText, RunTokenizer};
+use crate::ui::learner::Learner;
 use crate::ui::reactive::{effect, effect_from_last, memo};
 use crate::ui::store::Store;
 use crate::ui::task;
@@ -35,8 +34,6 @@ pub struct Draft {
     pub unreadable: RwSignal<Vec<(usize, String)>>,
     /// What it takes, or why it cannot be.
     pub plan: RwSignal<Option<Result<RunPlan, String>>>,
-    /// How fast this device is.
-    pub probed: RwSignal<Option<Probed>>,
     /// What each preset takes.
     pub plans: RwSignal<[Option<RunPlan>; PRESETS.len()]>,
     /// Whether the section has been on screen.
@@ -47,7 +44,7 @@ pub struct Draft {
 
 impl Draft {
     /// The preset of the address, or the one that suits the engine.
-    pub fn new(store: Store, learner: Learner) -> Self {
+    pub fn new(store: Store) -> Self {
         let preset = memo(move || {
             let named =
                 store.view.preset.with(|name| PRESETS.iter().position(|preset| Some(preset.name) == name.as_deref()));
@@ -58,14 +55,13 @@ impl Draft {
         let (first, _) = recipe(PRESETS[0].name).expect("presets have recipes");
         let draft = Self {
             store,
-            learner,
+            learner: store.learner,
             recipe: RwSignal::new(first),
             text: RwSignal::new(RunText::Shakespeare),
             tokenizer: RwSignal::new(RunTokenizer::Char),
             name: RwSignal::new(String::new()),
             unreadable: RwSignal::new(Vec::new()),
             plan: RwSignal::new(None),
-            probed: RwSignal::new(None),
             plans: RwSignal::new([None; PRESETS.len()]),
             near: RwSignal::new(false),
             preset,
@@ -74,7 +70,13 @@ impl Draft {
         draft.follow();
         effect(move || {
             if draft.near.get() {
-                draft.measure();
+                draft.ask_presets();
+            }
+        });
+        effect(move || {
+            let learner = draft.learner;
+            if draft.near.get() && learner.speed().is_none() && learner.unmeasured.with(Option::is_none) {
+                learner.measure();
             }
         });
         draft
@@ -158,8 +160,8 @@ impl Draft {
         });
     }
 
-    /// Asks how fast this device is, and what the presets take.
-    fn measure(self) {
+    /// Asks what the presets take.
+    fn ask_presets(self) {
         task::start(async move {
             let client = self.learner.ready().await;
             for (at, preset) in PRESETS.iter().enumerate() {
@@ -170,9 +172,6 @@ impl Draft {
                     self.plans.update(|plans| plans[at] = Some(plan));
                 }
             }
-            if let Ok(probed) = client.ask(Probe).answer().await {
-                self.probed.set(Some(probed));
-            }
         });
     }
 
@@ -180,14 +179,15 @@ impl Draft {
     pub fn seconds_of_preset(self, at: usize) -> Option<f64> {
         let plan = self.plans.with(|plans| plans[at])?;
         let (recipe, _) = recipe(PRESETS[at].name)?;
-        Some(flops(&plan, &recipe.train, plan.tokens.1) / self.probed.get()?.flops_per_second)
+        Some(flops(&plan, &recipe.train, plan.tokens.1) / self.learner.speed()?.flops_per_second)
     }
 
     /// Seconds that the run takes here.
     pub fn seconds(self) -> Option<f64> {
         let plan = self.plan.get()?.ok()?;
         Some(
-            self.recipe.with(|recipe| flops(&plan, &recipe.train, plan.tokens.1)) / self.probed.get()?.flops_per_second,
+            self.recipe.with(|recipe| flops(&plan, &recipe.train, plan.tokens.1))
+                / self.learner.speed()?.flops_per_second,
         )
     }
 

@@ -7,7 +7,6 @@ use futures_util::future::AbortHandle;
 use leptos::prelude::*;
 
 use super::draft::Draft;
-use super::learner::Learner;
 use super::log::Log;
 use crate::protocol::model::SavedModel;
 use crate::protocol::train::{
@@ -16,6 +15,7 @@ use crate::protocol::train::{
 };
 use crate::protocol::{Ask, Failure};
 use crate::ui::client::Heard;
+use crate::ui::learner::Learner;
 use crate::ui::reactive::effect;
 use crate::ui::store::Store;
 use crate::ui::task;
@@ -106,11 +106,11 @@ pub struct Lab {
 impl Lab {
     /// Nothing is open yet.
     pub fn new(store: Store) -> Self {
-        let learner = Learner::new(store);
+        let learner = store.learner;
         let lab = Self {
             store,
             learner,
-            draft: Draft::new(store, learner),
+            draft: Draft::new(store),
             runs: RwSignal::new(Vec::new()),
             picked: RwSignal::new(None),
             looked: RwSignal::new(None),

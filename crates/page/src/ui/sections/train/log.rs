@@ -21,6 +21,8 @@ pub struct Log {
     pub tokens_per_second: f64,
     /// Seconds of its own work.
     pub elapsed: f64,
+    /// Bytes of the learner's memory.
+    pub memory: u64,
     /// The browser keeps it as of this step, or cannot.
     pub kept: Option<Result<u64, String>>,
     /// Another engine took over.
@@ -34,12 +36,13 @@ impl Log {
     /// Takes what was heard; says whether it was anything that is drawn.
     pub fn hear(&mut self, part: RunPart) {
         match part {
-            RunPart::Steps { steps, tokens_per_second, elapsed } => {
+            RunPart::Steps { steps, tokens_per_second, elapsed, memory } => {
                 if let Some(last) = steps.last() {
                     self.step = last.step;
                 }
                 self.tokens_per_second = tokens_per_second;
                 self.elapsed = elapsed;
+                self.memory = self.memory.max(memory);
                 steps.into_iter().for_each(|point| self.push(point));
             }
             RunPart::Evaluated(evaluated) => {
@@ -115,7 +118,7 @@ pub mod tests {
         let mut best = f64::INFINITY;
         for step in 1..=steps {
             let point = StepPoint { step, loss: train(step), learning_rate: 1e-3, grad_norm: 0.5 };
-            log.hear(RunPart::Steps { steps: vec![point], tokens_per_second: 100.0, elapsed: step as f64 });
+            log.hear(RunPart::Steps { steps: vec![point], tokens_per_second: 100.0, elapsed: step as f64, memory: 0 });
             if step % 10 == 0 {
                 let val_loss = val(step);
                 let train_loss = Some(train(step));
@@ -157,6 +160,7 @@ pub mod tests {
             steps: vec![StepPoint { step: 401, loss: f32::NAN, learning_rate: 0.0, grad_norm: 0.0 }],
             tokens_per_second: 0.0,
             elapsed: 0.0,
+            memory: 0,
         });
         broken.push(StepPoint { step: 402, loss: 2.0, learning_rate: 0.0, grad_norm: 0.0 });
         assert!(broken.smooth[400].is_nan() && broken.smooth[401].is_finite());

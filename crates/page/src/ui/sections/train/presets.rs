@@ -47,7 +47,7 @@ pub static PRESETS: [Preset; 6] = [
     Preset {
         name: OVERFIT,
         label: "Overfit fast",
-        says: "Nano on nine pages of Shakespeare, without dropout: it soon knows them by heart, and gets worse at everything else.",
+        says: "Nano on the first two pages of Shakespeare: it soon knows them by heart, and gets worse at everything else.",
     },
 ];
 
@@ -59,13 +59,15 @@ pub fn recipe(name: &str) -> Option<(Recipe, RunText)> {
     let recipe = match name {
         OVERFIT => {
             let nano = inkling_core::presets::find("nano")?;
-            // One learning rate throughout: what happens late is then the data's doing alone.
+            // One learning rate throughout: what happens late is then the data's doing alone. Of 5,000 characters the best is behind it after a
+            // quarter of the steps (`trainer train --preset nano` with these settings: val 2.51 at 125, 4.17 at 600, where train is 0.54).
             let train = TrainConfig {
                 batch_size: 16,
                 max_steps: 600,
                 warmup_steps: 20,
                 eval_steps: 20,
-                min_learning_rate: nano.train.learning_rate,
+                learning_rate: 6e-3,
+                min_learning_rate: 6e-3,
                 ..nano.train
             };
             Recipe { model: ModelConfig { dropout: 0.0, ..nano.model }, train }

@@ -34,7 +34,9 @@ impl Verdict {
         if evaluations.len() < 4 {
             return None;
         }
-        if !last.val_loss.is_finite() || last.val_loss > uniform_loss {
+        // Who knows a short text by heart may be worse than nothing at any other, but not at that one.
+        let learnt = last.train_loss.map_or(last.val_loss, f64::from);
+        if !last.val_loss.is_finite() || !learnt.is_finite() || learnt > uniform_loss {
             return Some(Self::Diverged);
         }
         let best = evaluations
@@ -82,12 +84,16 @@ mod tests {
     use super::*;
 
     fn judged(losses: &[f64]) -> Option<Verdict> {
+        judged_beside(losses, None)
+    }
+
+    fn judged_beside(losses: &[f64], train_loss: Option<f32>) -> Option<Verdict> {
         let evaluations: Vec<Evaluated> = (1..)
             .zip(losses)
             .map(|(step, &val_loss)| Evaluated {
                 step: step * 100,
                 val_loss,
-                train_loss: None,
+                train_loss,
                 bits_per_char: 0.0,
                 best: false,
             })
@@ -102,6 +108,10 @@ mod tests {
         assert_eq!(judged(&[3.0, 2.0, 1.7, 1.701, 1.699]), Some(Verdict::Settled { best: 500 }));
         assert_eq!(judged(&[3.0, 2.0, 1.7, 1.8, 2.2]), Some(Verdict::Overfit { best: 300, by: 2.2 - 1.7 }));
         assert_eq!(judged(&[3.0, 2.0, 1.7, 9.0]), Some(Verdict::Diverged));
+        // By heart, and worse than nothing at what it has not read.
+        let by_heart = Some(Verdict::Overfit { best: 200, by: 9.0 - 2.5 });
+        assert_eq!(judged_beside(&[3.0, 2.5, 3.5, 9.0], Some(0.5)), by_heart);
+        assert_eq!(judged_beside(&[3.0, 2.5, 3.5, 9.0], Some(f32::NAN)), Some(Verdict::Diverged));
         assert_eq!(judged(&[3.0, 2.0, 1.7, f64::NAN]), Some(Verdict::Diverged));
     }
 

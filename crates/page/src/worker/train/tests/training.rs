@@ -127,6 +127,16 @@ fn a_run_pauses_steps_goes_back_and_closes() {
 }
 
 #[test]
+fn a_run_that_was_just_opened_can_be_told_to_do_one_step() {
+    let mut desk = Desk::new();
+    // It has its first text to write before.
+    let run = desk.open(OpenRun::New(Box::new(settings()))).unwrap();
+    desk.steer(&run, Steering::Step);
+    desk.settle();
+    assert_eq!(desk.points(run.ask).iter().map(|point| point.step).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
 fn a_run_that_is_reset_does_the_same_again() {
     let mut desk = Desk::new();
     let run = desk.new_run();
@@ -140,7 +150,6 @@ fn a_run_that_is_reset_does_the_same_again() {
     assert_eq!(kept(&mut desk), [0]);
     let parts = desk.parts(run.ask);
     let reset = parts.iter().position(|part| *part == RunPart::Rewound { step: 0 }).unwrap();
-    assert!(parts[reset..].contains(&RunPart::State(RunState::Paused)));
     assert!(parts[reset..].contains(&RunPart::Snapshot { step: 0 }));
     for _ in 0..40 {
         desk.steer(&run, Steering::Step);
@@ -219,7 +228,7 @@ fn what_cannot_be_trained_is_refused_with_the_name_of_the_setting() {
     refuse(&|s| s.text = RunText::Own { name: "a.txt".into(), text: String::new() }, "empty");
     refuse(&|s| s.text = RunText::Own { name: "a.txt".into(), text: "abc".into() }, "too short");
     refuse(&|s| (s.model.n_embd, s.model.n_inner) = (1 << 13, 1 << 15), "memory");
-    refuse(&|s| s.train.batch_size = 1 << 17, "memory");
+    refuse(&|s| (s.train.batch_size, s.model.n_positions) = (1 << 16, 64), "memory");
 }
 
 #[test]
