@@ -383,8 +383,16 @@ fn pack_panel_imp<S: Simd>(s: S, b: Mat<'_>, k: Range<usize>, j: usize, out: &mu
     let width = nr.min(b.cols - j);
     if b.col_stride == 1 {
         for (out, k) in out.chunks_exact_mut(nr).zip(k) {
-            out[..width].copy_from_slice(&b.data[k * b.row_stride + j..][..width]);
-            out[width..].fill(0.0);
+            let row = &b.data[k * b.row_stride + j..][..width];
+            if width == nr {
+                // A copy of so few floats is dear where their number is not known here.
+                for v in (0..nr).step_by(S::LANES) {
+                    s.store(&mut out[v..], s.load(&row[v..]));
+                }
+            } else {
+                out[..width].copy_from_slice(row);
+                out[width..].fill(0.0);
+            }
         }
         return;
     }
