@@ -92,7 +92,7 @@ impl Entry {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use inkling_core::ModelConfig;
     use serde_json::{Value, json};
 
