@@ -1,7 +1,7 @@
 //! How many updates are begun before anybody waits for them.
 //!
 //! A GPU works through a queue; to ask it for a loss is to let the queue run dry. So updates are begun in groups and their reports
-//! read together, [`REPORTS_PER_SECOND`] times a second: often enough for a progress bar and for Ctrl-C. The CPU engine has
+//! read together, several times a second: often enough for a progress bar and for Ctrl-C. The CPU engine has
 //! no queue, and every update is a group.
 
 use web_time::Instant;
