@@ -21,7 +21,7 @@ pub fn opened(end: &str) -> Page {
 #[track_caller]
 pub fn status(page: &Page, name: &str) -> String {
     page.js(
-        "return [...document.querySelectorAll('.train-status div')].find(row => row.firstChild.textContent === arguments[0])?.lastChild.textContent ?? ''",
+        "return [...document.querySelectorAll('.train-status div')].find(row => row.firstElementChild.textContent === arguments[0])?.lastElementChild.textContent ?? ''",
         [json!(name)],
     )
 }
@@ -37,7 +37,7 @@ const STATUS: &str = "document.querySelector('.train-status dd').textContent.spl
 #[track_caller]
 pub fn until_state(page: &Page, state: &str) {
     page.until(&format!(
-        "return [...document.querySelectorAll('.train-status div')].some(row => row.firstChild.textContent === 'state' && row.lastChild.textContent === '{state}')"
+        "return [...document.querySelectorAll('.train-status div')].some(row => row.firstElementChild.textContent === 'state' && row.lastElementChild.textContent === '{state}')"
     ));
 }
 

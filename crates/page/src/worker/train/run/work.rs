@@ -85,6 +85,9 @@ impl Run {
             if pauses || self.group.is_full(step) {
                 self.take_reports().await?;
             }
+            if self.mode == Mode::Once {
+                self.set_mode(Mode::Paused);
+            }
             if evaluates {
                 self.doing = Doing::Evaluation;
                 return Ok(());
@@ -114,9 +117,6 @@ impl Run {
         if matches!(self.mode, Mode::Broken(_)) {
             self.flush();
             return Ok(());
-        }
-        if self.mode == Mode::Once {
-            self.set_mode(Mode::Paused);
         }
         if self.trainer.is_finished() && matches!(self.mode, Mode::Playing | Mode::Paused) {
             self.set_mode(Mode::Finished);

@@ -127,6 +127,16 @@ fn a_run_pauses_steps_goes_back_and_closes() {
 }
 
 #[test]
+fn a_run_that_was_just_opened_can_be_told_to_do_one_step() {
+    let mut desk = Desk::new();
+    // It has its first text to write before.
+    let run = desk.open(OpenRun::New(Box::new(settings()))).unwrap();
+    desk.steer(&run, Steering::Step);
+    desk.settle();
+    assert_eq!(desk.points(run.ask).iter().map(|point| point.step).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
 fn a_run_that_is_reset_does_the_same_again() {
     let mut desk = Desk::new();
     let run = desk.new_run();
