@@ -91,6 +91,7 @@ impl Entry {
     }
 }
 
+/// The files of the repository, for tests.
 #[cfg(test)]
 pub mod tests {
     use inkling_core::ModelConfig;
