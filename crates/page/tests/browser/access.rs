@@ -46,6 +46,8 @@ fn is_accessible(theme: Theme, width: u32) {
     page.scroll_to("#modern-figure");
     page.until_shown(".modern-card");
     page.click(".modern-card .modern-guess button");
+    // What the navigation happens to cover is no target for axe.
+    page.js::<Value>("scrollTo({ top: 0, behavior: 'instant' })", []);
     let closed = violations(&page);
     assert!(closed.is_empty(), "{}", closed.join("\n"));
     page.js::<Value>("for (const details of document.querySelectorAll('details')) details.open = true", []);

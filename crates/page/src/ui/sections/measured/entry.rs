@@ -91,6 +91,7 @@ impl Entry {
     }
 }
 
+/// The files of the repository, for tests.
 #[cfg(test)]
 pub(crate) mod tests {
     use inkling_core::ModelConfig;
