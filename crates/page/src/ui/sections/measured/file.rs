@@ -11,6 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::entry::{Entry, Source};
 use crate::ui::near;
 use crate::ui::reactive::effect;
+use crate::ui::store::Store;
 use crate::ui::task;
 
 /// What a figure knows of its file.
@@ -26,11 +27,11 @@ pub struct Recorded {
 
 impl Recorded {
     /// Of the figure in this place.
-    pub fn of(place: &'static str) -> Self {
+    pub fn of(store: Store, place: &'static str) -> Self {
         let recorded =
             Self { entries: RwSignal::new(None), failure: RwSignal::new(None), figure: NodeRef::<Div>::new() };
         let seen = RwSignal::new(false);
-        near::watch(recorded.figure, seen);
+        near::watch(store, recorded.figure, seen);
         effect(move || {
             if seen.get() {
                 task::start(async move {

@@ -25,7 +25,7 @@ pub fn ModernFigure(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let file = Recorded::of("modern-figure");
+    let file = Recorded::of(store, "modern-figure");
     view! {
         <div class="modern" node_ref=file.figure>
             <p class="sentence">{file.failure}</p>

@@ -25,7 +25,7 @@ pub fn ScaleFigure(
     /// What all figures share.
     store: Store,
 ) -> impl IntoView {
-    let file = Recorded::of("scale-figure");
+    let file = Recorded::of(store, "scale-figure");
     view! {
         <div class="panel scale" node_ref=file.figure>
             <p class="sentence">{file.failure}</p>

@@ -19,7 +19,7 @@ const NEWEST: usize = 12;
 pub fn Growth(splitting: Splitting) -> impl IntoView {
     let view = splitting.store.view;
     let panel = NodeRef::<Div>::new();
-    near::watch(panel, splitting.near);
+    near::watch(splitting.store, panel, splitting.near);
     let merges = memo(move || view.merges.get().min(MOST_MERGES));
     let set = move |merges: usize| {
         view.merges.set(merges.min(MOST_MERGES));

@@ -38,7 +38,7 @@ pub fn TrainFigure(
 ) -> impl IntoView {
     let lab = Lab::new(store);
     let figure = NodeRef::<Div>::new();
-    near::watch(figure, lab.draft.near);
+    near::watch(store, figure, lab.draft.near);
     wake::follow(lab);
     lab.follow_near();
     view! {
