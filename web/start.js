@@ -1,4 +1,4 @@
-// Starts the page's two programs. Not in the document itself: its Content-Security-Policy allows no script there.
+// Starts the page's programs. Not in the document itself: its Content-Security-Policy allows no script there.
 'use strict';
 
 // Shows the document's own sentence of why there is nothing to see, and says so in place of every figure.
@@ -25,6 +25,21 @@ function obstacle() {
   if (!WebAssembly.validate(new Uint8Array(program))) return 'simd';
   if (typeof Worker !== 'function') return 'worker';
 }
+
+// Starts the program that trains, when the page asks for it.
+window.inklingLearner = () => new Worker('./learner-start.js');
+
+// Keeps the screen on while something trains. Where that cannot be, nothing is lost.
+let lock;
+window.inklingStayAwake = async (wanted) => {
+  const held = lock;
+  lock = undefined;
+  try {
+    lock = wanted ? navigator.wakeLock?.request('screen') : undefined;
+    await lock;
+  } catch { /* A hidden tab, an empty battery, a browser without it. */ }
+  (await held?.catch(() => undefined))?.release();
+};
 
 // The address is `#section?settings`: browsers send no server what stands behind the `#`. Links of old have the settings in the query.
 function moveSettings() {

@@ -110,6 +110,30 @@ impl Engine {
         }
     }
 
+    /// Runs a pass from op `from` on, until `enough` says so after one of them: the op to go on with, or `None` at the end. A GPU takes note of
+    /// the whole pass.
+    pub fn replay_some(
+        &mut self,
+        pass: Pass,
+        step: &Step,
+        from: usize,
+        enough: &mut dyn FnMut() -> bool,
+    ) -> Option<usize> {
+        match self {
+            Self::Cpu(cpu) => {
+                let ops = cpu.program.ops(pass);
+                for (at, op) in ops.iter().enumerate().skip(from) {
+                    op.cpu(&cpu.memory, step);
+                    if at + 1 < ops.len() && enough() {
+                        return Some(at + 1);
+                    }
+                }
+            }
+            Self::Gpu(gpu) => gpu.0.replay(pass, step),
+        }
+        None
+    }
+
     /// Sends a GPU what it has been asked to run, without waiting for it.
     pub fn submit(&mut self) {
         if let Self::Gpu(gpu) = self {

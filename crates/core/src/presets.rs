@@ -25,6 +25,7 @@ pub fn all() -> Vec<Preset> {
     vec![
         bigram(),
         micro(),
+        nano(),
         tiny(),
         small(),
         modern(),
@@ -86,6 +87,16 @@ fn micro() -> Preset {
             eval_steps: 500,
             ..TrainConfig::default()
         },
+    }
+}
+
+fn nano() -> Preset {
+    Preset {
+        name: "nano",
+        reason: "tiny at half its width: what a browser's tab trains without a graphics card",
+        model: gpt(4, 4, 64, 64),
+        tokenizer: TokenizerKind::Char,
+        train: TrainConfig::default(),
     }
 }
 

@@ -83,6 +83,62 @@ fn a_repeated_run_is_identical_whatever_the_thread_count() {
 }
 
 #[test]
+fn slices_change_nothing_wherever_they_end() {
+    for settings in variations() {
+        let whole = {
+            let mut trainer = trainer(&settings, 1);
+            let losses = losses(&mut trainer, 6);
+            (losses, wait(trainer.evaluate(Split::Val)).unwrap(), wait(trainer.weights()).unwrap())
+        };
+        for every in [1, 7, 1000] {
+            let mut trainer = trainer(&settings, 1);
+            let (mut asked, mut slices) = (0, 0);
+            let mut enough = || {
+                asked += 1;
+                asked % every == 0
+            };
+            for step in 1..=6 {
+                while !wait(trainer.advance(&mut enough)).unwrap() {
+                    assert!(trainer.is_within_an_update() && trainer.state().step == step - 1);
+                    slices += 1;
+                }
+                assert!(!trainer.is_within_an_update() && trainer.state().step == step);
+            }
+            let evaluation = loop {
+                if let Some(evaluation) = wait(trainer.evaluate_some(Split::Val, &mut enough)).unwrap() {
+                    break evaluation;
+                }
+                slices += 1;
+            };
+            let losses = wait(trainer.reports()).unwrap().iter().map(|report| report.loss).collect::<Vec<_>>();
+            assert!((losses, evaluation, wait(trainer.weights()).unwrap()) == whole, "every {every}, {settings:?}");
+            assert!(slices >= 200 / every, "{slices} slices with every {every}");
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_back_exactly_even_from_the_middle_of_an_update_or_an_evaluation() {
+    for settings in variations() {
+        let mut straight = trainer(&settings, 1);
+        losses(&mut straight, 5);
+        let (weights, state) = through_files(&mut straight);
+        let want = losses(&mut straight, 6);
+        // From the middle of an update, and of an evaluation.
+        for evaluates in [false, true] {
+            let mut once = || true;
+            match evaluates {
+                false => assert!(!wait(straight.advance(&mut once)).unwrap()),
+                true => assert!(wait(straight.evaluate_some(Split::Val, &mut once)).unwrap().is_none()),
+            }
+            wait(straight.rewind(&weights, &state)).unwrap();
+            assert_eq!(straight.state().step, 5);
+            assert_eq!(losses(&mut straight, 6), want, "{settings:?}");
+        }
+    }
+}
+
+#[test]
 fn another_seed_is_another_run() {
     let other = TrainConfig { seed: 1, ..settings() };
     assert_ne!(losses(&mut trainer(&settings(), 1), 3), losses(&mut trainer(&other, 1), 3));

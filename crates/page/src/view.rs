@@ -160,6 +160,12 @@ settings! {
     length: usize = 400,
     /// Picked token of what `#sample` wrote, from 0.
     picked: usize = 1,
+    /// Where the next run of `#train` starts from, where it was picked.
+    preset: Option<String> = None,
+    /// The step of the run in `#train` whose model all figures show.
+    step: Option<u64> = None,
+    /// The run whose text `#scale` shows, by its name.
+    run: Option<String> = None,
 }
 
 /// The section and the settings of what stands behind an address' `#`. Settings are none, which is not the same as empty ones, where a link

@@ -11,7 +11,7 @@ use inkling_core::weights::{HostTensor, Weights};
 use inkling_page::protocol::contents::Contents;
 use inkling_page::protocol::model::{CurrentModel, GivenFile, Load, ModelCard, Origin, SaveModel, SavedModel};
 use inkling_page::protocol::{Answer, Ask, Event, Failure, FailureKind, Id, Request};
-use inkling_page::worker::{Incoming, Workshop};
+use inkling_page::worker::{Incoming, Role, Workshop};
 
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -28,7 +28,7 @@ impl Bench {
         let (sender, incoming) = unbounded();
         let events = Rc::new(RefCell::new(Vec::new()));
         let heard = events.clone();
-        let workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
+        let workshop = Workshop::new(Role::FIGURES, move |event| heard.borrow_mut().push(event), sender);
         Self { workshop, incoming, events, last: 0 }
     }
 

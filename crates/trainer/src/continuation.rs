@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, SamplerConfig};
-use inkling_core::tokenizer::{END_OF_TEXT, Tokenizer, Utf8Stream};
+use inkling_core::tokenizer::{Tokenizer, Utf8Stream};
 use inkling_core::{Device, ModelConfig, Weights};
 
 use crate::error::{Error, Result};
@@ -111,16 +111,5 @@ impl Continuation {
             text += &piece;
         }
         Ok(text)
-    }
-}
-
-/// What a text begins with when nobody says: the end of another, a line break, or the first token of a vocabulary that lacks both.
-pub fn default_prompt(tokenizer: &Tokenizer) -> String {
-    if tokenizer.end_of_text().is_some() {
-        return END_OF_TEXT.into();
-    }
-    match tokenizer.encode("\n") {
-        Ok(_) => "\n".into(),
-        Err(_) => tokenizer.token_text(0).expect("a vocabulary has at least one token"),
     }
 }

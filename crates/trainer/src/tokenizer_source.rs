@@ -29,8 +29,8 @@ use crate::terminal::Terminal;
 
 /// Size of a vocabulary of byte pairs when nobody says.
 pub const DEFAULT_VOCAB: usize = 1024;
-/// Pairs that occur only once are not merged. Default of `ByteLevelBPETokenizer.train` in `tokenizers`.
-pub const DEFAULT_MIN_FREQUENCY: u64 = 2;
+/// Pairs that occur less often are not merged, when nobody says.
+pub const DEFAULT_MIN_FREQUENCY: u64 = BpeTraining::MIN_FREQUENCY;
 
 /// Bytes that are counted between two moves of the progress bar.
 const PIECE: usize = 1 << 20;

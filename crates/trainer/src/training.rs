@@ -11,8 +11,6 @@
 //! from `last/` has that best checkpoint or makes it again. The rest is core's promise that the same settings, data and
 //! step give the same bits.
 
-mod group;
-pub mod history;
 pub mod report;
 mod saved;
 pub mod session;
@@ -24,9 +22,10 @@ use inkling_core::error::check_memory;
 use inkling_core::nn::Generation;
 use inkling_core::program::Precision;
 use inkling_core::sample::SamplerConfig;
-use inkling_core::train::{Split, StepReport, Trainer};
+use inkling_core::train::history::{EvaluationRecord, History, SHORT_SAMPLE, StepRecord, TEMPERATURE};
+use inkling_core::train::{Group, Split, StepReport, Trainer};
 
-use crate::continuation::{Continuation, default_prompt};
+use crate::continuation::Continuation;
 use crate::device::Processor;
 use crate::error::{Error, Result};
 use crate::format;
@@ -36,21 +35,14 @@ use crate::plot::LossPlot;
 use crate::run_folder::Slot;
 use crate::run_folder::metrics::MetricsLog;
 use crate::terminal::TrainingBar;
-use group::Group;
-use history::{EvaluationRecord, History, StepRecord};
 use report::Summary;
 use saved::Saved;
 use session::{LossDrill, Session};
 
 /// Longest time of work that a kill can cost, short of a single step or evaluation.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
-/// Tokens of the sample at each evaluation: two or three lines.
-const SHORT_SAMPLE: usize = 120;
 /// Tokens of the sample at the end.
 const LONG_SAMPLE: usize = 300;
-/// Slightly below 1: the model's own distribution without its least likely letters.
-const TEMPERATURE: f32 = 0.8;
-
 /// Memory that a run takes, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunMemory {
@@ -261,7 +253,7 @@ impl<'a> Run<'a> {
 
     /// A text of the loaded model's. A model that cannot write is no reason to stop training it.
     async fn sample(&mut self, tokens: usize, bar: Option<&TrainingBar>) -> Result<Option<String>> {
-        match self.writer.text(&default_prompt(&self.session.tokenizer), tokens).await {
+        match self.writer.text(&self.session.tokenizer.default_prompt(), tokens).await {
             Err(problem @ Error::NotFinite { .. }) => {
                 let warn = || self.session.terminal.warn(&format!("there is no sample: {problem}"));
                 bar.map_or_else(warn, |bar| bar.suspend(warn));

@@ -11,9 +11,12 @@
 //! Taking turns does not make a busy machine fair: with two compilers on the same two cores PyTorch was seen to train 12
 //! times slower than alone while its sampling hardly changed, so that a ratio of 10 meant nothing. Whenever somebody else
 //! used the machine, or rounds differ too much, the table is followed by the doubts and the task fails.
+//!
+//! `--page` measures the page instead ([`page`]).
 
 mod contention;
 mod figures;
+mod page;
 
 use std::process::Command;
 
@@ -45,11 +48,11 @@ pub struct Arguments {
     /// Measure PyTorch in the same run and print the ratio
     #[arg(long)]
     vs_torch: bool,
-    /// Where both sides compute; on a GPU with batches that fill it
+    /// Where both sides compute; on a GPU with batches that fill it; with --page, where WebGPU and WebGL do
     #[arg(long, value_enum, default_value_t)]
     device: Device,
-    /// Models to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Preset::Small, Preset::Medium])]
+    /// Models to measure (with --page nano and small)
+    #[arg(long, conflicts_with = "page", value_enum, value_delimiter = ',', default_values_t = [Preset::Small, Preset::Medium])]
     preset: Vec<Preset>,
     /// How often each side is measured
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -57,6 +60,8 @@ pub struct Arguments {
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    page: page::Settings,
 }
 
 /// Where both sides compute.
@@ -140,6 +145,9 @@ struct Report {
 
 /// Measures and prints. Progress goes to standard error, so that the result can be piped.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.page.is_wanted() {
+        return page::run(&arguments.page, arguments.rounds, arguments.device, arguments.json);
+    }
     if arguments.vs_torch {
         python::ensure()?;
     }

@@ -55,6 +55,9 @@ pub enum Error {
     /// A request that cannot be met, and what to ask for instead.
     #[error("{0}")]
     Usage(String),
+    /// A browser that does not do what it is told.
+    #[error("the browser: {0}")]
+    Browser(String),
     /// A page that takes too long to load.
     #[error("the page is larger than it may be (brotli): {0}")]
     OverBudget(String),

@@ -8,6 +8,7 @@ mod browser;
 mod core_tests;
 mod error;
 mod golden;
+mod measure;
 mod page;
 mod process;
 mod python;
@@ -49,6 +50,8 @@ enum Task {
     PageFinish,
     /// Write the PyTorch fixtures anew and open a freshly trained folder in `transformers` (needs Python)
     Golden,
+    /// Train the runs that the page shows as recorded, where they are missing, and write web/measured
+    Measure(measure::Arguments),
     /// Measure the trainer's speed, with --vs-torch against PyTorch in the same run
     Bench(bench::Arguments),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::ShipModel(arguments) => page::shipped::run(&arguments),
         Task::PageFinish => page::finish::run(),
         Task::Golden => golden::run(),
+        Task::Measure(arguments) => measure::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
     };
     match result {
@@ -70,5 +74,15 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
     }
 }

@@ -8,7 +8,7 @@
 //! The hook is trunk's own (Trunk.toml), so that `trunk serve`, `cargo xtask serve` and `cargo xtask dist` leave the same page.
 
 mod budgets;
-mod corpus;
+pub mod corpus;
 pub mod dist;
 pub mod finish;
 mod headers;

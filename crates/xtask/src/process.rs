@@ -26,6 +26,13 @@ pub fn cargo() -> Command {
     program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// The trainer, compiled to be fast.
+pub fn trainer() -> Command {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--release", "--package", "trainer", "--"]);
+    command
+}
+
 /// The command line as a user would type it, for messages.
 pub fn command_line(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());

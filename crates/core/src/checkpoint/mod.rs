@@ -186,6 +186,19 @@ pub fn parse_shard_names(json: &[u8]) -> Result<Vec<String>> {
     Ok(index.shards().map(|(shard, _)| shard.to_owned()).collect())
 }
 
+/// Reads `trainer_state.json` and `optimizer.safetensors` of a model that lies elsewhere, without what would say that it is of the same step.
+pub fn read_training(
+    config: &ModelConfig,
+    mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<TrainingState>> {
+    let state = read(STATE_FILE)?;
+    let json = state.as_deref().and_then(|json| serde_json::from_slice::<serde_json::Value>(json).ok());
+    let step = json.and_then(|json| json[STEP].as_u64()).map(|step| step.to_string());
+    let mut state = Some(state);
+    let mut read = |name: &str| if name == STATE_FILE { Ok(state.take().flatten()) } else { read(name) };
+    TrainingState::read(trained(&config.parameters()), step.as_deref(), &mut read)
+}
+
 /// Reads `tokenizer.json` alone.
 pub fn read_tokenizer(mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Tokenizer> {
     Tokenizer::from_json(&required(&mut read, TOKENIZER_FILE)?).map_err(|e| match e {
@@ -204,12 +217,12 @@ fn metadata(step: Option<u64>) -> BTreeMap<String, String> {
 
 /// Without it `transformers` would take the tokenizer of any `model_type: gpt2` for GPT-2's own.
 fn tokenizer_config(config: &ModelConfig) -> Vec<u8> {
-    let file = serde_json::json!({
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.n_positions,
-        "clean_up_tokenization_spaces": false,
-    });
-    format!("{file:#}\n").into_bytes()
+    // Not by way of a map: whether that keeps an order is up to what else is in the program.
+    let file = format!(
+        "{{\n  \"clean_up_tokenization_spaces\": false,\n  \"model_max_length\": {},\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}}\n",
+        config.n_positions
+    );
+    file.into_bytes()
 }
 
 /// A run that trains a whole model.

@@ -32,6 +32,9 @@ const LEAST_TOKENS: usize = 257;
 const MOST_TOKENS: usize = 1 << 20;
 
 impl BpeTraining {
+    /// When nobody says: pairs that occur only once are not merged. Default of `ByteLevelBPETokenizer.train` in `tokenizers`.
+    pub const MIN_FREQUENCY: u64 = 2;
+
     /// Fails when the vocabulary is too small for what every text may need, or too large.
     pub fn validate(self) -> Result<()> {
         if (LEAST_TOKENS..=MOST_TOKENS).contains(&self.vocab_size) {

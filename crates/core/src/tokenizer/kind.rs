@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BpeTokenizer, ByteTokenizer, CharTokenizer, Tokenizer};
+use super::{BpeTokenizer, ByteTokenizer, CharTokenizer, END_OF_TEXT, Tokenizer};
 
 /// A kind of tokenizer, before there is a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,17 @@ impl Tokenizer {
             Self::Char(_) => TokenizerKind::Char,
             Self::Byte(_) => TokenizerKind::Byte,
             Self::Bpe(tokenizer) => TokenizerKind::Bpe { vocab_size: tokenizer.vocab_size() },
+        }
+    }
+
+    /// What a text begins with when nobody says: the end of another, a line break, or the first token of a vocabulary that lacks both.
+    pub fn default_prompt(&self) -> String {
+        if self.end_of_text().is_some() {
+            return END_OF_TEXT.into();
+        }
+        match self.encode("\n") {
+            Ok(_) => "\n".into(),
+            Err(_) => self.token_text(0).expect("a vocabulary has at least one token"),
         }
     }
 }

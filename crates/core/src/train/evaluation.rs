@@ -41,77 +41,126 @@ pub struct Evaluator {
     pub seed: u64,
 }
 
+/// An evaluation that is under way.
+#[derive(Debug)]
+pub struct Evaluating {
+    split: Split,
+    protocol: Protocol,
+    /// Batches done.
+    batch: u64,
+    /// Ops done of the next one, and how many of its predictions count.
+    op: usize,
+    count: usize,
+    sum: Sum,
+}
+
 impl Evaluator {
     /// Evaluates the engine's present weights on a split of more than one token.
     ///
     /// # Errors
     /// What went wrong on a GPU; a shard of the data that was changed.
     pub async fn run(&self, engine: &mut Engine, data: &Dataset, split: Split) -> Result<Evaluation> {
-        let tokens = data.split(split);
-        let mut sum = Sum::default();
-        // A split that cannot fill a random window is evaluated whole, and the result says so.
-        let protocol = if tokens.len() <= self.graph.context as u64 { Protocol::Full } else { self.protocol };
-        match protocol {
-            Protocol::Full => self.full(engine, tokens, &mut sum).await?,
-            Protocol::Sampled => self.sampled(engine, tokens, &mut sum).await?,
+        let mut evaluating = self.begin(data, split);
+        loop {
+            if let Some(evaluation) = self.advance(engine, data, &mut evaluating, &mut || false).await? {
+                return Ok(evaluation);
+            }
         }
+    }
+
+    /// An evaluation to be done by [`Self::advance`].
+    pub fn begin(&self, data: &Dataset, split: Split) -> Evaluating {
+        // A split that cannot fill a random window is evaluated whole, and the result says so.
+        let is_short = data.split(split).len() <= self.graph.context as u64;
+        let protocol = if is_short { Protocol::Full } else { self.protocol };
+        Evaluating { split, protocol, batch: 0, op: 0, count: 0, sum: Sum::default() }
+    }
+
+    /// Goes on until `enough` says so: the result when it is there.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn advance(
+        &self,
+        engine: &mut Engine,
+        data: &Dataset,
+        evaluating: &mut Evaluating,
+        enough: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Evaluation>> {
+        let Evaluating { split, protocol, .. } = *evaluating;
+        let tokens = data.split(split);
+        loop {
+            if evaluating.op == 0 {
+                let Some((batch, count)) = self.batch(tokens, protocol, evaluating.batch)? else { break };
+                evaluating.count = count;
+                engine.write_ids(self.graph.tokens, &batch.tokens);
+                engine.write_ids(self.graph.targets, &batch.targets);
+            }
+            if let Some(op) = engine.replay_some(Pass::Forward, &Step::DEFAULT, evaluating.op, enough) {
+                evaluating.op = op;
+                return Ok(None);
+            }
+            evaluating.op = 0;
+            evaluating.batch += 1;
+            let sum = &mut evaluating.sum;
+            sum.pending.push((engine.start_read(self.graph.losses), evaluating.count));
+            if sum.pending.len() == READS_IN_FLIGHT {
+                sum.finish(engine).await?;
+            }
+            if enough() {
+                return Ok(None);
+            }
+        }
+        let sum = &mut evaluating.sum;
+        sum.finish(engine).await?;
         let loss = sum.nats / sum.tokens as f64;
-        Ok(Evaluation {
+        Ok(Some(Evaluation {
             loss,
             perplexity: loss.exp(),
             bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(split),
             tokens: sum.tokens,
             protocol,
-        })
+        }))
     }
 
-    /// Windows side by side: `T` inputs each, the last one as short as it has to be, every token but the first predicted once.
-    async fn full(&self, engine: &mut Engine, tokens: Part<'_>, sum: &mut Sum) -> Result<()> {
+    /// Batch `i` of an evaluation, and how many of its predictions count; `None` after the last.
+    fn batch(&self, tokens: Part<'_>, protocol: Protocol, i: u64) -> Result<Option<(Batch, usize)>> {
         let Graph { batch, context, .. } = self.graph;
-        let predicted = tokens.len().saturating_sub(1);
-        for start in (0..predicted).step_by(batch * context) {
-            let count = (predicted - start).min((batch * context) as u64) as usize;
-            // Padding comes after all that counts: causal attention does not see it, and its losses are left out.
-            let padded = |from: u64| {
-                let mut ids = vec![0; batch * context];
-                tokens.read(from, &mut ids[..count])?;
-                Ok::<_, Error>(ids)
-            };
-            let batch = Batch { tokens: padded(start)?, targets: padded(start + 1)? };
-            self.forward(engine, &batch, count, sum).await?;
+        match protocol {
+            // Windows side by side: `T` inputs each, the last one as short as it has to be, every token but the first predicted once.
+            Protocol::Full => {
+                let predicted = tokens.len().saturating_sub(1);
+                let start = i * (batch * context) as u64;
+                if start >= predicted {
+                    return Ok(None);
+                }
+                let count = (predicted - start).min((batch * context) as u64) as usize;
+                // Padding comes after all that counts: causal attention does not see it, and its losses are left out.
+                let padded = |from: u64| {
+                    let mut ids = vec![0; batch * context];
+                    tokens.read(from, &mut ids[..count])?;
+                    Ok::<_, Error>(ids)
+                };
+                Ok(Some((Batch { tokens: padded(start)?, targets: padded(start + 1)? }, count)))
+            }
+            Protocol::Sampled => {
+                if i >= self.batches as u64 {
+                    return Ok(None);
+                }
+                // Its own stream: never the batches of training.
+                let seed = self.seed ^ u64::from(crate::rng::Site::EVALUATION.0) << 32;
+                let mut window = Batch::default();
+                Batches::new(seed, Order::Random, batch, context).fill(tokens, i as u32, &mut window)?;
+                Ok(Some((window, batch * context)))
+            }
         }
-        sum.finish(engine).await
-    }
-
-    async fn sampled(&self, engine: &mut Engine, tokens: Part<'_>, sum: &mut Sum) -> Result<()> {
-        let Graph { batch, context, .. } = self.graph;
-        // Its own stream: never the batches of training.
-        let seed = self.seed ^ u64::from(crate::rng::Site::EVALUATION.0) << 32;
-        let mut draw = Batches::new(seed, Order::Random, batch, context);
-        let mut window = Batch::default();
-        for i in 0..self.batches {
-            draw.fill(tokens, i as u32, &mut window)?;
-            self.forward(engine, &window, batch * context, sum).await?;
-        }
-        sum.finish(engine).await
-    }
-
-    async fn forward(&self, engine: &mut Engine, batch: &Batch, count: usize, sum: &mut Sum) -> Result<()> {
-        engine.write_ids(self.graph.tokens, &batch.tokens);
-        engine.write_ids(self.graph.targets, &batch.targets);
-        engine.replay(Pass::Forward, &Step::default());
-        sum.pending.push((engine.start_read(self.graph.losses), count));
-        if sum.pending.len() == READS_IN_FLIGHT {
-            sum.finish(engine).await?;
-        }
-        Ok(())
     }
 }
 
 /// Batches that a GPU may be behind: waiting for one costs as much as computing it where the model is small.
 const READS_IN_FLIGHT: usize = 64;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sum {
     nats: f64,
     tokens: u64,

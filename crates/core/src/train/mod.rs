@@ -3,20 +3,25 @@
 //! A run is a function of its settings, its data and its step: nothing random is stored, so an interrupted run that is resumed from its
 //! checkpoint ends bit-identical to one that was not.
 
+pub mod baseline;
 pub mod batches;
 pub mod config;
 pub mod dataset;
 pub mod evaluation;
 pub mod fine_tuning;
+pub mod group;
+pub mod history;
 mod lora;
 mod memory;
 mod reports;
 pub mod shards;
+mod slices;
 pub mod state;
 
 pub use config::{TrainConfig, TrainingPrecision};
 pub use dataset::{Dataset, Split};
-pub use evaluation::{Evaluation, Evaluator};
+pub use evaluation::{Evaluating, Evaluation, Evaluator};
+pub use group::Group;
 pub use lora::Adaptation;
 pub use state::{Best, LossScale, RunState};
 
@@ -26,10 +31,10 @@ use crate::engine::{Device, Engine};
 use crate::error::{Error, GpuError, Result, check_memory};
 use crate::lora::LoraConfig;
 use crate::nn::attention::Probs;
-use crate::nn::history::History;
+use crate::nn::history::History as Ring;
 use crate::nn::{Graph, Recording};
 use crate::program::{Field, Pass, Program, Training};
-use crate::step::{Mode, Step};
+use crate::step::Step;
 use crate::weights::Weights;
 use batches::{Batch, Batches};
 use memory::least_memory;
@@ -62,6 +67,9 @@ pub struct Trainer {
     batches: Batches,
     batch: Batch,
     state: RunState,
+    /// What was begun and is not done yet.
+    update: Option<slices::Update>,
+    evaluating: Option<Evaluating>,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -74,7 +82,7 @@ impl std::fmt::Debug for Trainer {
 ///
 /// # Errors
 /// When the configuration is invalid.
-pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, History)> {
+pub fn record(model: &ModelConfig, settings: &TrainConfig) -> Result<(Program, Graph, Ring)> {
     Ok(with_update(recording(model, settings).record(model)?, settings))
 }
 
@@ -86,8 +94,16 @@ pub fn record_adapted(
     model: &ModelConfig,
     lora: &LoraConfig,
     settings: &TrainConfig,
-) -> Result<(Program, Graph, History)> {
+) -> Result<(Program, Graph, Ring)> {
     Ok(with_update(recording(model, settings).record_adapted(model, lora)?, settings))
+}
+
+/// Fails when training takes more than `memory` bytes for its sizes alone: to be asked before [`record`], where a visitor chose them.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub fn check_sizes(model: &ModelConfig, settings: &TrainConfig, memory: u64) -> Result<()> {
+    check_memory(least_memory(model, None, settings), memory)
 }
 
 fn recording(model: &ModelConfig, settings: &TrainConfig) -> Recording {
@@ -101,9 +117,9 @@ fn recording(model: &ModelConfig, settings: &TrainConfig) -> Recording {
     }
 }
 
-fn with_update((mut program, graph): (Program, Graph), settings: &TrainConfig) -> (Program, Graph, History) {
+fn with_update((mut program, graph): (Program, Graph), settings: &TrainConfig) -> (Program, Graph, Ring) {
     let stats = settings.optimizer().record(&mut program);
-    let history = History::record(&mut program, graph.loss, stats);
+    let history = Ring::record(&mut program, graph.loss, stats);
     (program, graph, history)
 }
 
@@ -207,6 +223,8 @@ impl Trainer {
             batches,
             batch: Batch::default(),
             state: RunState { train_tokens, ..RunState::default() },
+            update: None,
+            evaluating: None,
         })
     }
 
@@ -226,6 +244,22 @@ impl Trainer {
         let mut trainer = Self::load(model, None, settings, data, device, memory).await?;
         trainer.restore(weights, training)?;
         Ok(trainer)
+    }
+
+    /// Goes to where a checkpoint of this run stands: what is trained, its moments, and the step, which decides all that is random. An update
+    /// or evaluation that was begun is given up.
+    ///
+    /// # Errors
+    /// As [`Self::resume`]; the run is of no use then.
+    pub async fn rewind(&mut self, trained: &Weights, training: &TrainingState) -> Result<()> {
+        // Reports of what is given up belong to nobody; a run that diverged may go back.
+        match self.drain().await {
+            Ok(()) | Err(Error::Diverged { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        self.reports.take();
+        self.give_up();
+        self.restore(trained, training)
     }
 
     /// Takes over a checkpoint's state: what is trained, its moments, and where the run stands.
@@ -255,45 +289,6 @@ impl Trainer {
         self.engine.replay(Pass::Load, &Step::DEFAULT);
     }
 
-    /// Does one update; a GPU is only told to, and [`Self::reports`] tells what became of it.
-    ///
-    /// # Errors
-    /// As [`Self::reports`], where so many updates are under way that the first have to be waited for; a shard of the data that was
-    /// changed.
-    pub async fn step(&mut self) -> Result<()> {
-        if self.reports.is_full() {
-            self.drain().await?;
-        }
-        let accumulation = self.settings.gradient_accumulation_steps as u64;
-        let done = self.state.step;
-        let learning_rate = self.settings.learning_rate_at(done);
-        let t = done + 1;
-        let correction = |beta: f32| (1.0 - f64::from(beta).powi(t.min(1 << 30) as i32)) as f32;
-        let mut step = Step {
-            mode: Mode::Train,
-            seed: self.settings.seed,
-            loss_scale: 1.0 / accumulation as f32,
-            learning_rate,
-            bias_correction1: correction(self.settings.adam_beta1),
-            bias_correction2: correction(self.settings.adam_beta2),
-            slot: History::slot(done),
-            ..Step::default()
-        };
-        for micro in 0..accumulation {
-            step.counter = (done * accumulation + micro) as u32;
-            self.batches.fill(self.data.split(Split::Train), step.counter, &mut self.batch)?;
-            self.engine.write_ids(self.graph.tokens, &self.batch.tokens);
-            self.engine.write_ids(self.graph.targets, &self.batch.targets);
-            self.engine.replay(Pass::Forward, &step);
-            self.engine.replay(Pass::Backward, &step);
-        }
-        self.engine.replay(Pass::Update, &step);
-        self.engine.submit();
-        self.reports.expect(done, learning_rate);
-        self.state.step = t;
-        Ok(())
-    }
-
     /// Waits for all updates that were begun, and reports those since the last call, in order.
     ///
     /// # Errors
@@ -308,30 +303,11 @@ impl Trainer {
         self.reports.drain(&mut self.engine, &mut self.state.skips).await
     }
 
-    /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).
-    ///
-    /// # Errors
-    /// As [`Self::reports`], which keeps what is ready for its next call.
-    pub async fn evaluate(&mut self, split: Split) -> Result<Evaluation> {
-        self.drain().await?;
-        let evaluator = Evaluator {
-            graph: self.graph,
-            protocol: self.settings.eval_protocol,
-            batches: self.settings.eval_batches,
-            seed: self.settings.seed,
-        };
-        let averaged = self.settings.ema_decay > 0.0;
-        if averaged {
-            self.swap_average();
-        }
-        let result = evaluator.run(&mut self.engine, &self.data, split).await;
-        if averaged {
-            self.swap_average();
-        }
-        result
-    }
-
+    /// Puts the moving average of the weights in their place, if there is one, or them back.
     fn swap_average(&mut self) {
+        if self.settings.ema_decay == 0.0 {
+            return;
+        }
         self.engine.swap(Field::Value, Field::Ema);
         self.engine.replay(Pass::Load, &Step::DEFAULT);
     }

@@ -358,7 +358,7 @@ fn small_presets_learn_as_on_the_cpu() {
         compare_reports(name, &train(&mut on_cpu, 3), &train(&mut on_gpu, 3), SAME_RUN);
         seen += 1;
     }
-    assert_eq!(seen, 6, "bigram, micro, tiny, small, modern, minigpt-small");
+    assert_eq!(seen, 7, "bigram, micro, nano, tiny, small, modern, minigpt-small");
 }
 
 #[test]

@@ -23,9 +23,6 @@ use super::pool::Pool;
 use super::simd::Simd;
 use crate::simd_dispatch;
 
-/// Vectors per accumulator row: the register tile is `GEMM_ROWS × 3·LANES`.
-pub const GEMM_VECTORS: usize = 3;
-
 /// Inner-dimension block: a panel of `KC × 3·16` floats takes 36 of the 48 KiB of a level 1 cache with AVX-512, half of that otherwise. On
 /// a two-core machine 256 and 384 were no faster.
 const KC: usize = 192;
@@ -260,7 +257,7 @@ fn block_packing_scratch(a: Mat<'_>, b: Mat<'_>, beta: Beta, c: &mut [f32], stri
 
 #[inline(always)]
 fn panel_width_imp<S: Simd>(_: S) -> usize {
-    GEMM_VECTORS * S::LANES
+    S::GEMM_VECTORS * S::LANES
 }
 simd_dispatch! {
     /// Columns per panel, `NR`.
@@ -386,8 +383,16 @@ fn pack_panel_imp<S: Simd>(s: S, b: Mat<'_>, k: Range<usize>, j: usize, out: &mu
     let width = nr.min(b.cols - j);
     if b.col_stride == 1 {
         for (out, k) in out.chunks_exact_mut(nr).zip(k) {
-            out[..width].copy_from_slice(&b.data[k * b.row_stride + j..][..width]);
-            out[width..].fill(0.0);
+            let row = &b.data[k * b.row_stride + j..][..width];
+            if width == nr {
+                // A copy of so few floats is dear where their number is not known here.
+                for v in (0..nr).step_by(S::LANES) {
+                    s.store(&mut out[v..], s.load(&row[v..]));
+                }
+            } else {
+                out[..width].copy_from_slice(row);
+                out[width..].fill(0.0);
+            }
         }
         return;
     }
@@ -427,8 +432,8 @@ fn tiles<S: Simd, const PACKED: bool>(
 ) {
     match width.div_ceil(S::LANES) {
         1 => tiles_of::<S, PACKED, 1>(s, a, depth, panel, beta, c, stride, width),
-        2 => tiles_of::<S, PACKED, 2>(s, a, depth, panel, beta, c, stride, width),
-        _ => tiles_of::<S, PACKED, 3>(s, a, depth, panel, beta, c, stride, width),
+        3 if S::GEMM_VECTORS == 3 => tiles_of::<S, PACKED, 3>(s, a, depth, panel, beta, c, stride, width),
+        _ => tiles_of::<S, PACKED, 2>(s, a, depth, panel, beta, c, stride, width),
     }
 }
 

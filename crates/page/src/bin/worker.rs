@@ -1,5 +1,7 @@
 //! The worker's program: models, on either engine, and nothing on screen.
 
+use inkling_page::worker::{Role, start};
+
 fn main() {
-    inkling_page::worker::start();
+    start(Role::FIGURES);
 }

@@ -1,4 +1,4 @@
-//! What page and worker say to each other.
+//! What the page and its two workers say to each other.
 //!
 //! ```text
 //! page -> worker   Request::Ask { id, call }       Request::Cancel { id }
@@ -18,6 +18,7 @@ pub mod model;
 pub mod sample;
 pub mod stack;
 pub mod tokenize;
+pub mod train;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,19 +33,23 @@ use self::model::{CurrentModel, EngineChosen, Load, LoadProgress, ModelCard, Sav
 use self::sample::{Generate, Generated, Written};
 use self::stack::{Estimate, Estimated, Probe, Probed};
 use self::tokenize::{Grow, Grown, Learn, Learnt, Tokenize, Tokenized};
+use self::train::{
+    Files, ForgetRun, KeptRuns, OpenRun, PlanRun, RunPart, RunPlan, RunsKept, SaveRun, Steer, Steered, TakeSnapshot,
+};
 
 /// Names an ask.
 pub type Id = u32;
 
 /// From the page.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
+#[allow(clippy::large_enum_variant, reason = "messages are written at once and never held in numbers")]
+pub enum Request<C = Call> {
     /// Asks for something.
     Ask {
         /// Names the answers.
         id: Id,
         /// What is asked for.
-        call: Call,
+        call: C,
     },
     /// Nobody waits for this any more.
     Cancel {
@@ -55,7 +60,7 @@ pub enum Request {
 
 /// From the worker.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Event {
+pub enum Event<P = Part, A = Answer> {
     /// The worker listens. Sent once, first.
     Ready,
     /// On the way to an answer.
@@ -63,14 +68,14 @@ pub enum Event {
         /// Of the ask.
         id: Id,
         /// What there is so far.
-        part: Part,
+        part: P,
     },
     /// The answer; nothing more comes of this ask.
     Done {
         /// Of the ask.
         id: Id,
         /// The answer.
-        answer: Answer,
+        answer: A,
     },
     /// There will be no answer.
     Failed {
@@ -134,6 +139,11 @@ impl Failure {
         Self { kind: FailureKind::Replaced, message: "another model took this one's place".into() }
     }
 
+    /// A call that the other worker answers.
+    pub fn of_another_worker() -> Self {
+        Self::input("this is asked of the wrong worker")
+    }
+
     /// Before a model is there.
     pub fn no_model() -> Self {
         Self { kind: FailureKind::NoModel, message: "no model is loaded yet".into() }
@@ -170,9 +180,37 @@ pub trait Ask: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Nothing {}
 
-/// One line per call: `Call(what comes before) -> answer`.
+impl<C> Request<C> {
+    /// The same with another kind of call.
+    pub fn map<D>(self, as_other: impl FnOnce(C) -> D) -> Request<D> {
+        match self {
+            Self::Ask { id, call } => Request::Ask { id, call: as_other(call) },
+            Self::Cancel { id } => Request::Cancel { id },
+        }
+    }
+}
+
+impl Event {
+    /// The same with the parts and answers of one worker.
+    fn map<P, A>(self, as_part: impl FnOnce(Part) -> P, as_answer: impl FnOnce(Answer) -> A) -> Event<P, A> {
+        match self {
+            Self::Ready => Event::Ready,
+            Self::Part { id, part } => Event::Part { id, part: as_part(part) },
+            Self::Done { id, answer } => Event::Done { id, answer: as_answer(answer) },
+            Self::Failed { id, failure } => Event::Failed { id, failure },
+            Self::Panicked { message } => Event::Panicked { message },
+        }
+    }
+}
+
+/// One line per call: `Call(what comes before) -> answer`; first those that both workers answer, then those of one.
 macro_rules! calls {
-    ($($call:ident($part:ident) -> $answer:ident),* $(,)?) => {
+    (both { $($both:tt)* } figures { $($figures:tt)* } learner { $($learner:tt)* }) => {
+        calls! { @all $($both)* $($figures)* $($learner)* }
+        calls! { @of figures "figures" $($both)* $($figures)* }
+        calls! { @of learner "learner" $($both)* $($learner)* }
+    };
+    (@all $($call:ident($part:ident) -> $answer:ident),* $(,)?) => {
         /// Everything that can be asked for.
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[allow(missing_docs, reason = "each has the documentation of its struct")]
@@ -205,24 +243,85 @@ macro_rules! calls {
             }
         })*
     };
+    (@of $worker:ident $name:literal $($call:ident($part:ident) -> $answer:ident),* $(,)?) => {
+        #[doc = concat!("What the worker `", $name, "` reads and writes: its program has the code for its own messages only.")]
+        pub mod $worker {
+            use js_sys::Array;
+            use serde::{Deserialize, Serialize};
+            use wasm_bindgen::JsValue;
+
+            use super::*;
+
+            #[derive(Deserialize)]
+            #[allow(clippy::large_enum_variant, reason = "messages are read at once and never held in numbers")]
+            enum Call { $($call(super::$call)),* }
+
+            #[derive(Serialize)]
+            enum Part { $($call(super::$part)),* }
+
+            #[derive(Serialize)]
+            #[allow(clippy::large_enum_variant, reason = "messages are written at once and never held in numbers")]
+            enum Answer { $($call(super::$answer)),* }
+
+            /// Reads a message.
+            ///
+            /// # Errors
+            /// One of another worker's, or of another build.
+            pub fn read(message: JsValue) -> Result<Request, serde_wasm_bindgen::Error> {
+                let request: Request<Call> = serde_wasm_bindgen::from_value(message)?;
+                Ok(request.map(|call| match call { $(Call::$call(call) => super::Call::$call(call)),* }))
+            }
+
+            /// A message, and the buffers to be transferred with it.
+            ///
+            /// # Panics
+            /// On what this worker never says.
+            pub fn write(event: Event) -> (JsValue, Array) {
+                let message = event.map(
+                    |part| match part {
+                        $(super::Part::$call(part) => Part::$call(part),)*
+                        _ => unreachable!("another worker says that"),
+                    },
+                    |answer| match answer {
+                        $(super::Answer::$call(answer) => Answer::$call(answer),)*
+                        _ => unreachable!("another worker answers that"),
+                    },
+                );
+                buffers::to_message(&message).expect("every event can be written")
+            }
+        }
+    };
 }
 
 calls! {
-    UseEngine(EngineChosen) -> Nothing,
-    Load(LoadProgress) -> ModelCard,
-    CurrentModel(Nothing) -> ModelCard,
-    SaveModel(Nothing) -> SavedModel,
-    Tokenize(Nothing) -> Tokenized,
-    Learn(Nothing) -> Learnt,
-    Grow(Nothing) -> Grown,
-    TokenRows(Nothing) -> TokenRowsRead,
-    PositionMap(Nothing) -> PositionSimilarity,
-    Neighbours(Nothing) -> NeighboursFound,
-    Baseline(Nothing) -> BaselineFound,
-    TokenMap(Nothing) -> TokenMapFound,
-    Estimate(Nothing) -> Estimated,
-    Probe(Nothing) -> Probed,
-    Inspect(Nothing) -> Inspected,
-    Head(Nothing) -> HeadView,
-    Generate(Generated) -> Written,
+    both {
+        UseEngine(EngineChosen) -> Nothing,
+    }
+    figures {
+        Load(LoadProgress) -> ModelCard,
+        CurrentModel(Nothing) -> ModelCard,
+        SaveModel(Nothing) -> SavedModel,
+        Tokenize(Nothing) -> Tokenized,
+        Learn(Nothing) -> Learnt,
+        Grow(Nothing) -> Grown,
+        TokenRows(Nothing) -> TokenRowsRead,
+        PositionMap(Nothing) -> PositionSimilarity,
+        Neighbours(Nothing) -> NeighboursFound,
+        Baseline(Nothing) -> BaselineFound,
+        TokenMap(Nothing) -> TokenMapFound,
+        Estimate(Nothing) -> Estimated,
+        Inspect(Nothing) -> Inspected,
+        Head(Nothing) -> HeadView,
+        Generate(Generated) -> Written,
+    }
+    learner {
+        Probe(Nothing) -> Probed,
+        PlanRun(Nothing) -> RunPlan,
+        OpenRun(RunPart) -> Steered,
+        Steer(Nothing) -> Steered,
+        TakeSnapshot(Nothing) -> Files,
+        SaveRun(Nothing) -> SavedModel,
+        KeptRuns(Nothing) -> RunsKept,
+        ForgetRun(Nothing) -> Steered,
+    }
 }

@@ -25,6 +25,17 @@ pub enum EngineChoice {
     WebGpu,
 }
 
+impl EngineChoice {
+    /// As the address says it.
+    pub fn of(address: Option<&str>) -> Self {
+        match address {
+            Some("cpu") => Self::Cpu,
+            Some("webgpu") => Self::WebGpu,
+            _ => Self::Auto,
+        }
+    }
+}
+
 /// The engine that computes from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineChosen {
@@ -59,6 +70,13 @@ pub enum Load {
     Files {
         /// All of them; what is no part of a model is not read.
         files: Vec<GivenFile>,
+    },
+    /// A model that is being trained here, as it was after so many updates.
+    Snapshot {
+        /// What to call it.
+        name: String,
+        /// Its folder.
+        files: super::train::Files,
     },
 }
 

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, Worker};
 
 use crate::protocol::buffers::to_message;
@@ -26,6 +26,9 @@ extern "C" {
     fn worker(this: &Started) -> Worker;
     #[wasm_bindgen(method, getter)]
     fn early(this: &Started) -> js_sys::Array;
+    /// Starts the worker that trains.
+    #[wasm_bindgen(catch, js_name = inklingLearner)]
+    fn start_learner() -> Result<Worker, JsValue>;
 }
 
 /// A worker and who waits for what.
@@ -77,9 +80,18 @@ struct End {
 }
 
 impl Client {
-    /// Listens to the worker. `broken` hears why, if it breaks down.
+    /// Listens to the worker that web/start.js has started. `broken` hears why, if it breaks down.
     pub fn connect(broken: impl Fn(String) + Clone + 'static) -> Self {
         let (worker, early) = STARTED.with(|started| (started.worker(), started.early()));
+        Self::listen(worker, early, Rc::new(broken))
+    }
+
+    /// Starts the worker that trains, and listens to it; none where the browser allows no other.
+    pub fn learner(broken: impl Fn(String) + Clone + 'static) -> Option<Self> {
+        Some(Self::listen(start_learner().ok()?, js_sys::Array::new(), Rc::new(broken)))
+    }
+
+    fn listen(worker: Worker, early: js_sys::Array, broken: Rc<dyn Fn(String)>) -> Self {
         let line = Rc::new(RefCell::new(Line {
             worker: worker.clone(),
             waiting: Some(Vec::new()),
@@ -117,6 +129,11 @@ impl Client {
     /// Asks.
     pub fn ask<A: Ask>(self, ask: A) -> Conversation<A> {
         Conversation { end: self.call(ask.call()), call: PhantomData }
+    }
+
+    /// Ends the worker: of what was asked nothing more is heard.
+    pub fn end(self) {
+        self.0.with_value(|line| line.borrow().worker.terminate());
     }
 
     fn call(self, call: Call) -> End {

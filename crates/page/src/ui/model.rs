@@ -14,6 +14,7 @@ use crate::protocol::Failure;
 use crate::protocol::model::{
     CurrentModel, EngineChoice, EngineKind, GivenFile, Load, LoadProgress, ModelCard, UseEngine,
 };
+use crate::protocol::train::Files;
 
 /// The shipped model's folder.
 pub const SHIPPED: &str = "models/shakespeare";
@@ -21,8 +22,8 @@ pub const SHIPPED: &str = "models/shakespeare";
 /// What is to be loaded beside what the address says.
 #[derive(Clone, Copy)]
 pub struct Opening {
-    /// Files that the visitor gave; they come before the address.
-    pub given: RwSignal<Option<Vec<GivenFile>>, LocalStorage>,
+    /// Files that the visitor gave, or a model that is being trained here; they come before the address.
+    pub given: RwSignal<Option<Load>, LocalStorage>,
     /// Counts tries.
     attempt: RwSignal<u32>,
     stop: StoredValue<Option<AbortHandle>>,
@@ -38,7 +39,24 @@ impl Store {
     /// Opens the visitor's files.
     pub fn open_files(self, files: Vec<GivenFile>) {
         self.view.model.set(None);
-        self.opening.given.set(Some(files));
+        self.opening.given.set(Some(Load::Files { files }));
+    }
+
+    /// Shows a model that is being trained here in all figures.
+    pub fn look_through(self, name: String, files: Files) {
+        self.opening.given.set(Some(Load::Snapshot { name, files }));
+    }
+
+    /// Shows the address's model again, in place of one that is being trained.
+    pub fn look_away(self) {
+        if self.looks_through() {
+            self.opening.given.set(None);
+        }
+    }
+
+    /// Whether the figures show, or are about to show, a model that is being trained here.
+    pub fn looks_through(self) -> bool {
+        self.opening.given.with(|given| matches!(given, Some(Load::Snapshot { .. })))
     }
 
     /// Opens a folder at an address; none is the shipped model's.
@@ -70,7 +88,7 @@ pub fn follow(store: Store) {
     effect(move || {
         store.opening.attempt.track();
         let what = match store.opening.given.get() {
-            Some(files) => Load::Files { files },
+            Some(given) => given,
             None => Load::Url { folder: store.view.model.get().unwrap_or_else(|| SHIPPED.into()) },
         };
         let stop = task::start_stoppable(load(store, what));
@@ -80,11 +98,7 @@ pub fn follow(store: Store) {
     });
     effect_from_last(move |older: Option<AbortHandle>| {
         older.inspect(AbortHandle::abort);
-        let choice = match store.view.engine.get().as_deref() {
-            Some("cpu") => EngineChoice::Cpu,
-            Some("webgpu") => EngineChoice::WebGpu,
-            _ => EngineChoice::Auto,
-        };
+        let choice = EngineChoice::of(store.view.engine.get().as_deref());
         task::start_stoppable(watch(store, choice))
     });
 }
@@ -110,7 +124,10 @@ async fn watch(store: Store, choice: EngineChoice) {
 
 async fn load(store: Store, what: Load) {
     store.load_failure.set(None);
-    store.loading.set(Some(LoadProgress { name: String::new(), received: 0, total: None, again: None }));
+    // A snapshot is there at once: a bar would only make the page jump.
+    if !matches!(what, Load::Snapshot { .. }) {
+        store.loading.set(Some(LoadProgress { name: String::new(), received: 0, total: None, again: None }));
+    }
     let mut conversation = store.client.ask(what);
     while let Some(heard) = conversation.next().await {
         match heard {
@@ -148,9 +165,11 @@ async fn agree(store: Store) {
     }
 }
 
-/// Puts a model into all figures. First they forget the older one, so that none of its numbers is drawn by the new one's shape.
+/// Puts a model into all figures. First they forget the older one, so that none of its numbers is drawn by the new one's shape; unless both
+/// are of one shape, when what the older one gave stays on screen until the new one has answered.
 async fn show(store: Store, card: ModelCard) {
-    if store.model.with_untracked(Option::is_some) {
+    let other = |old: &Arc<ModelCard>| old.config != card.config || old.vocabulary != card.vocabulary;
+    if store.model.with_untracked(|model| model.as_ref().is_some_and(other)) {
         store.model.set(None);
         for _ in 0..2 {
             any_spawner::Executor::tick().await;

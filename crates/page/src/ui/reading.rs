@@ -45,7 +45,8 @@ impl Reading {
             let ids: Vec<u32> = text.get()?.tokens.iter().map(|token| token.id).collect();
             // Tokens of the model before are on the way out.
             let known = ids.iter().all(|&id| (id as usize) < model.config.vocab_size);
-            (known && !ids.is_empty()).then_some(ids)
+            // Other weights read the same text anew.
+            (known && !ids.is_empty()).then_some((model.number, ids))
         });
         let is_changed = move || experiment.get() != Experiment::default();
         let preview = RwSignal::new(None);
@@ -57,9 +58,9 @@ impl Reading {
                 read.set(tokens.clone());
             }
             let (layer, head) = preview.get().or_else(|| picked(settings, model))?;
-            Some(Head { inspect: Inspect { tokens: tokens?, experiment: experiment.get() }, layer, head })
+            Some(Head { inspect: Inspect { tokens: tokens?.1, experiment: experiment.get() }, layer, head })
         });
-        let inspect = move |experiment| read.get().map(|tokens| Inspect { tokens, experiment });
+        let inspect = move |experiment| read.get().map(|(_, tokens)| Inspect { tokens, experiment });
         let changed = remote(client, move || is_changed().then(|| inspect(experiment.get())).flatten());
         let plain = remote(client, move || inspect(Experiment::default()));
         Self { experiment, preview, view, plain, changed }

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use super::announce::Announcer;
 use super::client::Client;
+use super::learner::Learner;
 use super::model::Opening;
 use super::reading::Reading;
 use super::remote::{Remote, remote};
@@ -19,6 +20,8 @@ use crate::view::{View, ViewState};
 pub struct Store {
     /// The worker.
     pub client: Client,
+    /// The other worker, which trains.
+    pub learner: Learner,
     /// The settings, which are also in the address.
     pub view: View,
     /// The loaded model.
@@ -39,6 +42,8 @@ pub struct Store {
     pub dark: RwSignal<bool>,
     /// What readers hear.
     pub announcer: Announcer,
+    /// A text that was dropped: figures read its beginning, training can read it all.
+    pub dropped_text: RwSignal<Option<web_sys::File>, LocalStorage>,
     /// What is to be loaded beside what the address says.
     pub opening: Opening,
 }
@@ -53,6 +58,7 @@ impl Store {
         });
         Self {
             client,
+            learner: Learner::new(view),
             view,
             model,
             loading: RwSignal::new(None),
@@ -63,6 +69,7 @@ impl Store {
             reading: Reading::new(client, view, model, tokens),
             dark,
             announcer: Announcer::default(),
+            dropped_text: RwSignal::new_local(None),
             opening: Opening::default(),
         }
     }

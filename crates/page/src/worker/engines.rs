@@ -11,12 +11,16 @@ use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine};
 use crate::protocol::{Failure, Id, Part};
 
 /// What the CPU engine is called.
-const CPU: &str = "CPU, SIMD";
+const CPU: &str = "CPU, SIMD, one thread";
 
 /// What computes, and who hears when that changes.
 #[derive(Default)]
 pub struct Engines {
     gpu: Option<GpuDevice>,
+    /// What it is called.
+    name: Option<String>,
+    /// Whether it was asked for by name.
+    by_name: bool,
     watcher: Option<Id>,
 }
 
@@ -62,11 +66,23 @@ impl Engines {
         self.gpu.as_ref()
     }
 
+    /// What computes.
+    pub fn name(&self) -> String {
+        self.name.clone().filter(|_| self.gpu.is_some()).unwrap_or_else(|| CPU.into())
+    }
+
     /// Takes what was found; nothing, if it was not asked for.
     fn take(&mut self, found: Option<(Found, bool)>) -> EngineChosen {
+        let chosen = self.of(found);
+        self.name = Some(chosen.name.clone());
+        chosen
+    }
+
+    fn of(&mut self, found: Option<(Found, bool)>) -> EngineChosen {
         self.gpu = None;
         let cpu = |reason: String, instead| EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead };
         let Some((found, asked)) = found else { return cpu("You chose the CPU.".into(), false) };
+        self.by_name = asked;
         match found {
             Found::Real(device, name) => {
                 let software = is_software(&name) || !device.report().kind.is_hardware();
@@ -232,6 +248,24 @@ impl Workshop {
         self.engines.watcher = self.engines.watcher.filter(|watcher| *watcher != id);
     }
 
+    /// After the GPU failed while it trained: another one, if there is one and it is not tried in vain again and again; else the CPU.
+    pub(super) async fn renew_engine(&mut self, problem: &str, in_vain: bool) {
+        let by_name = self.engines.by_name;
+        #[cfg(target_family = "wasm")]
+        let finding = find_soon(by_name);
+        #[cfg(not(target_family = "wasm"))]
+        let finding = find(by_name);
+        let found = if in_vain { Found::None(String::new()) } else { finding.await };
+        let chosen = self.engines.take(Some((found, by_name)));
+        if self.engines.gpu.is_none() {
+            return self.fall_back(&Failure::input(problem));
+        }
+        self.forget_derived();
+        if let Some(watcher) = self.engines.watcher {
+            self.part(watcher, Part::UseEngine(chosen));
+        }
+    }
+
     /// After the GPU failed: the CPU goes on in its place.
     pub(super) fn fall_back(&mut self, failure: &Failure) {
         self.engines.gpu = None;
@@ -254,13 +288,14 @@ mod tests {
         use std::cell::RefCell;
         use std::rc::Rc;
 
+        use super::super::Role;
         use crate::protocol::stack::Probe;
         use crate::protocol::{Ask, Event, Request};
 
         let said = Rc::new(RefCell::new(Vec::new()));
         let heard = said.clone();
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
-        let mut workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
+        let mut workshop = Workshop::new(Role::LEARNER, move |event| heard.borrow_mut().push(event), sender);
         pollster::block_on(workshop.use_engine(7, UseEngine(EngineChoice::WebGpu)));
         let Some(device) = workshop.engines.gpu().cloned() else {
             assert!(std::env::var_os("INKLING_REQUIRE_GPU").is_none(), "there is no adapter: {:?}", said.borrow());

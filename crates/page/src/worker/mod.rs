@@ -1,4 +1,5 @@
-//! The worker: one task that owns the engine and answers one request after the other.
+//! The workers: one task each that owns an engine and answers one request after the other. Two programs are made of this ([`Role`]): one answers the
+//! figures, from the beginning; one trains, once it is wanted, so that figures are answered while a model learns.
 //!
 //! Requests wait in a queue; what is cancelled there is never begun. Long work (writing a text) is a `Job`, done a slice at a time: between
 //! slices the worker looks at its queue, so a message waits for one slice at most, or for the one call that is under way: those are short for small
@@ -8,11 +9,13 @@ mod attention;
 mod embed;
 mod engines;
 mod fetch;
+mod inflate;
 mod model;
 mod probe;
 mod sample;
 mod stack;
 mod tokenize;
+mod train;
 mod zip;
 
 #[cfg(target_family = "wasm")]
@@ -59,16 +62,60 @@ type Send = Box<dyn Fn(Event)>;
 
 /// The worker's state.
 pub struct Workshop {
+    role: Role,
     engines: Engines,
     model: Option<LoadedModel>,
     tokenizers: tokenize::Tokenizers,
     inspector: attention::Inspector,
     spaces: embed::Spaces,
     desk: sample::Desk,
+    runs: train::Runs,
     queue: VecDeque<(Id, Call)>,
     jobs: VecDeque<(Id, Job)>,
     downloads: fetch::Downloads,
     send: Send,
+}
+
+/// The answer to a call; none yet of what goes on beside the queue.
+type Outcome = Option<Result<Answer, Failure>>;
+
+/// What is waited for.
+type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What a worker is for. A program has the code of its own role only: the linker finds the rest by these functions, and leaves it out.
+#[derive(Clone, Copy)]
+pub struct Role {
+    /// Of a call.
+    outcome: for<'a> fn(&'a mut Workshop, Id, Call) -> Pending<'a, Outcome>,
+    /// A slice of what goes on. False if nothing does.
+    go_on: for<'a> fn(&'a mut Workshop) -> Pending<'a, bool>,
+    /// Reads a message.
+    #[cfg(target_family = "wasm")]
+    read: fn(wasm_bindgen::JsValue) -> Result<Request, serde_wasm_bindgen::Error>,
+    /// A message, and the buffers to be transferred with it.
+    #[cfg(target_family = "wasm")]
+    write: fn(Event) -> (wasm_bindgen::JsValue, js_sys::Array),
+}
+
+impl Role {
+    /// Answers the figures.
+    pub const FIGURES: Self = Self {
+        outcome: |workshop, id, call| Box::pin(workshop.about_figures(id, call)),
+        go_on: |workshop| Box::pin(workshop.go_on()),
+        #[cfg(target_family = "wasm")]
+        read: crate::protocol::figures::read,
+        #[cfg(target_family = "wasm")]
+        write: crate::protocol::figures::write,
+    };
+    /// Trains.
+    pub const LEARNER: Self = Self {
+        outcome: |workshop, id, call| Box::pin(workshop.about_runs(id, call)),
+        go_on: |workshop| Box::pin(workshop.go_on_learning()),
+        #[cfg(target_family = "wasm")]
+        read: crate::protocol::learner::read,
+        #[cfg(target_family = "wasm")]
+        write: crate::protocol::learner::write,
+    };
 }
 
 /// Long work.
@@ -82,14 +129,16 @@ enum Job {
 impl Workshop {
     /// A worker without a model, which answers by calling `send`. Downloads come back through `sender`, whose other end is to be
     /// given to [`Self::receive`].
-    pub fn new(send: impl Fn(Event) + 'static, sender: UnboundedSender<Incoming>) -> Self {
+    pub fn new(role: Role, send: impl Fn(Event) + 'static, sender: UnboundedSender<Incoming>) -> Self {
         Self {
+            role,
             engines: Engines::default(),
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
             spaces: embed::Spaces::default(),
             desk: sample::Desk::default(),
+            runs: train::Runs::default(),
             queue: VecDeque::new(),
             jobs: VecDeque::new(),
             downloads: fetch::Downloads::new(sender),
@@ -107,6 +156,7 @@ impl Workshop {
                 self.downloads.cancel(id);
                 self.forget_watcher(id);
                 self.tokenizers.cancel(id);
+                self.cancel_run(id);
             }
             Incoming::Progress { id, progress } => {
                 if self.downloads.is_running(id) {
@@ -127,14 +177,34 @@ impl Workshop {
         }
     }
 
-    /// The oldest request, else a slice of the next job. False if there is nothing to do.
+    /// The oldest request, else a slice of what goes on. False if there is nothing to do.
     pub async fn work(&mut self) -> bool {
         if let Some((id, call)) = self.queue.pop_front() {
             self.answer(id, call).await;
             return true;
         }
+        (self.role.go_on)(self).await
+    }
+
+    /// A slice of the next job.
+    async fn go_on(&mut self) -> bool {
         let Some((id, mut job)) = self.jobs.pop_front() else { return false };
-        match self.slice(id, &mut job).await {
+        let outcome = self.slice(id, &mut job).await;
+        self.settle(id, job, outcome);
+        true
+    }
+
+    /// A slice of measuring the device, else of the next run.
+    async fn go_on_learning(&mut self) -> bool {
+        let Some((id, Job::Probe(mut probing))) = self.jobs.pop_front() else { return self.train().await };
+        let outcome = self.probe(&mut probing).await.map(|probed| probed.map(Answer::Probe));
+        self.settle(id, Job::Probe(probing), outcome);
+        true
+    }
+
+    /// After a slice of a job.
+    fn settle(&mut self, id: Id, job: Job, outcome: Result<Option<Answer>, Failure>) {
+        match outcome {
             Ok(None) => self.jobs.push_back((id, job)),
             Ok(Some(answer)) => self.done(id, Ok(answer)),
             Err(failure) => {
@@ -144,7 +214,6 @@ impl Workshop {
                 self.done(id, Err(failure));
             }
         }
-        true
     }
 
     /// Answers; on the CPU if the GPU fails while it does.
@@ -172,13 +241,16 @@ impl Workshop {
         self.desk = sample::Desk::default();
     }
 
-    /// The answer to a call; none yet of what goes on beside the queue.
-    async fn outcome(&mut self, id: Id, call: Call) -> Option<Result<Answer, Failure>> {
+    async fn outcome(&mut self, id: Id, call: Call) -> Outcome {
+        if let Call::UseEngine(call) = call {
+            self.use_engine(id, call).await;
+            return None;
+        }
+        (self.role.outcome)(self, id, call).await
+    }
+
+    async fn about_figures(&mut self, id: Id, call: Call) -> Outcome {
         Some(match call {
-            Call::UseEngine(call) => {
-                self.use_engine(id, call).await;
-                return None;
-            }
             Call::Load(call) => {
                 self.load(id, call);
                 return None;
@@ -215,13 +287,6 @@ impl Workshop {
                 Err(failure) => Err(failure),
             },
             Call::Estimate(call) => stack::estimate(&call).map(Answer::Estimate),
-            Call::Probe(_) => match self.begin_probe().await {
-                Ok(probing) => {
-                    self.jobs.push_back((id, Job::Probe(Box::new(probing))));
-                    return None;
-                }
-                Err(failure) => Err(failure),
-            },
             Call::Inspect(call) => self.inspect(call).await.map(Answer::Inspect),
             Call::Head(call) => self.head(call).await.map(Answer::Head),
             Call::Generate(call) => match self.begin_writing(call).await {
@@ -231,7 +296,19 @@ impl Workshop {
                 }
                 Err(failure) => Err(failure),
             },
+            _ => Err(Failure::of_another_worker()),
         })
+    }
+
+    /// Begins to measure the device.
+    async fn probe_device(&mut self, id: Id) -> Outcome {
+        match self.begin_probe().await {
+            Ok(probing) => {
+                self.jobs.push_back((id, Job::Probe(Box::new(probing))));
+                None
+            }
+            Err(failure) => Some(Err(failure)),
+        }
     }
 
     /// A few milliseconds of a job (of a small model; one token or step of a large one); the answer when it is finished.
@@ -246,7 +323,7 @@ impl Workshop {
             }
             Job::Shuffle(shuffling) => Ok(shuffling.slice().map(Answer::Baseline)),
             Job::Project(projecting) => Ok(projecting.slice().map(Answer::TokenMap)),
-            Job::Probe(probing) => Ok(self.probe(probing).await?.map(Answer::Probe)),
+            Job::Probe(_) => Err(Failure::of_another_worker()),
         }
     }
 
@@ -266,8 +343,10 @@ impl Workshop {
     }
 }
 
-/// Starts the worker: listens from now on.
-pub fn start() {
+/// Starts a worker of this role: listens from now on.
+pub fn start(role: Role) {
     #[cfg(target_family = "wasm")]
-    port::listen();
+    port::listen(role);
+    #[cfg(not(target_family = "wasm"))]
+    let _ = role;
 }

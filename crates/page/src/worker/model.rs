@@ -13,8 +13,8 @@ use inkling_core::tokenizer::{ByteTokenizer, Tokenizer};
 use super::fetch::Folder;
 use super::{Job, Workshop, zip};
 pub use crate::protocol::model::TAB_MEMORY as MEMORY;
-use crate::protocol::model::{Load, ModelCard, ParameterCard, SavedModel};
-use crate::protocol::{Bytes, Failure, Id};
+use crate::protocol::model::{Load, ModelCard, Origin, ParameterCard, SavedModel};
+use crate::protocol::{Answer, Bytes, Failure, Id};
 
 /// So many parameters are not held three times.
 const MANY: u64 = 50_000_000;
@@ -81,6 +81,12 @@ impl Workshop {
         match load {
             Load::Url { folder } => self.downloads.begin(id, folder),
             Load::Files { files } => self.downloads.read(id, files),
+            Load::Snapshot { name, files } => {
+                let mut folder = Folder::new(name, Origin::Files);
+                folder.files.extend(files.0.into_iter().map(|file| (file.name, file.bytes.0)));
+                let opened = self.open(folder);
+                self.done(id, opened.map(Answer::Load));
+            }
         }
     }
 

@@ -8,36 +8,35 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent};
 
-use super::{Incoming, Workshop};
+use super::{Incoming, Role, Workshop};
 use crate::protocol::Event;
-use crate::protocol::buffers::to_message;
 
 fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-fn send(event: Event) {
-    let (message, buffers) = to_message(&event).expect("every event can be written");
+fn send(role: Role, event: Event) {
+    let (message, buffers) = (role.write)(event);
     scope().post_message_with_transfer(&message, &buffers).expect("buffers are new and can be transferred");
 }
 
 /// Takes requests from now on.
-pub fn listen() {
-    std::panic::set_hook(Box::new(|info| {
+pub fn listen(role: Role) {
+    std::panic::set_hook(Box::new(move |info| {
         console_error_panic_hook::hook(info);
-        send(Event::Panicked { message: info.to_string() });
+        send(role, Event::Panicked { message: info.to_string() });
     }));
     let (sender, receiver) = unbounded();
     let requests = sender.clone();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
-        let request = serde_wasm_bindgen::from_value(message.data()).expect("page and worker are of one build");
+        let request = (role.read)(message.data()).expect("page and worker are of one build");
         // The receiver lives as long as the worker.
         let _ = requests.unbounded_send(Incoming::Request(request));
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
-    spawn_local(run(Workshop::new(send, sender), receiver));
-    send(Event::Ready);
+    spawn_local(run(Workshop::new(role, move |event| send(role, event), sender), receiver));
+    send(role, Event::Ready);
 }
 
 async fn run(mut workshop: Workshop, mut incoming: UnboundedReceiver<Incoming>) {

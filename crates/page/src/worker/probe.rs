@@ -100,15 +100,17 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::protocol::stack::{Estimate, Probe};
+    use crate::protocol::stack::Probe;
+    use crate::protocol::train::KeptRuns;
     use crate::protocol::{Answer, Ask, Event, Request};
-    use crate::worker::Incoming;
+    use crate::worker::{Incoming, Role};
 
     #[test]
     fn a_device_is_measured_in_slices_between_which_others_are_heard() {
         let heard = Rc::new(RefCell::new(Vec::new()));
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
         let mut workshop = Workshop::new(
+            Role::LEARNER,
             {
                 let heard = heard.clone();
                 move |event| heard.borrow_mut().push(event)
@@ -120,8 +122,7 @@ mod tests {
         while pollster::block_on(workshop.work()) {
             turns += 1;
             if turns == 2 {
-                let call = Estimate { config: probe_model(), batch_size: 1 }.call();
-                workshop.receive(Incoming::Request(Request::Ask { id: 2, call }));
+                workshop.receive(Incoming::Request(Request::Ask { id: 2, call: KeptRuns.call() }));
             }
         }
         let heard = heard.borrow();

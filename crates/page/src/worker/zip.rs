@@ -1,4 +1,4 @@
-//! Zip archives without compression: weights do not get smaller by it.
+//! Zip archives: written without compression, since weights do not get smaller by it; [`contents`] reads what other programs compress, too.
 //!
 //! ```text
 //! for each file   local header (30 bytes), name, content
@@ -10,6 +10,8 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+use super::inflate::inflate;
 
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
@@ -60,13 +62,22 @@ pub fn pack(files: Vec<(String, Vec<u8>)>) -> Option<Vec<u8>> {
     Some(archive)
 }
 
-/// Where in an archive its files are, as its directory lists them. Nothing is trusted: every position is checked, and no byte is two files', so that
-/// all of them together are no more than the archive.
-///
-/// # Errors
-/// What is damaged, or compressed.
-pub fn unpack(archive: &[u8]) -> Result<Vec<(String, Range<usize>)>, &'static str> {
-    const DAMAGED: &str = "the archive is damaged.";
+/// A file in an archive.
+struct Entry<'a> {
+    path: &'a str,
+    /// Where it is, as it is.
+    content: Range<usize>,
+    /// 0 is stored, 8 deflated.
+    method: usize,
+    size: usize,
+    crc: u32,
+}
+
+const DAMAGED: &str = "the archive is damaged.";
+
+/// The files of an archive, as its directory lists them. Nothing is trusted: every position is checked, and no byte is two files', so that all of
+/// them together are no more than the archive.
+fn entries(archive: &[u8]) -> Result<Vec<Entry<'_>>, &'static str> {
     let word = |at: usize| Some(u16::from_le_bytes(archive.get(at..at.checked_add(2)?)?.try_into().ok()?) as usize);
     let long = |at: usize| Some(u32::from_le_bytes(archive.get(at..at.checked_add(4)?)?.try_into().ok()?));
     // A comment of up to 64 KiB may follow the end record.
@@ -92,35 +103,77 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<(String, Range<usize>)>, &'static st
             let content = local + 30 + word(local + 26)? + word(local + 28)?;
             let content = content..content.checked_add(packed)?;
             (content.end <= directory).then_some(())?;
-            Some((flags & 1 != 0 || method != 0 || packed != size, crc, path, local, content, next))
+            let method = if flags & 1 == 0 && (method != 0 || packed == size) { method } else { usize::MAX };
+            Some((Entry { path, content, method, size, crc }, local, next))
         };
-        let (packed, crc, path, local, content, next) = entry().ok_or(DAMAGED)?;
+        let (entry, local, next) = entry().ok_or(DAMAGED)?;
         at = next;
-        taken.push((local, content.end));
-        if !paths.insert(path) {
+        taken.push((local, entry.content.end));
+        if !paths.insert(entry.path) {
             return Err("the archive has two files of one name.");
         }
-        if path.ends_with('/') {
-            continue;
+        if !entry.path.ends_with('/') {
+            files.push(entry);
         }
-        if packed {
-            return Err("the archive is compressed: unpack it, and open the folder in it.");
-        }
-        files.push((path, crc, content));
     }
     taken.sort_unstable();
     if taken.windows(2).any(|pair| pair[0].1 > pair[1].0) {
         return Err(DAMAGED);
     }
+    Ok(files)
+}
+
+/// Where in an archive its files are.
+///
+/// # Errors
+/// What is damaged, or compressed.
+pub fn unpack(archive: &[u8]) -> Result<Vec<(String, Range<usize>)>, &'static str> {
+    let entries = entries(archive)?;
+    if entries.iter().any(|entry| entry.method != 0) {
+        return Err("the archive is compressed: unpack it, and open the folder in it.");
+    }
     // Only now: each byte is looked at once.
-    let whole = |(path, crc, content): (&str, u32, Range<usize>)| {
+    let whole = |Entry { path, content, crc, .. }: Entry| {
         (crc32(&archive[content.clone()]) == crc).then(|| (path.to_owned(), content))
     };
-    files.into_iter().map(whole).collect::<Option<_>>().ok_or(DAMAGED)
+    entries.into_iter().map(whole).collect::<Option<_>>().ok_or(DAMAGED)
+}
+
+/// The files of an archive, which may be compressed as most programs do it (DEFLATE), up to `most` bytes in all.
+///
+/// # Errors
+/// What is damaged, too large, encrypted or compressed in another way.
+pub fn contents(archive: &[u8], most: usize) -> Result<Vec<(String, Vec<u8>)>, &'static str> {
+    let entries = entries(archive)?;
+    if entries.iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.size)) > most {
+        return Err("the archive has more in it than there is room for in this tab.");
+    }
+    let file = |Entry { path, content, method, size, crc }: Entry| {
+        let packed = &archive[content];
+        let bytes = match method {
+            0 => packed.to_vec(),
+            8 => inflate(packed, size).ok_or(DAMAGED)?,
+            _ => {
+                return Err(
+                    "the archive is encrypted, or compressed in a way that is not read here: unpack it, and open the folder in it.",
+                );
+            }
+        };
+        if crc32(&bytes) == crc { Ok((path.to_owned(), bytes)) } else { Err(DAMAGED) }
+    };
+    entries.into_iter().map(file).collect()
+}
+
+/// A checksum of an archive's directory, in which the checksums of its files are: it stands for all of them. Of one that [`pack`] made, without a
+/// comment behind it.
+pub fn seal(archive: &[u8]) -> Option<u32> {
+    let end = archive.len().checked_sub(22)?;
+    let offset = u32::from_le_bytes(archive[end + 16..end + 20].try_into().ok()?) as usize;
+    archive.get(offset..).map(crc32)
 }
 
 /// CRC-32 of ISO 3309, as in zip and PNG.
-fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = table();
     !bytes.iter().fold(!0, |crc, &byte| TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8))
 }
@@ -184,6 +237,22 @@ mod tests {
         if let Ok(output) = python {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
+    }
+
+    #[test]
+    fn what_other_programs_compress_is_read() {
+        let path = std::env::temp_dir().join(format!("inkling-packed-{}.zip", std::process::id()));
+        let program = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED); \
+                       z.writestr('run/last/a.txt', 'abc' * 1000); z.writestr('run/b', ''); z.close()";
+        let python = std::process::Command::new("python3").args(["-c", program]).arg(&path).status();
+        let archive = std::fs::read(&path);
+        let _ = std::fs::remove_file(&path);
+        let (Ok(_), Ok(archive)) = (python, archive) else { return };
+        assert!(unpack(&archive).unwrap_err().contains("compressed"));
+        assert!(contents(&archive, 2999).unwrap_err().contains("room"));
+        let files = contents(&archive, 3000).unwrap();
+        assert!(archive.len() < 1000 && files.len() == 2);
+        assert_eq!(files[0], ("run/last/a.txt".to_owned(), "abc".repeat(1000).into_bytes()));
     }
 
     #[test]

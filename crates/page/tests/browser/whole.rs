@@ -5,12 +5,15 @@ use serde_json::Value;
 use crate::harness::{Page, Setup, Theme, root};
 
 /// The sections, and what each figure has only from the model.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("tokenize", ".tk-chips .tk-chip"),
     ("embed", "#embed-channel:not(:empty)"),
     ("stack", ".stack-costs tbody tr:nth-child(3)"),
     ("attention", "#attention-top tbody tr"),
+    ("train", "#train-play"),
     ("sample", ".sample-page:not([data-written='0'])"),
+    ("scale", "#scale-sample"),
+    ("modern", ".modern-card"),
     ("own", "#save-model:not(:disabled)"),
 ];
 
@@ -19,6 +22,8 @@ const SECTIONS: [(&str, &str); 6] = [
 fn is_alive(page: &Page) {
     page.ready();
     for (section, own) in SECTIONS {
+        // Some wait until they are looked at.
+        page.scroll_to(&format!("#{section}-figure"));
         page.until(&format!("return document.querySelector(\"#{section}-figure {own}\")"));
     }
 }

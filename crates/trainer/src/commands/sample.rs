@@ -6,7 +6,7 @@ use clap::Args;
 use inkling_core::sample::SamplerConfig;
 use serde_json::json;
 
-use crate::continuation::{Continuation, default_prompt};
+use crate::continuation::Continuation;
 use crate::device::{Compute, Weights};
 use crate::error::{Error, Result};
 use crate::format;
@@ -81,7 +81,7 @@ pub async fn run(arguments: &Arguments, terminal: &Terminal) -> Result<()> {
     let loaded = arguments.model.load(terminal)?;
     let (folder, model) = (loaded.folder, loaded.checkpoint);
     let given = arguments.prompt.as_deref();
-    let prompt = given.map_or_else(|| default_prompt(&model.tokenizer), str::to_owned);
+    let prompt = given.map_or_else(|| model.tokenizer.default_prompt(), str::to_owned);
     let tokenizer = model.tokenizer.clone();
     let precision = arguments.weights.precision();
     let mut writer = Continuation::new(

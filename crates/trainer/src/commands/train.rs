@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use inkling_core::checkpoint::AdapterConfig;
 use inkling_core::presets::Preset;
 use inkling_core::tokenizer::Tokenizer;
+use inkling_core::train::history::History;
 use inkling_core::train::{RunState, TrainConfig, TrainingPrecision};
 use inkling_core::{ModelConfig, Weights};
 
@@ -25,7 +26,6 @@ use crate::settings::{self, Assignment};
 use crate::terminal::Terminal;
 use crate::text;
 use crate::tokenizer_source::{TokenizerArgument, TokenizerSource};
-use crate::training::history::History;
 use crate::training::report::{Summary, introduction, longer, stopped_early};
 use crate::training::session::{LastCheckpoint, NewRun, Origin, Overrides, Session};
 use crate::training::{RunMemory, Start};
@@ -302,7 +302,8 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         return Ok(Summary::new(&folder, state, &state.settings, None, compute));
     }
 
-    let origin = arguments.data.as_deref().unwrap_or(&state.data);
+    let beside = text_beside(&folder, state);
+    let origin = arguments.data.as_deref().or(beside.as_deref()).unwrap_or(&state.data);
     let data = text::load(origin, terminal)?;
     if data.sha256() != state.data_sha256 {
         return Err(Error::OtherData {
@@ -343,6 +344,13 @@ async fn resume(arguments: &Arguments, terminal: &Terminal) -> Result<Summary> {
         Session { folder, tokenizer, dataset, origin, adapter, saved_step: Cell::new(None), compute, terminal };
     let start = Start { trainer, processor, log, history: History::from_records(&records) };
     session.train(start, &Interrupt::install()?).await
+}
+
+/// The run's text, where it lies in the run's own folder: the page puts it there.
+fn text_beside(folder: &RunFolder, state: &RunState) -> Option<String> {
+    let is_name = Path::new(&state.data).file_name() == Some(state.data.as_ref());
+    let path = folder.path().join(&state.data);
+    (is_name && path.is_file()).then(|| path.to_str().map(str::to_owned))?
 }
 
 /// Why there is nothing left to do for a run.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use inkling_core::train::history::{line, records_up_to};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -47,9 +48,7 @@ impl MetricsLog {
 
     /// Appends one record, which must have a `step`.
     pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(record).expect("records are plain data with string keys");
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(Error::io("write", &self.path))
+        self.file.write_all(&line(record)).map_err(Error::io("write", &self.path))
     }
 }
 
@@ -61,35 +60,6 @@ pub fn read(path: &Path) -> Result<Vec<Value>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let bad = |(line, problem)| Error::Metrics { path: path.into(), line, problem };
     Ok(records_up_to(&bytes, u64::MAX).map_err(bad)?.0)
-}
-
-/// The records up to `step` and the number of bytes they take; or the number of a bad line and what is wrong with it.
-fn records_up_to(bytes: &[u8], step: u64) -> std::result::Result<(Vec<Value>, u64), (usize, String)> {
-    let mut records = Vec::new();
-    let mut length = 0;
-    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').zip(1..).peekable();
-    while let Some((line, number)) = lines.next() {
-        let record = parse(line);
-        match record {
-            Ok((at, _)) if at > step => break,
-            Ok((_, record)) => {
-                records.push(record);
-                length += line.len() as u64;
-            }
-            Err(_) if lines.peek().is_none() => {} // torn by a kill or a power cut
-            Err(problem) => return Err((number, problem)),
-        }
-    }
-    Ok((records, length))
-}
-
-fn parse(line: &[u8]) -> std::result::Result<(u64, Value), String> {
-    if !line.ends_with(b"\n") {
-        return Err("it is cut short".into());
-    }
-    let record: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let step = record["step"].as_u64().ok_or("it has no step")?;
-    Ok((step, record))
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use inkling_core::Engine;
 use inkling_core::lora::{BaseFormat, LoraConfig};
 use inkling_core::program::Program;
+use inkling_core::train::history::EvaluationRecord;
 use inkling_core::train::{self, RunState, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{Activation, Architecture, ModelConfig, Normalization, PositionEmbedding};
 use serde::Serialize;
 
 use super::RunMemory;
-use super::history::EvaluationRecord;
 use crate::corpus;
 use crate::device::Compute;
 use crate::format::{self, command_line};

@@ -14,10 +14,10 @@ use inkling_core::Error as Core;
 use inkling_core::checkpoint::{AdapterConfig, Checkpoint, TrainingState};
 use inkling_core::error::GpuError;
 use inkling_core::tokenizer::Tokenizer;
+use inkling_core::train::history::History;
 use inkling_core::train::{Adaptation, Dataset, RunState, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{ModelConfig, Weights};
 
-use super::history::History;
 use super::report::Summary;
 use super::{Run, RunMemory, Start};
 use crate::adapters::Adapted;

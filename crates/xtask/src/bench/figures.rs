@@ -52,26 +52,31 @@ impl Figures {
 
     /// The median of each figure. Of an even number of rounds, the mean of the middle two.
     pub fn median(rounds: &[Self]) -> Self {
-        Self::from_values(std::array::from_fn(|index| {
-            let mut values: Vec<f64> = rounds.iter().map(|figures| figures.values()[index]).collect();
-            values.sort_by(f64::total_cmp);
-            let middle = values.len() / 2;
-            if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-        }))
+        Self::from_values(std::array::from_fn(|index| median(rounds.iter().map(|figures| figures.values()[index]))))
     }
 
     /// Of each figure, the best round over the worst: 1 if all agree or there are none.
     pub fn spread(rounds: &[Self]) -> [f64; 3] {
-        std::array::from_fn(|index| {
-            let values = || rounds.iter().map(|figures| figures.values()[index]);
-            values().reduce(f64::max).zip(values().reduce(f64::min)).map_or(1.0, |(best, worst)| best / worst)
-        })
+        std::array::from_fn(|index| spread(rounds.iter().map(|figures| figures.values()[index])))
     }
 
     /// Each figure divided by the other's.
     pub fn over(&self, other: &Self) -> Self {
         Self::from_values(std::array::from_fn(|index| self.values()[index] / other.values()[index]))
     }
+}
+
+/// Of an even number of values, the mean of the middle two.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// The largest over the smallest: 1 if all agree or there are none.
+pub fn spread(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    values.clone().reduce(f64::max).zip(values.reduce(f64::min)).map_or(1.0, |(best, worst)| best / worst)
 }
 
 #[cfg(test)]

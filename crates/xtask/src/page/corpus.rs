@@ -15,7 +15,7 @@ use crate::process::{capture, cargo, command_line, root};
 const FILE: &str = "tinyshakespeare.txt";
 
 /// As the trainer has it.
-const SHA256: &str = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed";
+pub const SHA256: &str = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed";
 
 /// What `trainer data fetch --json` says.
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ struct Fetched {
 }
 
 /// Where builds of the page take it from.
-fn place() -> PathBuf {
+pub fn place() -> PathBuf {
     root().join("target/page/data").join(FILE)
 }
 

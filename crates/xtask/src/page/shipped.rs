@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{hexadecimal, sha256};
 use crate::error::{Error, Result};
-use crate::process::{capture, cargo, command_line, root, run as run_to_the_end};
+use crate::process::{capture, command_line, root, run as run_to_the_end, trainer};
 
 /// The best recipe found for 0.8M parameters: 36 epochs at a high learning rate, which needs dropout and the mean of the last weights. Without dropout it
 /// ends at 1.530 (1.494 at best).
@@ -100,12 +100,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("{FOLDER}: validation loss {val_loss}");
     Ok(())
-}
-
-fn trainer() -> std::process::Command {
-    let mut command = cargo();
-    command.args(["run", "--quiet", "--release", "--package", "trainer", "--"]);
-    command
 }
 
 fn about(path: &Path, source: std::io::Error) -> Error {

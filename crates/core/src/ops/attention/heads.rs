@@ -6,8 +6,9 @@ use crate::cpu::gemm::{Mat, PackedMat};
 use crate::gpu::Dispatch;
 use crate::gpu::shader::Shader;
 
-/// Queries per block: with 256 keys the scores take 64 KiB, and at T = 128 a quarter of the square is skipped.
-pub(super) const QUERY_BLOCK: usize = 64;
+/// Queries per block: with 256 keys the scores take 64 KiB, and at T = 128 a quarter of the square is skipped. In a browser models are small: half of
+/// that skips a quarter at T = 64.
+pub(super) const QUERY_BLOCK: usize = if cfg!(target_family = "wasm") { 32 } else { 64 };
 
 /// Which keys a query sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

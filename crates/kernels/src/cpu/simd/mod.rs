@@ -23,9 +23,11 @@ pub const MAX_LANES: usize = 16;
 pub trait Simd: Copy + Send + Sync + 'static {
     /// Lanes per vector.
     const LANES: usize;
-    /// Rows of the register tile of the matrix product: with [`GEMM_VECTORS`](crate::cpu::gemm) columns of accumulators this
+    /// Rows of the register tile of the matrix product: with [`Self::GEMM_VECTORS`] columns of accumulators this
     /// fills the register file (32 registers: 8 × 3 accumulators; 16 registers: 4 × 3) and leaves room for operands.
     const GEMM_ROWS: usize;
+    /// Vectors in each row of the tile: 2 or 3.
+    const GEMM_VECTORS: usize = 3;
     /// A vector of `LANES` floats.
     type F: Copy;
     /// A vector of `LANES` unsigned 32-bit integers.

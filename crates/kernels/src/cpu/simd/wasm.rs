@@ -11,6 +11,9 @@ pub struct Simd128;
 impl Simd for Simd128 {
     const LANES: usize = 4;
     const GEMM_ROWS: usize = 4;
+    // Without fused operations each product needs a register of its own on its way: of 4 × 3 accumulators x86-64 has to spill some. Chromium
+    // multiplies 5 to 10 % faster so.
+    const GEMM_VECTORS: usize = 2;
     type F = v128;
     type U = v128;
 
@@ -67,13 +70,35 @@ impl Simd for Simd128 {
     fn mul_add(self, a: v128, b: v128, c: v128) -> v128 {
         f32x4_add(f32x4_mul(a, b), c)
     }
+    // The pseudo-minimum and -maximum are one instruction; those that care for every NaN and for the sign of 0 are seven.
     #[inline(always)]
     fn max(self, a: v128, b: v128) -> v128 {
-        f32x4_max(a, b)
+        f32x4_pmax(b, a)
     }
     #[inline(always)]
     fn min(self, a: v128, b: v128) -> v128 {
-        f32x4_min(a, b)
+        f32x4_pmin(b, a)
+    }
+    #[inline(always)]
+    fn transpose_8x8(self, src: &[f32], src_stride: usize, dst: &mut [f32], dst_stride: usize) {
+        for (x, y) in [(0, 0), (4, 0), (0, 4), (4, 4)] {
+            let [a, b, c, d] = std::array::from_fn(
+                #[inline(always)]
+                |i| self.load(&src[(x + i) * src_stride + y..]),
+            );
+            // Pairs of rows, then pairs of pairs.
+            let (ab, cd) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<0, 4, 1, 5>(c, d));
+            let (ab_high, cd_high) = (i32x4_shuffle::<2, 6, 3, 7>(a, b), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+            let rows = [
+                i64x2_shuffle::<0, 2>(ab, cd),
+                i64x2_shuffle::<1, 3>(ab, cd),
+                i64x2_shuffle::<0, 2>(ab_high, cd_high),
+                i64x2_shuffle::<1, 3>(ab_high, cd_high),
+            ];
+            for (i, row) in rows.into_iter().enumerate() {
+                self.store(&mut dst[(y + i) * dst_stride + x..], row);
+            }
+        }
     }
     #[inline(always)]
     fn sqrt(self, a: v128) -> v128 {

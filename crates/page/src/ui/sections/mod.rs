@@ -2,12 +2,16 @@
 
 pub mod attention;
 pub mod embed;
+pub mod measured;
+pub mod modern;
 pub mod next;
 pub mod own;
 pub mod sample;
+pub mod scale;
 pub mod shell;
 pub mod stack;
 pub mod tokenize;
+pub mod train;
 
 #[cfg(target_family = "wasm")]
 mod mounting {
@@ -29,6 +33,9 @@ mod mounting {
         into("attention-figure", move || {
             super::attention::AttentionFigure(super::attention::AttentionFigureProps { store })
         });
+        into("train-figure", move || super::train::TrainFigure(super::train::TrainFigureProps { store }));
+        into("scale-figure", move || super::scale::ScaleFigure(super::scale::ScaleFigureProps { store }));
+        into("modern-figure", move || super::modern::ModernFigure(super::modern::ModernFigureProps { store }));
         into("own-figure", move || super::own::OwnFigure(super::own::OwnFigureProps { store }));
         into("sample-figure", move || super::sample::SampleFigure(super::sample::SampleFigureProps { store }));
     }

@@ -17,7 +17,7 @@ use crate::protocol::attention::{Experiment, Head, HeadView, Inspect, Inspected}
 use crate::protocol::model::Origin;
 use crate::protocol::{Ask, Event, Failure, Request};
 use crate::worker::fetch::Folder;
-use crate::worker::{Incoming, Workshop};
+use crate::worker::{Incoming, Role, Workshop};
 
 #[path = "../../../../core/tests/common/variants.rs"]
 mod variants;
@@ -76,7 +76,7 @@ impl Worker {
         let events = Rc::new(RefCell::new(Vec::new()));
         let heard = events.clone();
         let (sender, _) = unbounded();
-        let workshop = Workshop::new(move |event| heard.borrow_mut().push(event), sender);
+        let workshop = Workshop::new(Role::FIGURES, move |event| heard.borrow_mut().push(event), sender);
         let checkpoint = checkpoint(config);
         let mut worker = Self { workshop, events, checkpoint };
         worker.open();

@@ -14,7 +14,7 @@ use inkling_core::tokenizer::CharTokenizer;
 use inkling_core::{Architecture, Engine, ModelConfig, PositionEmbedding};
 
 use super::super::fetch::Folder;
-use super::super::{Incoming, Workshop};
+use super::super::{Incoming, Role, Workshop};
 use crate::protocol::embed::{Baseline, Near, Neighbours, PositionMap, TokenMap, TokenRows};
 use crate::protocol::model::Origin;
 use crate::protocol::{Ask, Event, Failure, Request};
@@ -29,7 +29,10 @@ impl Bench {
     fn new(files: Vec<(String, Vec<u8>)>) -> Self {
         let events = Rc::new(RefCell::new(Vec::new()));
         let (heard, (sender, _)) = (Rc::clone(&events), futures_channel::mpsc::unbounded());
-        let mut bench = Self { workshop: Workshop::new(move |event| heard.borrow_mut().push(event), sender), events };
+        let mut bench = Self {
+            workshop: Workshop::new(Role::FIGURES, move |event| heard.borrow_mut().push(event), sender),
+            events,
+        };
         bench.open(files);
         bench
     }

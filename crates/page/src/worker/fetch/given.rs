@@ -49,6 +49,15 @@ pub async fn folder(files: Vec<GivenFile>, heard: &dyn Fn(LoadProgress)) -> Resu
     Reading { shelf: &shelf, place, heard, received: 0.into() }.folder().await
 }
 
+/// Reads a file.
+///
+/// # Errors
+/// What the browser says.
+pub async fn file(file: &GivenFile) -> Result<Vec<u8>, Failure> {
+    let contents = Stored::Given(file.contents.0.clone());
+    Item { path: file.path.clone(), size: file.size, contents }.read(MEMORY / 2).await
+}
+
 /// A file, not yet read.
 struct Item {
     path: String,

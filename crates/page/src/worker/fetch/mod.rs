@@ -26,6 +26,7 @@ use std::future::Future;
 use futures_channel::mpsc::UnboundedSender;
 use futures_util::future::{AbortHandle, abortable};
 
+pub use self::given::file as given_file;
 use super::Incoming;
 use crate::protocol::model::{GivenFile, LoadProgress, Origin};
 use crate::protocol::{Failure, Id};

@@ -12,8 +12,8 @@ use inkling_core::sample::{Generator, Sampler, SamplerConfig};
 use super::*;
 use crate::protocol::model::Origin;
 use crate::protocol::{Answer, Ask, Event, FailureKind, Id, Part, Request};
-use crate::worker::Incoming;
 use crate::worker::fetch::Folder;
+use crate::worker::{Incoming, Role};
 
 /// Files of the shipped model.
 fn files() -> BTreeMap<String, Vec<u8>> {
@@ -33,8 +33,11 @@ impl Bench {
         let events = Rc::new(RefCell::new(Vec::new()));
         let heard = events.clone();
         let (sender, _) = unbounded();
-        let mut bench =
-            Self { workshop: Workshop::new(move |event| heard.borrow_mut().push(event), sender), events, last: 0 };
+        let mut bench = Self {
+            workshop: Workshop::new(Role::FIGURES, move |event| heard.borrow_mut().push(event), sender),
+            events,
+            last: 0,
+        };
         bench.load();
         bench
     }

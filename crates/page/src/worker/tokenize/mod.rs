@@ -69,18 +69,26 @@ impl Workshop {
     }
 
     fn wait_for_corpus(&mut self, id: Id, call: Call) {
-        // The first to wait has it fetched; after a failure nobody waits, and the next one tries again.
+        self.tokenizers.waiting.push((id, call));
+        self.fetch_corpus();
+    }
+
+    /// The first to wait has it fetched; after a failure nobody waits, and the next one tries again.
+    pub(super) fn fetch_corpus(&mut self) {
         if !self.tokenizers.fetching {
             self.tokenizers.fetching = true;
             self.downloads.begin_corpus();
         }
-        self.tokenizers.waiting.push((id, call));
     }
 
     /// Learns from the corpus, if it has come, and answers who waits for it.
     pub(super) fn corpus_fetched(&mut self, corpus: Result<Vec<u8>, Failure>) {
         self.tokenizers.fetching = false;
+        self.corpus_for_runs(&corpus);
         let waiting = std::mem::take(&mut self.tokenizers.waiting);
+        if waiting.is_empty() {
+            return;
+        }
         let learnt = corpus.and_then(|bytes| {
             let text = String::from_utf8(bytes).map_err(|_| Failure::network("the corpus is not UTF-8 text"))?;
             Corpus::learn(&text)

@@ -10,7 +10,7 @@ use super::corpus::Corpus;
 use super::split::split;
 use crate::protocol::tokenize::{Grow, Learn, MOST_MERGES, Tokenize, Tokenized, Vocabulary};
 use crate::protocol::{Answer, Ask, Event, Failure, Request};
-use crate::worker::{Incoming, Workshop};
+use crate::worker::{Incoming, Role, Workshop};
 
 /// Long enough for some hundred merges: this project's own words.
 const TEXT: &str = include_str!("../../../../../README.md");
@@ -88,7 +88,7 @@ fn merges_join_two_tokens_into_a_new_row() {
 fn workshop() -> (Workshop, Rc<RefCell<Vec<Event>>>) {
     let heard = Rc::new(RefCell::new(Vec::new()));
     let hearing = heard.clone();
-    (Workshop::new(move |event| hearing.borrow_mut().push(event), unbounded().0), heard)
+    (Workshop::new(Role::FIGURES, move |event| hearing.borrow_mut().push(event), unbounded().0), heard)
 }
 
 fn ask(workshop: &mut Workshop, id: u32, ask: impl Ask) {

@@ -49,6 +49,8 @@ pub fn Rows(
     place: Memo<Option<Place>>,
 ) -> impl IntoView {
     let read = remote(store.client, move || {
+        // Other weights have other rows, also of the same token.
+        store.model.track();
         let place = place.get()?;
         Some(TokenRows { id: place.id, position: place.position? })
     });

@@ -45,7 +45,9 @@ pub fn take(store: Store, mut files: Vec<Found>) {
                     store.view.text.set(text);
                     let of = if is_whole { "" } else { "The beginning of " };
                     let rest = if is_whole { "" } else { " 10 kB are read of a text." };
-                    let note = format!("{of}{path} is the text of all figures now.{rest}");
+                    let train = " Under Training, a model can learn from all of it.";
+                    let note = format!("{of}{path} is the text of all figures now.{rest}{train}");
+                    store.dropped_text.set(Some(file));
                     store.announce(note.clone());
                     store.load_failure.set(None);
                     store.note.set(Some(note));
@@ -54,10 +56,14 @@ pub fn take(store: Store, mut files: Vec<Found>) {
             }
         });
     } else if !files.is_empty() {
-        let given = |(path, file): Found| GivenFile { path, size: file.size() as u64, contents: contents(file) };
-        store.open_files(files.into_iter().map(given).collect());
+        store.open_files(files.into_iter().map(|(path, file)| given(path, file)).collect());
     }
     show_shell();
+}
+
+/// A file on its way to the worker.
+pub fn given(path: String, file: File) -> GivenFile {
+    GivenFile { path, size: file.size() as u64, contents: contents(file) }
 }
 
 /// Brings the bar into view that shows what becomes of it.

@@ -1,8 +1,8 @@
 //! `#own`: opening another model, from files or an address, and saving the one there is.
 
 mod drop;
-mod files;
-mod save;
+pub mod files;
+pub mod save;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -77,7 +77,7 @@ pub fn OwnFigure(
                         " saves them: config.json, tokenizer.json and model.safetensors, in one file or several."
                     </li>
                     <li>"A .zip that this page saved."</li>
-                    <li>"A .txt or .md becomes the text that the figures look at."</li>
+                    <li>"A .txt or .md becomes the text that the figures look at; under Training a model can learn from all of it."</li>
                     <li>"Adapters (LoRA) have to be merged into their model first; pickles (.bin, .pt) are not read, as they can run programs."</li>
                     <li>"A tab has room for some hundred million parameters, in float32."</li>
                 </ul>

@@ -43,7 +43,7 @@ pub fn Save(
 }
 
 /// Has the browser save it.
-fn download(saved: &SavedModel) -> Option<()> {
+pub fn download(saved: &SavedModel) -> Option<()> {
     let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(&saved.bytes[..]));
     let url = Url::create_object_url_with_blob(&Blob::new_with_u8_array_sequence(&parts).ok()?).ok()?;
     let anchor: HtmlAnchorElement = document().create_element("a").ok()?.unchecked_into();

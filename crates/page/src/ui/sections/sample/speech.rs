@@ -1,11 +1,10 @@
 //! The text for those who do not see it, and for elsewhere: what readers hear, the clipboard.
 
 use leptos::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use super::writing::Desk;
+use crate::ui::clipboard;
 use crate::ui::reactive::effect_from_last;
-use crate::ui::task;
 
 /// After a text is finished, in case the next one is being written already.
 const QUIET: std::time::Duration = std::time::Duration::from_millis(1500);
@@ -39,18 +38,5 @@ pub fn tell(desk: Desk) {
 
 /// Puts prompt and text on the clipboard, and says what came of it.
 pub fn copy(desk: Desk, says: RwSignal<Option<&'static str>>) {
-    let say = move |words: &'static str| {
-        says.set(Some(words));
-        desk.store.announce(words);
-    };
-    let clipboard = window().navigator().clipboard();
-    // Browsers give none to pages that came over plain http.
-    if clipboard.is_undefined() {
-        return say("There is no clipboard on a page without https.");
-    }
-    let copying = clipboard.write_text(&written(desk));
-    task::start(async move {
-        let copied = JsFuture::from(copying).await.is_ok();
-        say(if copied { "Copied." } else { "The browser did not allow it." });
-    });
+    clipboard::copy(desk.store, &written(desk), says);
 }

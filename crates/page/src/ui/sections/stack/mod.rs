@@ -4,14 +4,14 @@
 //! compare them with recorded programs); what it costs is read off programs that the worker records.
 
 mod card;
-mod costs;
+pub mod costs;
 mod drawing;
 mod editor;
 mod parts;
 pub mod plan;
 mod program;
 mod scene;
-mod width;
+pub mod width;
 
 use inkling_core::{Architecture, ModelConfig};
 use leptos::prelude::*;
@@ -25,17 +25,13 @@ use self::plan::{Draft, Plan, Trouble};
 use self::program::Operations;
 use self::scene::{Layout, MOST_BLOCKS, Scene};
 use crate::protocol::Failure;
-use crate::protocol::stack::{Estimate, Estimated, Probe, Probed};
+use crate::protocol::stack::{Estimate, Estimated};
 use crate::ui::announce::tell;
 use crate::ui::chip::{Chip, Source};
 use crate::ui::number::{count, percent};
 use crate::ui::reactive::{effect, live, memo, memo_from_last};
 use crate::ui::remote::{Remote, remote};
 use crate::ui::store::Store;
-use crate::ui::task;
-
-/// A measurement, and of which engine.
-type Measured = Option<(String, Probed)>;
 
 /// The figure of `#stack`.
 #[component]
@@ -104,10 +100,11 @@ pub fn StackFigure(
         )
     };
     tell(store, move || outcome.with(|outcome| Some(outcome.as_ref()?.as_ref().err()?.sentence.clone())));
-    let ((probed, probing, probe_failure), measure) = measuring(store);
+    let learner = store.learner;
+    let (probed, probing, probe_failure) = (memo(move || learner.speed()), learner.measuring, learner.unmeasured);
     let touched = move || {
         if probed.get_untracked().is_none() && !probing.get_untracked() && probe_failure.get_untracked().is_none() {
-            measure();
+            learner.measure();
         }
     };
     let chip = move || {
@@ -154,7 +151,7 @@ pub fn StackFigure(
                     reference=reference.value
                     probed
                     probing
-                    measure
+                    measure=move || learner.measure()
                 />
                 <p class="sentence">{move || failure(&[estimated, reference], probe_failure)}</p>
             </div>
@@ -183,38 +180,6 @@ fn draft(store: Store, original: Memo<Option<Draft>>) -> RwSignal<Option<Draft>>
         }
     });
     draft
-}
-
-/// How fast this device is, whether that is being measured, and why it could not be.
-type Measurement = (Memo<Option<Probed>>, RwSignal<bool>, RwSignal<Option<Failure>>);
-
-/// A measurement of this device, and the order to make it.
-fn measuring(store: Store) -> (Measurement, impl Fn() + Copy + 'static) {
-    let measured = RwSignal::new(Measured::None);
-    let probing = RwSignal::new(false);
-    let failed = RwSignal::new(None);
-    let engine = move || store.engine.get().map(|engine| engine.name).unwrap_or_default();
-    // Another engine has another speed.
-    let probed = memo(move || measured.get().filter(|(name, _)| *name == engine()).map(|(_, probed)| probed));
-    let measure = move || {
-        if probing.get_untracked() {
-            return;
-        }
-        probing.set(true);
-        let name = untrack(engine);
-        task::start(async move {
-            let answer = store.client.ask(Probe).answer().await;
-            probing.set(false);
-            match answer {
-                Ok(probed) => {
-                    measured.set(Some((name, probed)));
-                    failed.set(None);
-                }
-                Err(failure) => failed.set(Some(failure)),
-            }
-        });
-    };
-    ((probed, probing, failed), measure)
 }
 
 fn failure(remotes: &[Remote<Estimated>], probe: RwSignal<Option<Failure>>) -> Option<String> {

@@ -2,15 +2,14 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
 
 use super::curve::staircase;
 use super::splitting::Splitting;
 use crate::protocol::tokenize::{MOST_MERGES, Merged};
 use crate::ui::chip::{Chip, Source};
+use crate::ui::near;
 use crate::ui::number::{count, three, visible};
-use crate::ui::reactive::{effect, live, memo};
+use crate::ui::reactive::{live, memo};
 
 /// Newest tokens shown.
 const NEWEST: usize = 12;
@@ -20,7 +19,7 @@ const NEWEST: usize = 12;
 pub fn Growth(splitting: Splitting) -> impl IntoView {
     let view = splitting.store.view;
     let panel = NodeRef::<Div>::new();
-    watch(panel, splitting.near);
+    near::watch(splitting.store, panel, splitting.near);
     let merges = memo(move || view.merges.get().min(MOST_MERGES));
     let set = move |merges: usize| {
         view.merges.set(merges.min(MOST_MERGES));
@@ -139,25 +138,4 @@ fn Curve(splitting: Splitting, merges: Memo<usize>) -> impl IntoView {
 fn percent(part: u64, whole: u64) -> String {
     let tenths = part * 1000 / whole;
     format!("{}.{}%", tenths / 10, tenths % 10)
-}
-
-/// Says when an element comes on screen for the first time.
-fn watch(element: NodeRef<Div>, seen: RwSignal<bool>) {
-    effect(move || {
-        let Some(element) = element.get() else { return };
-        let notice = Closure::<dyn FnMut(js_sys::Array, web_sys::IntersectionObserver)>::new(
-            move |entries: js_sys::Array, observer: web_sys::IntersectionObserver| {
-                let on_screen = |entry| web_sys::IntersectionObserverEntry::unchecked_from_js(entry).is_intersecting();
-                if entries.iter().any(on_screen) {
-                    observer.disconnect();
-                    seen.set(true);
-                }
-            },
-        );
-        match web_sys::IntersectionObserver::new(notice.as_ref().unchecked_ref()) {
-            Ok(observer) => observer.observe(&element),
-            Err(_) => seen.set(true),
-        }
-        notice.forget();
-    });
 }

@@ -1,15 +1,17 @@
 //! How many updates are begun before anybody waits for them.
 //!
 //! A GPU works through a queue; to ask it for a loss is to let the queue run dry. So updates are begun in groups and their reports
-//! read together, [`REPORTS_PER_SECOND`] times a second: often enough for a progress bar and for Ctrl-C. The CPU engine has
+//! read together, several times a second: often enough for a progress bar and for Ctrl-C. The CPU engine has
 //! no queue, and every update is a group.
 
-use std::time::Instant;
+use web_time::Instant;
+
+use crate::ops::history::SLOTS;
 
 /// What a reader of the progress bar calls at once.
 const REPORTS_PER_SECOND: f64 = 8.0;
-/// Reports that core keeps for updates that nobody has asked about yet.
-const MOST: u64 = 64;
+/// Reports that are kept for updates that nobody has asked about yet.
+const MOST: u64 = SLOTS as u64;
 
 /// The updates since reports were last taken.
 #[derive(Debug)]

@@ -1,9 +1,15 @@
 //! What a run has logged: the records of `metrics.jsonl`, and the curves that they make.
 
-use inkling_core::train::config::Protocol;
-use inkling_core::train::{Evaluation, RunState, StepReport};
 use serde::Serialize;
 use serde_json::Value;
+
+use super::config::Protocol;
+use super::{Evaluation, RunState, StepReport};
+
+/// Tokens of the sample at each evaluation: two or three lines.
+pub const SHORT_SAMPLE: usize = 120;
+/// Of samples, slightly below 1: the model's own distribution without its least likely letters.
+pub const TEMPERATURE: f32 = 0.8;
 
 /// One update.
 #[derive(Clone, Debug, Serialize)]
@@ -70,6 +76,45 @@ impl EvaluationRecord {
             sample,
         }
     }
+}
+
+/// A record as a line of the log.
+pub fn line(record: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("records are plain data with string keys");
+    line.push(b'\n');
+    line
+}
+
+/// The records up to `step` of a log, whose last line may be torn, and the number of bytes they take.
+///
+/// # Errors
+/// The number of a bad line and what is wrong with it.
+pub fn records_up_to(bytes: &[u8], step: u64) -> Result<(Vec<Value>, u64), (usize, String)> {
+    let mut records = Vec::new();
+    let mut length = 0;
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').zip(1..).peekable();
+    while let Some((line, number)) = lines.next() {
+        let record = parse(line);
+        match record {
+            Ok((at, _)) if at > step => break,
+            Ok((_, record)) => {
+                records.push(record);
+                length += line.len() as u64;
+            }
+            Err(_) if lines.peek().is_none() => {} // torn by a kill or a power cut
+            Err(problem) => return Err((number, problem)),
+        }
+    }
+    Ok((records, length))
+}
+
+fn parse(line: &[u8]) -> Result<(u64, Value), String> {
+    if !line.ends_with(b"\n") {
+        return Err("it is cut short".into());
+    }
+    let record: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let step = record["step"].as_u64().ok_or("it has no step")?;
+    Ok((step, record))
 }
 
 /// The curves so far: steps in rising order with the loss at each.

@@ -1,0 +1,175 @@
+//! Updates and evaluations, whole or a slice at a time.
+//!
+//! A slice ends after an op, so that whoever has one thread for everything (a page's worker) can look up in between. What is computed does not
+//! depend on where the slices end.
+
+use super::config::Protocol;
+use super::evaluation::{Evaluation, Evaluator};
+use super::{Split, Trainer};
+use crate::error::Result;
+use crate::nn::history::History;
+use crate::program::Pass;
+use crate::step::{Mode, Step};
+
+/// An update that is under way.
+pub(super) struct Update {
+    step: Step,
+    micro: u64,
+    pass: Pass,
+    op: usize,
+}
+
+impl Trainer {
+    /// Does one update; a GPU is only told to, and [`Self::reports`] tells what became of it.
+    ///
+    /// # Errors
+    /// As [`Self::reports`], where so many updates are under way that the first have to be waited for; a shard of the data that was
+    /// changed.
+    pub async fn step(&mut self) -> Result<()> {
+        while !self.advance(&mut || false).await? {}
+        Ok(())
+    }
+
+    /// [`Self::step`], until `enough` says so: whether the update is done. Between two slices of an update the weights are those before it or
+    /// in the middle of it: nothing is to be read or evaluated then.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn advance(&mut self, enough: &mut dyn FnMut() -> bool) -> Result<bool> {
+        let accumulation = self.settings.gradient_accumulation_steps as u64;
+        let done = self.state.step;
+        let mut update = match self.update.take() {
+            Some(update) => update,
+            None => {
+                if self.reports.is_full() {
+                    self.drain().await?;
+                }
+                let mut update = Update { step: self.update_step(), micro: 0, pass: Pass::Forward, op: 0 };
+                self.fill(&mut update)?;
+                update
+            }
+        };
+        loop {
+            if let Some(op) = self.engine.replay_some(update.pass, &update.step, update.op, enough) {
+                update.op = op;
+                self.update = Some(update);
+                return Ok(false);
+            }
+            update.op = 0;
+            update.pass = match update.pass {
+                Pass::Forward => Pass::Backward,
+                Pass::Backward if update.micro + 1 < accumulation => {
+                    update.micro += 1;
+                    self.fill(&mut update)?;
+                    Pass::Forward
+                }
+                Pass::Backward => Pass::Update,
+                _ => break,
+            };
+            if enough() {
+                self.update = Some(update);
+                return Ok(false);
+            }
+        }
+        self.engine.submit();
+        self.reports.expect(done, update.step.learning_rate);
+        self.state.step = done + 1;
+        Ok(true)
+    }
+
+    /// Whether an update was begun and is not done yet.
+    pub fn is_within_an_update(&self) -> bool {
+        self.update.is_some()
+    }
+
+    fn update_step(&self) -> Step {
+        let settings = &self.settings;
+        let done = self.state.step;
+        let t = done + 1;
+        let correction = |beta: f32| (1.0 - f64::from(beta).powi(t.min(1 << 30) as i32)) as f32;
+        Step {
+            mode: Mode::Train,
+            seed: settings.seed,
+            loss_scale: 1.0 / settings.gradient_accumulation_steps as f32,
+            learning_rate: settings.learning_rate_at(done),
+            bias_correction1: correction(settings.adam_beta1),
+            bias_correction2: correction(settings.adam_beta2),
+            slot: History::slot(done),
+            ..Step::default()
+        }
+    }
+
+    /// Brings the next batch to the device.
+    fn fill(&mut self, update: &mut Update) -> Result<()> {
+        let accumulation = self.settings.gradient_accumulation_steps as u64;
+        update.step.counter = (self.state.step * accumulation + update.micro) as u32;
+        self.batches.fill(self.data.split(Split::Train), update.step.counter, &mut self.batch)?;
+        self.engine.write_ids(self.graph.tokens, &self.batch.tokens);
+        self.engine.write_ids(self.graph.targets, &self.batch.targets);
+        Ok(())
+    }
+
+    /// Evaluates the weights that a checkpoint would hold (their moving average, if there is one).
+    ///
+    /// # Errors
+    /// As [`Self::reports`], which keeps what is ready for its next call.
+    pub async fn evaluate(&mut self, split: Split) -> Result<Evaluation> {
+        loop {
+            if let Some(evaluation) = self.evaluate_some(split, &mut || false).await? {
+                return Ok(evaluation);
+            }
+        }
+    }
+
+    /// [`Self::evaluate`], until `enough` says so: the result when it is there. No update is to be done between two slices of an evaluation.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    ///
+    /// # Panics
+    /// Within an update.
+    pub async fn evaluate_some(
+        &mut self,
+        split: Split,
+        enough: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Evaluation>> {
+        assert!(self.update.is_none(), "{self:?} is within an update");
+        let evaluator = Evaluator {
+            graph: self.graph,
+            protocol: self.settings.eval_protocol,
+            batches: self.settings.eval_batches,
+            seed: self.settings.seed,
+        };
+        let mut evaluating = match self.evaluating.take() {
+            Some(evaluating) => evaluating,
+            None => {
+                self.drain().await?;
+                self.swap_average();
+                evaluator.begin(&self.data, split)
+            }
+        };
+        let result = evaluator.advance(&mut self.engine, &self.data, &mut evaluating, enough).await;
+        match result {
+            Ok(None) => self.evaluating = Some(evaluating),
+            _ => self.swap_average(),
+        }
+        result
+    }
+
+    /// Batches of an evaluation of the split: each takes a forward pass.
+    pub fn evaluation_batches(&self, split: Split) -> u64 {
+        let per_batch = (self.graph.batch * self.graph.context) as u64;
+        match self.settings.eval_protocol {
+            Protocol::Full => (self.data.split(split).len().saturating_sub(1)).div_ceil(per_batch),
+            Protocol::Sampled => self.settings.eval_batches as u64,
+        }
+    }
+
+    /// Forgets what was begun.
+    pub(super) fn give_up(&mut self) {
+        self.update = None;
+        if self.evaluating.take().is_some() {
+            self.swap_average();
+        }
+    }
+}

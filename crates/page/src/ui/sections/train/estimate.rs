@@ -1,0 +1,56 @@
+//! How long a run will take here.
+
+use inkling_core::train::config::{Protocol, TrainConfig};
+
+use crate::protocol::train::RunPlan;
+
+/// What a run computes, in floating-point operations: its updates, and its evaluations over `val_tokens`.
+pub fn flops(plan: &RunPlan, train: &TrainConfig, val_tokens: u64) -> f64 {
+    let tokens_per_step = plan.tokens_per_step.max(1) as f64;
+    let read = match train.eval_protocol {
+        Protocol::Full => val_tokens as f64,
+        // As many tokens as an update reads, but for its accumulation.
+        Protocol::Sampled => {
+            train.eval_batches as f64 * tokens_per_step / train.gradient_accumulation_steps.max(1) as f64
+        }
+    };
+    let evaluations = (train.max_steps / train.eval_steps.max(1)) as f64 + 1.0;
+    // The backward pass takes twice what the forward pass does.
+    let forward = plan.flops_per_step / tokens_per_step / 3.0;
+    train.max_steps as f64 * plan.flops_per_step + evaluations * read * forward
+}
+
+/// A duration as a clock shows it: `4:05`, `1:02:03`.
+pub fn clock(seconds: f64) -> String {
+    let seconds = seconds.clamp(0.0, 3.6e8).round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_and_evaluations_are_counted() {
+        let plan = RunPlan {
+            vocab_size: 65,
+            tokens: (9000, 1000),
+            parameters: 1,
+            tokens_per_step: 20,
+            flops_per_step: 60.0,
+            memory_bytes: 0,
+        };
+        let train = TrainConfig { max_steps: 100, eval_steps: 50, ..TrainConfig::default() };
+        assert_eq!(flops(&plan, &train, 1000), 100.0 * 60.0 + 3.0 * 1000.0);
+        let sampled = TrainConfig { eval_protocol: Protocol::Sampled, eval_batches: 5, ..train };
+        assert_eq!(flops(&plan, &sampled, 1000), 100.0 * 60.0 + 3.0 * 100.0);
+    }
+
+    #[test]
+    fn times_are_as_clocks_show_them() {
+        assert_eq!(clock(245.4), "4:05");
+        assert_eq!(clock(3723.0), "1:02:03");
+        assert_eq!(clock(f64::INFINITY), "100000:00:00");
+    }
+}
