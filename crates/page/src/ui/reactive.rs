@@ -1,10 +1,8 @@
 //! Leptos' memos and effects on closures in boxes: they are compiled once for each type of value, not once for each closure. That makes
 //! the page's program smaller, and costs a call through a pointer.
 
-use std::sync::{Arc, Mutex};
-
+pub use leptos::live;
 use leptos::prelude::*;
-use leptos::tachys::reactive_graph::SharedReactiveFunction;
 
 /// Computes a value from the last one.
 type Value<T> = dyn Fn(Option<&T>) -> T + Send + Sync;
@@ -33,9 +31,4 @@ pub fn effect(run: impl FnMut() + 'static) {
 pub fn effect_from_last<T: 'static>(mut run: impl FnMut(Option<T>) -> T + 'static) {
     let mut last = None;
     effect(move || last = Some(run(last.take())));
-}
-
-/// A named closure in a view. (One that is written in the view itself is put into such a box by Leptos.)
-pub fn live<T: 'static>(value: impl FnMut() -> T + Send + 'static) -> SharedReactiveFunction<T> {
-    Arc::new(Mutex::new(value))
 }
