@@ -108,13 +108,11 @@ macro_rules! settings {
 
             /// Their values now; whoever calls this in an effect hears of every change.
             pub fn state(self) -> ViewState {
-                use leptos::prelude::Get;
                 ViewState { $($name: self.$name.get(),)* }
             }
 
             /// Sets those that differ: nobody hears of the others.
             pub fn set(self, state: ViewState) {
-                use leptos::prelude::{Set, WithUntracked};
                 $(if self.$name.with_untracked(|now| *now != state.$name) { self.$name.set(state.$name) })*
             }
         }

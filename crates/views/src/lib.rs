@@ -11,17 +11,27 @@ pub use leptos::*;
 
 mod attributes;
 mod element;
+mod held;
 mod live;
 mod part;
+mod signals;
 mod value;
 
 pub use element::{Element, ElementState};
 pub use live::{Live, live};
+pub use signals::{Guard, Of};
 pub use value::{ClassValue, Value};
 
 /// Where `view!` expects closures to be put into boxes, when it is compiled with `--cfg erase_components`.
 #[doc(hidden)]
 pub use live::live as __as_shared_reactive_fn;
+
+/// What views are written with.
+pub mod prelude {
+    pub use leptos::prelude::*;
+
+    pub use crate::signals::{Memo, RwSignal, Signal, StoredValue};
+}
 
 /// Leptos' renderer.
 pub mod tachys {

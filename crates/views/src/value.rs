@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use leptos::prelude::{Get, Memo, ReadSignal, RwSignal, Signal};
-
 use crate::Live;
 
 /// What an attribute, a class, a style or a property is set to.
@@ -107,18 +105,6 @@ impl<T: Into<Self>, F: FnMut() -> T + Send + 'static> From<F> for Value {
         Self::live(run)
     }
 }
-
-macro_rules! signals {
-    ($($signal:ident)*) => { $(
-        impl<T: Into<Self> + Clone + Send + Sync + 'static> From<$signal<T>> for Value {
-            fn from(signal: $signal<T>) -> Self {
-                Self::live(move || signal.get())
-            }
-        }
-    )* };
-}
-
-signals! { Memo ReadSignal RwSignal Signal }
 
 /// What `class` takes: all the classes, or one of them and whether it is there.
 pub trait ClassValue {

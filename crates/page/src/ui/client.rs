@@ -8,6 +8,7 @@ use std::rc::Rc;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use leptos::prelude::*;
+use leptos::reactive::owner;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -53,7 +54,7 @@ impl Line {
 
 /// A handle of the worker.
 #[derive(Clone, Copy)]
-pub struct Client(StoredValue<Rc<RefCell<Line>>, LocalStorage>);
+pub struct Client(owner::StoredValue<Rc<RefCell<Line>>, LocalStorage>);
 
 /// What is heard of an ask.
 pub enum Heard<A: Ask> {
@@ -123,7 +124,7 @@ impl Client {
             // Fails only for an event that is being dispatched.
             let _ = worker.dispatch_event(event.unchecked_ref());
         }
-        Self(StoredValue::new_local(line))
+        Self(owner::StoredValue::new_local(line))
     }
 
     /// Asks.

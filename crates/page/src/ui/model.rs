@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::AbortHandle;
 use leptos::prelude::*;
+use leptos::reactive::signal;
 
 use super::client::Heard;
 use super::number::count;
@@ -23,7 +24,7 @@ pub const SHIPPED: &str = "models/shakespeare";
 #[derive(Clone, Copy)]
 pub struct Opening {
     /// Files that the visitor gave, or a model that is being trained here; they come before the address.
-    pub given: RwSignal<Option<Load>, LocalStorage>,
+    pub given: signal::RwSignal<Option<Load>, LocalStorage>,
     /// Counts tries.
     attempt: RwSignal<u32>,
     stop: StoredValue<Option<AbortHandle>>,
@@ -31,7 +32,7 @@ pub struct Opening {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { given: RwSignal::new_local(None), attempt: RwSignal::new(0), stop: StoredValue::new(None) }
+        Self { given: signal::RwSignal::new_local(None), attempt: RwSignal::new(0), stop: StoredValue::new(None) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use leptos::reactive::signal;
 
 use super::announce::Announcer;
 use super::client::Client;
@@ -43,7 +44,7 @@ pub struct Store {
     /// What readers hear.
     pub announcer: Announcer,
     /// A text that was dropped: figures read its beginning, training can read it all.
-    pub dropped_text: RwSignal<Option<web_sys::File>, LocalStorage>,
+    pub dropped_text: signal::RwSignal<Option<web_sys::File>, LocalStorage>,
     /// What is to be loaded beside what the address says.
     pub opening: Opening,
 }
@@ -69,7 +70,7 @@ impl Store {
             reading: Reading::new(client, view, model, tokens),
             dark,
             announcer: Announcer::default(),
-            dropped_text: RwSignal::new_local(None),
+            dropped_text: signal::RwSignal::new_local(None),
             opening: Opening::default(),
         }
     }
