@@ -28,7 +28,7 @@ impl Held {
     /// It has been made of a `T`.
     pub(crate) unsafe fn get<T: 'static>(&self) -> &T {
         #[cfg(debug_assertions)]
-        assert!(self.0.kind() == TypeId::of::<T>());
+        assert!((*self.0).kind() == TypeId::of::<T>());
         // SAFETY: the caller's promise.
         unsafe { &*(&raw const *self.0).cast() }
     }
@@ -38,7 +38,7 @@ impl Held {
     /// It has been made of a `T`.
     pub(crate) unsafe fn get_mut<T: 'static>(&mut self) -> &mut T {
         #[cfg(debug_assertions)]
-        assert!(self.0.kind() == TypeId::of::<T>());
+        assert!((*self.0).kind() == TypeId::of::<T>());
         // SAFETY: the caller's promise.
         unsafe { &mut *(&raw mut *self.0).cast() }
     }
