@@ -16,6 +16,7 @@ use leptos::wasm_bindgen::JsCast;
 use send_wrapper::SendWrapper;
 
 use crate::part::{Part, PartState, Place};
+use crate::run::Hear;
 use crate::{ClassValue, Value};
 
 /// Functions named like tags, each of which makes such an element.
@@ -105,16 +106,16 @@ impl Element {
             std::borrow::Cow::Borrowed(name) => name,
             std::borrow::Cow::Owned(name) => name.leak(),
         };
-        self.with_listener(name, Box::new(move |event| run(event.unchecked_into())))
+        self.with_listener(name, Box::new(move |event: Event| run(event.unchecked_into())))
     }
 
     #[inline(never)]
-    fn with_listener(self, name: &'static str, mut run: Box<dyn FnMut(Event)>) -> Self {
+    fn with_listener(self, name: &'static str, mut run: Box<dyn Hear>) -> Self {
         let owner = Owner::current().unwrap_or_default();
-        let run = move |event| {
+        let run = move |event: Event| {
             #[cfg(debug_assertions)]
             let _zone = leptos::reactive::diagnostics::SpecialNonReactiveZone::enter();
-            owner.with(|| run(event));
+            owner.with(|| run.hear(event));
         };
         self.with_part(Part::Listener(name, SendWrapper::new(Box::new(run))))
     }

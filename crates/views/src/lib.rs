@@ -14,11 +14,13 @@ mod element;
 mod held;
 mod live;
 mod part;
+mod run;
 mod signals;
 mod value;
 
 pub use element::{Element, ElementState};
 pub use live::{Live, live};
+pub use run::Run;
 pub use signals::{Guard, Of};
 pub use value::{ClassValue, Value};
 

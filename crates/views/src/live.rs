@@ -2,11 +2,13 @@
 
 use leptos::prelude::{AnyView, IntoAny, IntoAttributeValue, IntoRender, RenderHtml};
 
+use crate::Run;
+
 /// A closure that is called again when something that it reads has changed.
-pub struct Live<T>(pub(crate) Box<dyn FnMut() -> T + Send>);
+pub struct Live<T>(pub(crate) Box<dyn Run<T> + Send>);
 
 /// A child or an attribute that follows what it reads. `view!` does this to closures that are written in it; those that have a name say it.
-pub fn live<T>(run: impl FnMut() -> T + Send + 'static) -> Live<T> {
+pub fn live<T: 'static>(run: impl FnMut() -> T + Send + 'static) -> Live<T> {
     Live(Box::new(run))
 }
 
@@ -16,7 +18,7 @@ impl<T: RenderHtml + 'static> IntoRender for Live<T> {
 
     fn into_render(self) -> Self::Output {
         let mut run = self.0;
-        Box::new(move || run().into_any())
+        Box::new(move || run.run().into_any())
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is set on an element: attributes and the like, listeners, references.
 
 use leptos::reactive::effect::RenderEffect;
-use leptos::tachys::renderer::types::{Element as Node, Event};
+use leptos::tachys::renderer::types::Element as Node;
 use leptos::tachys::renderer::{RemoveEventHandler, Rndr};
 use leptos::wasm_bindgen::JsValue;
 use send_wrapper::SendWrapper;
 
+use crate::run::Hear;
 use crate::Value;
 
 /// Where a value goes.
@@ -20,7 +21,7 @@ pub(crate) enum Place {
 /// One thing that is set on an element.
 pub(crate) enum Part {
     Value(Place, &'static str, Value),
-    Listener(&'static str, SendWrapper<Box<dyn FnMut(Event)>>),
+    Listener(&'static str, SendWrapper<Box<dyn Hear>>),
     Reference(Box<dyn FnOnce(&Node) + Send>),
 }
 
@@ -61,7 +62,8 @@ impl Part {
             }
             Self::Listener(name, run) => {
                 drop(last);
-                PartState::Listener(name, Rndr::add_event_listener(node, name, run.take()))
+                let mut run = run.take();
+                PartState::Listener(name, Rndr::add_event_listener(node, name, Box::new(move |event| run.hear(event))))
             }
             Self::Reference(fill) => {
                 fill(node);
@@ -76,7 +78,7 @@ fn keep(node: &Node, place: Place, name: &'static str, value: Value, last: Optio
         Value::Live(mut run) => {
             let node = node.clone();
             let follow = move |last: Option<Value>| {
-                let now = run().now();
+                let now = run.run().now();
                 put(&node, place, name, &now, last.as_ref());
                 now
             };

@@ -14,6 +14,7 @@ use leptos::reactive::{computed, owner, signal, wrappers::read as wrappers};
 
 use crate::Value;
 use crate::held::Held;
+use crate::run::Compute;
 
 /// A signal `S` whose values are of type `T`. It is made here only, and only of such values.
 pub struct Of<S, T>(S, PhantomData<fn() -> T>);
@@ -173,9 +174,14 @@ impl<T: PartialEq + Send + Sync + 'static> Memo<T> {
             // SAFETY: that is a `T`.
             held.map(|held| unsafe { held.get() })
         }
-        let run: Box<dyn Fn(Option<&Held>) -> Held + Send + Sync> = Box::new(move |last| Held::new(value(of(last))));
-        Self::from_held(computed::Memo::new_with_compare(run, |one, other| of::<T>(one) != of(other)))
+        let run = move |last: Option<&Held>| Held::new(value(of(last)));
+        Self::from_held(memo(Box::new(run), |one, other| of::<T>(one) != of(other)))
     }
+}
+
+#[cfg_attr(debug_assertions, track_caller)]
+fn memo(run: Box<dyn Compute>, changed: fn(Option<&Held>, Option<&Held>) -> bool) -> computed::Memo<Held> {
+    computed::Memo::new_with_compare(move |last| run.compute(last), changed)
 }
 
 impl<T: Send + Sync + 'static> Signal<T> {

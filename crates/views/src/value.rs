@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::Live;
+use crate::{Live, Run};
 
 /// What an attribute, a class, a style or a property is set to.
 pub enum Value {
@@ -13,7 +13,7 @@ pub enum Value {
     /// A text.
     Text(Cow<'static, str>),
     /// What the closure says, and again whenever something that it reads has changed.
-    Live(Box<dyn FnMut() -> Value + Send>),
+    Live(Box<dyn Run<Value> + Send>),
 }
 
 impl Value {
@@ -24,7 +24,7 @@ impl Value {
     /// The value as it is now.
     pub(crate) fn now(self) -> Self {
         match self {
-            Self::Live(mut run) => run().now(),
+            Self::Live(mut run) => run.run().now(),
             still => still,
         }
     }
@@ -96,7 +96,8 @@ impl From<f32> for Value {
 
 impl<T: Into<Self> + 'static> From<Live<T>> for Value {
     fn from(live: Live<T>) -> Self {
-        Self::live(live.0)
+        let mut run = live.0;
+        Self::live(move || run.run())
     }
 }
 
