@@ -21,6 +21,7 @@ attributes! {
     aria_checked "aria-checked"
     aria_current "aria-current"
     aria_describedby "aria-describedby"
+    aria_disabled "aria-disabled"
     aria_expanded "aria-expanded"
     aria_hidden "aria-hidden"
     aria_invalid "aria-invalid"

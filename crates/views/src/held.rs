@@ -1,45 +1,34 @@
 //! A value of any type in a box of one type.
 
-#[cfg(debug_assertions)]
-use std::any::TypeId;
+use std::any::Any;
 
 /// A value whose type is known to who reads it. Signals of such values are compiled once, not once for each type.
-pub struct Held(Box<dyn Thing>);
-
-trait Thing: Send + Sync {
-    #[cfg(debug_assertions)]
-    fn kind(&self) -> TypeId;
-}
-
-impl<T: Send + Sync + 'static> Thing for T {
-    #[cfg(debug_assertions)]
-    fn kind(&self) -> TypeId {
-        TypeId::of::<T>()
-    }
-}
+pub struct Held(Box<dyn Any + Send + Sync>);
 
 impl Held {
     pub(crate) fn new<T: Send + Sync + 'static>(value: T) -> Self {
         Self(Box::new(value))
     }
 
-    /// # Safety
-    ///
-    /// It has been made of a `T`.
-    pub(crate) unsafe fn get<T: 'static>(&self) -> &T {
-        #[cfg(debug_assertions)]
-        assert!((*self.0).kind() == TypeId::of::<T>());
-        // SAFETY: the caller's promise.
-        unsafe { &*(&raw const *self.0).cast() }
+    /// The value, which has been made of a `T`.
+    pub(crate) fn get<T: 'static>(&self) -> &T {
+        match self.0.downcast_ref() {
+            Some(value) => value,
+            None => of_another_type(),
+        }
     }
 
-    /// # Safety
-    ///
-    /// It has been made of a `T`.
-    pub(crate) unsafe fn get_mut<T: 'static>(&mut self) -> &mut T {
-        #[cfg(debug_assertions)]
-        assert!((*self.0).kind() == TypeId::of::<T>());
-        // SAFETY: the caller's promise.
-        unsafe { &mut *(&raw mut *self.0).cast() }
+    /// The value, which has been made of a `T`, to be changed.
+    pub(crate) fn get_mut<T: 'static>(&mut self) -> &mut T {
+        match self.0.downcast_mut() {
+            Some(value) => value,
+            None => of_another_type(),
+        }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn of_another_type() -> ! {
+    unreachable!("a signal holds values of its own type")
 }

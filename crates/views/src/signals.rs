@@ -64,15 +64,13 @@ impl<G: Deref<Target = Held>, T: 'static> Deref for Guard<G, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: guards are made by `Of<_, T>`, which holds nothing but a `T`.
-        unsafe { self.0.get() }
+        self.0.get()
     }
 }
 
 impl<G: DerefMut<Target = Held>, T: 'static> DerefMut for Guard<G, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above.
-        unsafe { self.0.get_mut() }
+        self.0.get_mut()
     }
 }
 
@@ -171,8 +169,7 @@ impl<T: PartialEq + Send + Sync + 'static> Memo<T> {
     pub fn new(value: impl Fn(Option<&T>) -> T + Send + Sync + 'static) -> Self {
         /// A memo's closure and comparison are given what its closure has returned.
         fn of<T: 'static>(held: Option<&Held>) -> Option<&T> {
-            // SAFETY: that is a `T`.
-            held.map(|held| unsafe { held.get() })
+            held.map(Held::get)
         }
         let run = move |last: Option<&Held>| Held::new(value(of(last)));
         Self::from_held(memo(Box::new(run), |one, other| of::<T>(one) != of(other)))
