@@ -6,8 +6,8 @@ use leptos::tachys::renderer::{RemoveEventHandler, Rndr};
 use leptos::wasm_bindgen::JsValue;
 use send_wrapper::SendWrapper;
 
-use crate::run::Hear;
 use crate::Value;
+use crate::run::Hear;
 
 /// Where a value goes.
 #[derive(Clone, Copy, PartialEq)]
@@ -42,7 +42,9 @@ impl Part {
     /// Whether it goes to where the other one went.
     pub(crate) fn replaces(&self, state: &PartState) -> bool {
         match (self, state) {
-            (Self::Value(place, name, _), PartState::Value(old_place, old_name, _)) => place == old_place && name == old_name,
+            (Self::Value(place, name, _), PartState::Value(old_place, old_name, _)) => {
+                place == old_place && name == old_name
+            }
             (Self::Listener(name, _), PartState::Listener(old_name, _)) => name == old_name,
             (Self::Reference(_), PartState::Reference) => true,
             _ => false,

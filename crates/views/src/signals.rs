@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use leptos::prelude::{
-    AnyView, IntoAny, IntoAttributeValue, IntoRender, Notify, Read, ReadUntracked, ReadValue, RenderHtml, Set, SetValue, Track, Write,
-    WriteValue,
+    AnyView, IntoAny, IntoAttributeValue, IntoRender, Notify, Read, ReadUntracked, ReadValue, RenderHtml, Set,
+    SetValue, Track, Write, WriteValue,
 };
 use leptos::reactive::{computed, owner, signal, wrappers::read as wrappers};
 

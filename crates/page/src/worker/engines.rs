@@ -50,7 +50,7 @@ impl std::fmt::Debug for Found {
 
 /// How long a driver may think: some never answer. Until then the CPU computes, or what did so before.
 #[cfg(target_family = "wasm")]
-const PATIENCE: i32 = 6000;
+const PATIENCE: i32 = 10_000;
 
 impl Engines {
     /// A device to load a program on.
