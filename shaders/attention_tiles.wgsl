@@ -44,6 +44,7 @@ struct Params {
     score_scale: f32,
     // Dropout's.
     site: u32,
+    first: u32,
     threshold: u32,
     scale: f32,
 }
@@ -296,11 +297,11 @@ fn factors(stream: Stream, index: u32, stride: u32) -> vec4<f32> {
     return dropout_factors(stream, index, stride, params.threshold, params.scale);
 }
 
-// Dropout's factors of a block of weights. The counter of P[b, h, i, j] is its index modulo 2^32; `across` and `down` are the distances of
+// Dropout's factors of a block of weights. The counter of P[b, h, i, j] is its index modulo 2^32, from `first` on; `across` and `down` are the distances of
 // columns and of rows: 1 and T, or T and 1 where rows are keys.
 fn mask(place: Place, query: u32, key: u32, across: u32, down: u32) -> mat4x4<f32> {
     let stream = random_stream(params.site);
-    let index = (place.head * params.context + query) * params.context + key;
+    let index = params.first + (place.head * params.context + query) * params.context + key;
     return mat4x4(
         factors(stream, index, across),
         factors(stream, index + down, across),

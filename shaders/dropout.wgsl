@@ -7,6 +7,7 @@
 struct Params {
     quads: u32,
     site: u32,
+    first: u32,
     threshold: u32,
     scale: f32,
 }
@@ -29,7 +30,7 @@ fn backward(
     }
     var factors = vec4(1.0);
     if now.train != 0u {
-        factors = dropout_factors(random_stream(params.site), 4u * i, 1u, params.threshold, params.scale);
+        factors = dropout_factors(random_stream(params.site), params.first + 4u * i, 1u, params.threshold, params.scale);
     }
     dx[i] = Dx4(storable4(vec4<f32>(dy[i]) * factors, LARGEST_DX));
 }

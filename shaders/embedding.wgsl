@@ -20,6 +20,7 @@ struct Params {
     channels: u32,
     context: u32,
     site: u32,
+    first: u32,
     threshold: u32,
     scale: f32,
     // s
@@ -73,7 +74,7 @@ fn forward(
         sum += f32(wpe[position * params.channels + c]);
     }
     if is_dropping() {
-        sum *= dropout_factor(random_stream(params.site), i, params.threshold, params.scale);
+        sum *= dropout_factor(random_stream(params.site), params.first + i, params.threshold, params.scale);
     }
     x[i] = X(sum);
 }
@@ -83,7 +84,7 @@ fn gradient(stream: Stream, m: u32, c: u32) -> f32 {
     let i = m * params.channels + c;
     var factor = 1.0;
     if is_dropping() {
-        factor = dropout_factor(stream, i, params.threshold, params.scale);
+        factor = dropout_factor(stream, params.first + i, params.threshold, params.scale);
     }
     return f32(dx[i]) * factor;
 }

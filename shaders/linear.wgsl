@@ -38,6 +38,7 @@ struct Params {
     split_depth: u32,
     // Dropout.
     site: u32,
+    first: u32,
     threshold: u32,
     scale: f32,
 }
@@ -374,7 +375,7 @@ fn finish_forward(row: u32, col: u32, product: vec4<f32>) {
         }
     }
     if DROPS && now.train != 0u {
-        y *= dropout_factors(random_stream(params.site), i, 1u, params.threshold, params.scale);
+        y *= dropout_factors(random_stream(params.site), params.first + i, 1u, params.threshold, params.scale);
     }
     if HAS_RESIDUAL {
         y += residual_quad(i, col);

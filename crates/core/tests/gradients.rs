@@ -126,7 +126,7 @@ fn pair(p: &mut Program, name: &str, shape: &[usize]) -> (Tensor, Tensor) {
 }
 
 fn site(p: f32) -> DropoutSite {
-    DropoutSite { p, site: Site(99) }
+    DropoutSite { p, site: Site(99), first: 0 }
 }
 
 /// A large ε keeps the curvature of a norm of a few channels within reach of finite differences.

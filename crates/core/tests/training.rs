@@ -7,7 +7,7 @@ use inkling_core::sample::{Generator, SamplerConfig};
 use inkling_core::step::Step;
 use inkling_core::tokenizer::{CharTokenizer, Tokenizer};
 use inkling_core::train::config::{Order, Protocol};
-use inkling_core::train::{Dataset, Split, TrainConfig, Trainer, TrainingPrecision};
+use inkling_core::train::{Dataset, Progress, Split, TrainConfig, Trainer, TrainingPrecision};
 use inkling_core::{Device, Engine, Error, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
@@ -98,7 +98,7 @@ fn slices_change_nothing_wherever_they_end() {
                 asked % every == 0
             };
             for step in 1..=6 {
-                while !wait(trainer.advance(&mut enough)).unwrap() {
+                while wait(trainer.advance(&mut enough)).unwrap() != Progress::Whole {
                     assert!(trainer.is_within_an_update() && trainer.state().step == step - 1);
                     slices += 1;
                 }
@@ -128,7 +128,7 @@ fn a_run_goes_back_exactly_even_from_the_middle_of_an_update_or_an_evaluation() 
         for evaluates in [false, true] {
             let mut once = || true;
             match evaluates {
-                false => assert!(!wait(straight.advance(&mut once)).unwrap()),
+                false => assert_eq!(wait(straight.advance(&mut once)).unwrap(), Progress::Partly),
                 true => assert!(wait(straight.evaluate_some(Split::Val, &mut once)).unwrap().is_none()),
             }
             wait(straight.rewind(&weights, &state)).unwrap();

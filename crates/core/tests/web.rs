@@ -47,7 +47,7 @@ fn cpu() -> Device {
 fn dropout() -> (Program, Tensor, Tensor) {
     let mut program = Program::new(vec![], Training::No);
     let (dy, dx) = (program.tensor("dy", &[3, 85]), program.tensor("dx", &[3, 85]));
-    let dropout = DropoutSite { p: 0.2, site: Site::block_dropout(1, 2) };
+    let dropout = DropoutSite { p: 0.2, site: Site::block_dropout(1, 2), first: 7 };
     program.push(Pass::Forward, DropoutBackward { dy, dx, width: 85, dropout });
     (program, dy, dx)
 }

@@ -137,6 +137,8 @@ impl Stream {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     stream: Stream,
+    /// What is added to every index, modulo 2³².
+    first: u32,
     threshold: u32,
     scale: f32,
 }
@@ -145,7 +147,12 @@ impl Dropout {
     /// Dropout with probability `p` in `[0, 1)`.
     pub fn new(stream: Stream, p: f32) -> Self {
         let (threshold, scale) = Self::threshold_and_scale(p);
-        Self { stream, threshold, scale }
+        Self { stream, first: 0, threshold, scale }
+    }
+
+    /// The mask from index `first` on: that of a part of what is dropped from.
+    pub fn from_index(self, first: u32) -> Self {
+        Self { first, ..self }
     }
 
     /// The least random bits that keep an element, and what it is multiplied by.
@@ -155,13 +162,17 @@ impl Dropout {
 
     /// The mask's factor of one element: 0 or `1/(1 - p)`.
     pub fn factor(self, index: u32) -> f32 {
-        if self.stream.bits(index) >= self.threshold { self.scale } else { 0.0 }
+        if self.stream.bits(index.wrapping_add(self.first)) >= self.threshold { self.scale } else { 0.0 }
     }
 
     /// Factors of `index, index + 1, …` applied to `v`.
     #[inline(always)]
     pub fn apply<S: Simd>(self, s: S, index: u32, v: S::F) -> S::F {
-        s.keep_if_ge(self.stream.bits_simd(s, index), self.threshold, s.mul(v, s.splat(self.scale)))
+        s.keep_if_ge(
+            self.stream.bits_simd(s, index.wrapping_add(self.first)),
+            self.threshold,
+            s.mul(v, s.splat(self.scale)),
+        )
     }
 }
 

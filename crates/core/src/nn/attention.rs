@@ -92,8 +92,14 @@ impl SelfAttention {
                 head_dim,
                 mask: Mask::causal(config.sliding_window),
             },
-            dropout: DropoutSite { p: config.dropout, site: Site::block_dropout(layer, 0) },
+            dropout: DropoutSite { p: config.dropout, site: Site::block_dropout(layer, 0), first: 0 },
         }
+    }
+
+    /// Says how many sequences others have that come before.
+    pub fn set_first_sequence(&mut self, sequences: usize) {
+        let Heads { heads, context, .. } = self.heads;
+        self.dropout.first = (sequences * heads * context * context) as u32;
     }
 
     /// Exchanges the configuration's mask.

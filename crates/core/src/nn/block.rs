@@ -21,6 +21,8 @@ pub struct Block {
     ln_2: Norm,
     mlp: Mlp,
     dropout: f32,
+    /// Where the first element of the residual stream is among those of all sequences.
+    first: u32,
 }
 
 /// What the backward pass needs.
@@ -47,11 +49,18 @@ impl Block {
             ln_2: Norm::new(p, config, &format!("{name}.ln_2")),
             mlp: Mlp::new(p, config, &name),
             dropout: config.dropout,
+            first: 0,
         }
     }
 
+    /// Says how many sequences others have that come before, and the elements of one in the residual stream.
+    pub fn set_first_sequence(&mut self, sequences: usize, elements: usize) {
+        self.attn.set_first_sequence(sequences);
+        self.first = (sequences * elements) as u32;
+    }
+
     fn dropout(&self, which: u32) -> DropoutSite {
-        DropoutSite { p: self.dropout, site: Site::block_dropout(self.layer, which) }
+        DropoutSite { p: self.dropout, site: Site::block_dropout(self.layer, which), first: self.first }
     }
 
     fn residual(&self, residual: Tensor, which: u32) -> Epilogue {

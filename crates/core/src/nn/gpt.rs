@@ -82,7 +82,7 @@ impl Recording {
     pub fn record_open(&self, config: &ModelConfig) -> Result<(Program, Graph)> {
         config.validate()?;
         let program = Program::with_activations(config.parameters(), self.training, self.activations);
-        Ok(self.record_masked(program, config, MAX_LOGITS_BYTES, Mask::Open))
+        Ok(self.record_masked(program, config, MAX_LOGITS_BYTES, Mask::Open, 0))
     }
 
     /// [`Self::record`] of a frozen model with adapters, the program's parameters.
@@ -108,8 +108,19 @@ impl Recording {
         Ok(self.record_on(program, config, MAX_LOGITS_BYTES))
     }
 
+    /// [`Self::record`] of a part of a batch, before which others have so many sequences: dropout's masks are those of the whole. In float32.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub fn record_part(&self, config: &ModelConfig, first_sequence: usize) -> Result<(Program, Graph)> {
+        config.validate()?;
+        let program = Program::new(config.parameters(), self.training);
+        let mask = Mask::causal(config.sliding_window);
+        Ok(self.record_masked(program, config, MAX_LOGITS_BYTES, mask, first_sequence))
+    }
+
     fn record_on(&self, program: Program, config: &ModelConfig, max_logits_bytes: usize) -> (Program, Graph) {
-        self.record_masked(program, config, max_logits_bytes, Mask::causal(config.sliding_window))
+        self.record_masked(program, config, max_logits_bytes, Mask::causal(config.sliding_window), 0)
     }
 
     fn record_masked(
@@ -118,6 +129,7 @@ impl Recording {
         config: &ModelConfig,
         max_logits_bytes: usize,
         mask: Mask,
+        first_sequence: usize,
     ) -> (Program, Graph) {
         let p = &mut program;
         if let Some(half) = p.half() {
@@ -141,6 +153,7 @@ impl Recording {
             Architecture::Gpt => {
                 let mut model = Gpt::new(p, config, self.batch, self.context);
                 model.blocks.iter_mut().for_each(|block| block.attn.set_mask(mask));
+                model.set_first_sequence(first_sequence);
                 let saved = model.forward(p, tokens, self.probs, self.recompute);
                 let head = LossHead::forward(p, model.lm_head, saved.ln_f.y, loss, max_logits_bytes);
                 if self.training != Training::No {
@@ -209,8 +222,15 @@ impl Gpt {
             channels,
             scale,
             context,
-            dropout: DropoutSite { p: config.dropout, site: Site::EMBEDDING_DROPOUT },
+            dropout: DropoutSite { p: config.dropout, site: Site::EMBEDDING_DROPOUT, first: 0 },
         }
+    }
+
+    /// Says how many sequences others have that come before: only dropout can tell.
+    fn set_first_sequence(&mut self, sequences: usize) {
+        let elements = self.context * self.channels;
+        self.dropout.first = (sequences * elements) as u32;
+        self.blocks.iter_mut().for_each(|block| block.set_first_sequence(sequences, elements));
     }
 
     /// The residual stream before the first block.

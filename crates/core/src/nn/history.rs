@@ -19,6 +19,8 @@ pub struct Record {
 /// A recorded ring.
 #[derive(Clone, Copy, Debug)]
 pub struct History {
+    /// The loss of an update, so far, `[1]`.
+    pub running: Tensor,
     /// `[SLOTS, FIELDS]`.
     pub ring: Tensor,
 }
@@ -31,7 +33,7 @@ impl History {
         let scaler = p.loss_scaler();
         p.push(Pass::Backward, AccumulateLoss { loss, running });
         p.push(Pass::Update, RecordStep { running, stats, scaler, ring });
-        Self { ring }
+        Self { running, ring }
     }
 
     /// The slot of an update.

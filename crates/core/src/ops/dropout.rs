@@ -17,21 +17,27 @@ pub struct DropoutSite {
     pub p: f32,
     /// The stream.
     pub site: Site,
+    /// Where in it the first element is, modulo 2³²: 0 but where others have the elements before.
+    pub first: u32,
 }
 
 impl DropoutSite {
     /// Drops nothing.
-    pub const NONE: Self = Self { p: 0.0, site: Site(0) };
+    pub const NONE: Self = Self { p: 0.0, site: Site(0), first: 0 };
 
     /// The mask at this step; `None` when nothing is dropped.
     pub fn mask(self, step: &Step) -> Option<Dropout> {
-        step.dropout(self.p, self.site)
+        Some(step.dropout(self.p, self.site)?.from_index(self.first))
     }
 
-    /// The parameters `site`, `threshold` and `scale` by which a shader draws the same mask.
+    /// The parameters `site`, `first`, `threshold` and `scale` by which a shader draws the same mask.
     pub fn params(self, dispatch: Dispatch) -> Dispatch {
         let (threshold, scale) = Dropout::threshold_and_scale(self.p);
-        dispatch.param("site", self.site.0).param("threshold", threshold).param("scale", scale)
+        dispatch
+            .param("site", self.site.0)
+            .param("first", self.first)
+            .param("threshold", threshold)
+            .param("scale", scale)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod group;
 pub mod history;
 mod lora;
 mod memory;
+pub mod replica;
 mod reports;
 pub mod shards;
 mod slices;
@@ -23,6 +24,8 @@ pub use dataset::{Dataset, Split};
 pub use evaluation::{Evaluating, Evaluation, Evaluator};
 pub use group::Group;
 pub use lora::Adaptation;
+pub use replica::{Crew, Replica};
+pub use slices::Progress;
 pub use state::{Best, LossScale, RunState};
 
 use crate::checkpoint::TrainingState;
@@ -38,6 +41,7 @@ use crate::step::Step;
 use crate::weights::Weights;
 use batches::{Batch, Batches};
 use memory::least_memory;
+use replica::Replicas;
 use reports::Reports;
 
 /// What one update did.
@@ -70,6 +74,9 @@ pub struct Trainer {
     /// What was begun and is not done yet.
     update: Option<slices::Update>,
     evaluating: Option<Evaluating>,
+    replicas: Option<Replicas>,
+    /// What became of them.
+    lost: Option<String>,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -225,6 +232,8 @@ impl Trainer {
             state: RunState { train_tokens, ..RunState::default() },
             update: None,
             evaluating: None,
+            replicas: None,
+            lost: None,
         })
     }
 
@@ -244,6 +253,27 @@ impl Trainer {
         let mut trainer = Self::load(model, None, settings, data, device, memory).await?;
         trainer.restore(weights, training)?;
         Ok(trainer)
+    }
+
+    /// Lets others compute the gradients of all updates to come: as many [`Replica`]s as the crew says, of this model and these settings, each
+    /// with its rank. If one is lost, this engine goes on alone: see [`Self::lost_replica`].
+    ///
+    /// # Panics
+    /// On a GPU, with adapters, within an update, with more replicas than a batch has sequences.
+    pub fn employ(&mut self, crew: Box<dyn Crew>) {
+        assert!(matches!(self.engine, Engine::Cpu(_)) && self.lora.is_none() && self.update.is_none());
+        assert!((1..=self.settings.batch_size).contains(&crew.replicas()), "{} replicas", crew.replicas());
+        self.replicas = Some(Replicas::new(crew, self.engine.program(), &self.graph, &self.settings));
+    }
+
+    /// How many others compute gradients; 0 if this engine does.
+    pub fn replicas(&self) -> usize {
+        self.replicas.as_ref().map_or(0, Replicas::len)
+    }
+
+    /// What became of a replica since the last call, so that this engine computes alone now.
+    pub fn lost_replica(&mut self) -> Option<String> {
+        self.lost.take()
     }
 
     /// Goes to where a checkpoint of this run stands: what is trained, its moments, and the step, which decides all that is random. An update

@@ -6,6 +6,7 @@ use crate::error::{Error, GpuError, Result};
 use crate::nn::history::History;
 use crate::ops::history::SLOTS;
 use crate::ops::loss_scaler::LEAST_SCALE;
+use crate::program::Tensor;
 
 /// Updates in a row whose gradient was not finite before a run is given up.
 const MAX_SKIPS: u64 = 10;
@@ -22,6 +23,11 @@ pub(super) struct Reports {
 impl Reports {
     pub fn new(history: History) -> Self {
         Self { history, pending: Vec::new(), ready: Vec::new() }
+    }
+
+    /// Where the loss of an update is summed up, `[1]`.
+    pub fn running(&self) -> Tensor {
+        self.history.running
     }
 
     /// Whether the ring has no slot left.

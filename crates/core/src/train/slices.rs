@@ -3,6 +3,7 @@
 //! A slice ends after an op, so that whoever has one thread for everything (a page's worker) can look up in between. What is computed does not
 //! depend on where the slices end.
 
+use super::batches::Batch;
 use super::config::Protocol;
 use super::evaluation::{Evaluation, Evaluator};
 use super::{Split, Trainer};
@@ -11,31 +12,44 @@ use crate::nn::history::History;
 use crate::program::Pass;
 use crate::step::{Mode, Step};
 
+/// How far an update is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do.
+    Partly,
+    /// There is nothing to do here before replicas have answered: see [`Trainer::is_waiting`].
+    Waiting,
+    /// Done.
+    Whole,
+}
+
 /// An update that is under way.
 pub(super) struct Update {
     step: Step,
     micro: u64,
-    pass: Pass,
+    /// `None` while replicas compute.
+    pass: Option<Pass>,
     op: usize,
 }
 
 impl Trainer {
-    /// Does one update; a GPU is only told to, and [`Self::reports`] tells what became of it.
+    /// Does one update; a GPU is only told to, and [`Self::reports`] tells what became of it. (Asks replicas again and again: for those that answer
+    /// when others have their turn there is [`Self::advance`].)
     ///
     /// # Errors
     /// As [`Self::reports`], where so many updates are under way that the first have to be waited for; a shard of the data that was
     /// changed.
     pub async fn step(&mut self) -> Result<()> {
-        while !self.advance(&mut || false).await? {}
+        while self.advance(&mut || false).await? != Progress::Whole {}
         Ok(())
     }
 
-    /// [`Self::step`], until `enough` says so: whether the update is done. Between two slices of an update the weights are those before it or
+    /// [`Self::step`], until `enough` says so. Between two slices of an update the weights are those before it or
     /// in the middle of it: nothing is to be read or evaluated then.
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub async fn advance(&mut self, enough: &mut dyn FnMut() -> bool) -> Result<bool> {
+    pub async fn advance(&mut self, enough: &mut dyn FnMut() -> bool) -> Result<Progress> {
         let accumulation = self.settings.gradient_accumulation_steps as u64;
         let done = self.state.step;
         let mut update = match self.update.take() {
@@ -44,42 +58,88 @@ impl Trainer {
                 if self.reports.is_full() {
                     self.drain().await?;
                 }
-                let mut update = Update { step: self.update_step(), micro: 0, pass: Pass::Forward, op: 0 };
-                self.fill(&mut update)?;
+                let mut update = Update { step: self.update_step(), micro: 0, pass: None, op: 0 };
+                if self.replicas.is_some() {
+                    self.distribute().await?;
+                } else {
+                    self.fill(&mut update)?;
+                    update.pass = Some(Pass::Forward);
+                }
                 update
             }
         };
-        loop {
-            if let Some(op) = self.engine.replay_some(update.pass, &update.step, update.op, enough) {
+        if update.pass.is_none() && !self.collect(&mut update)? {
+            self.update = Some(update);
+            return Ok(Progress::Waiting);
+        }
+        while let Some(pass) = update.pass {
+            if let Some(op) = self.engine.replay_some(pass, &update.step, update.op, enough) {
                 update.op = op;
                 self.update = Some(update);
-                return Ok(false);
+                return Ok(Progress::Partly);
             }
             update.op = 0;
-            update.pass = match update.pass {
-                Pass::Forward => Pass::Backward,
+            update.pass = match pass {
+                Pass::Forward => Some(Pass::Backward),
                 Pass::Backward if update.micro + 1 < accumulation => {
                     update.micro += 1;
                     self.fill(&mut update)?;
-                    Pass::Forward
+                    Some(Pass::Forward)
                 }
-                Pass::Backward => Pass::Update,
+                Pass::Backward => Some(Pass::Update),
                 _ => break,
             };
             if enough() {
                 self.update = Some(update);
-                return Ok(false);
+                return Ok(Progress::Partly);
             }
         }
         self.engine.submit();
         self.reports.expect(done, update.step.learning_rate);
         self.state.step = done + 1;
-        Ok(true)
+        Ok(Progress::Whole)
     }
 
     /// Whether an update was begun and is not done yet.
     pub fn is_within_an_update(&self) -> bool {
         self.update.is_some()
+    }
+
+    /// Whether an update waits for replicas that have not answered.
+    pub fn is_waiting(&self) -> bool {
+        self.update.as_ref().is_some_and(|update| update.pass.is_none())
+            && self.replicas.as_ref().is_some_and(|replicas| !replicas.is_done())
+    }
+
+    /// Sends replicas the next update's batches.
+    async fn distribute(&mut self) -> Result<()> {
+        let accumulation = self.settings.gradient_accumulation_steps as u64;
+        let counter = (self.state.step * accumulation) as u32;
+        let mut batches = vec![Batch::default(); accumulation as usize];
+        for (counter, batch) in (counter..).zip(&mut batches) {
+            self.batches.fill(self.data.split(Split::Train), counter, batch)?;
+        }
+        match &mut self.replicas {
+            Some(replicas) => replicas.send(&self.engine, counter, &batches).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the gradient that replicas have computed: whether it, or the first batch in its place, is there. Without a replica the update begins
+    /// again here.
+    fn collect(&mut self, update: &mut Update) -> Result<bool> {
+        let running = self.reports.running();
+        match self.replicas.as_mut().filter(|replicas| replicas.is_done()).map(|r| r.collect(&mut self.engine, running))
+        {
+            None => return Ok(false),
+            Some(Ok(())) => update.pass = Some(Pass::Update),
+            Some(Err(problem)) => {
+                (self.replicas, self.lost) = (None, Some(problem));
+                self.fill(update)?;
+                update.pass = Some(Pass::Forward);
+            }
+        }
+        Ok(true)
     }
 
     fn update_step(&self) -> Step {
@@ -167,7 +227,10 @@ impl Trainer {
 
     /// Forgets what was begun.
     pub(super) fn give_up(&mut self) {
-        self.update = None;
+        let update = self.update.take();
+        if let (Some(Update { pass: None, .. }), Some(replicas)) = (update, &mut self.replicas) {
+            replicas.abandon();
+        }
         if self.evaluating.take().is_some() {
             self.swap_average();
         }

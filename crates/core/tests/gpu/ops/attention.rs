@@ -63,7 +63,7 @@ const fn open(context: usize, (heads, kv_heads): (usize, usize), head_dim: usize
     Heads { batch: 2, context, heads, kv_heads, head_dim, mask: Mask::Open }
 }
 
-const DROPOUT: DropoutSite = DropoutSite { p: 0.3, site: Site(2000) };
+const DROPOUT: DropoutSite = DropoutSite { p: 0.3, site: Site(2000), first: u32::MAX - 5 };
 const NO_DROPOUT: DropoutSite = DropoutSite { p: 0.0, ..DROPOUT };
 
 fn step(mode: Mode) -> Step {

@@ -14,7 +14,7 @@ fn dropout_backward_repeats_the_mask() {
                 let mut p = Program::new(vec![], Training::No);
                 let dy = p.tensor("dy", &[rows, width]);
                 let dx = p.tensor_of(dtype, "dx", &[rows, width]);
-                let dropout = DropoutSite { p: 0.2, site: Site::block_dropout(1, 2) };
+                let dropout = DropoutSite { p: 0.2, site: Site::block_dropout(1, 2), first: 3 };
                 p.push(Pass::Forward, DropoutBackward { dy, dx, width, dropout });
                 let step = Step { mode, seed: 1 << 40 | 7, counter: 5, ..Step::default() };
                 let name = format!("dropout backward {rows} x {width} {mode:?} {dtype:?}");

@@ -6,7 +6,7 @@ use inkling_core::step::{Mode, Step};
 
 use crate::{Case, F16, F32, ids};
 
-const DROPOUT: DropoutSite = DropoutSite { p: 0.3, site: Site::EMBEDDING_DROPOUT };
+const DROPOUT: DropoutSite = DropoutSite { p: 0.3, site: Site::EMBEDDING_DROPOUT, first: 1_000_003 };
 
 fn step(mode: Mode) -> Step {
     Step { mode, seed: 3 << 33 | 5, counter: 11, ..Step::default() }

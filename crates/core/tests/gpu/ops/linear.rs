@@ -147,7 +147,7 @@ fn activation_with_slope(kind: Pointwise) -> impl Fn(&mut Layers, [usize; 2]) ->
 fn residual(p: f32) -> impl Fn(&mut Layers, [usize; 2]) -> Epilogue {
     move |layers, shape| {
         let residual = layers.input(layers.types.other, "residual", &shape);
-        Epilogue::Residual { residual, dropout: DropoutSite { p, site: Site::block_dropout(2, 1) } }
+        Epilogue::Residual { residual, dropout: DropoutSite { p, site: Site::block_dropout(2, 1), first: 129 } }
     }
 }
 

@@ -70,7 +70,7 @@ fn biases_activations_and_residuals() {
         }
         check(67, 36, precision, true, |p| {
             let residual = p.tensor("residual", &[1, 67]);
-            Epilogue::Residual { residual, dropout: DropoutSite { p: 0.2, site: Site::block_dropout(0, 1) } }
+            Epilogue::Residual { residual, dropout: DropoutSite { p: 0.2, site: Site::block_dropout(0, 1), first: 0 } }
         });
     }
 }
