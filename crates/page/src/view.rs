@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_set() {
-        use leptos::prelude::{Get, GetUntracked, Memo, Owner, untrack};
+        use leptos::prelude::{Memo, Owner, untrack};
         let owner = Owner::new();
         owner.set();
         let view = View::new(ViewState::default());

@@ -96,6 +96,19 @@ impl Replica {
     /// # Errors
     /// Settings out of range; more than `memory` bytes.
     pub fn new(model: &ModelConfig, settings: &TrainConfig, rank: usize, replicas: usize, memory: u64) -> Result<Self> {
+        let (program, graph, running) = Self::record(model, settings, rank, replicas)?;
+        program.check_memory(memory)?;
+        let share = Share::new(&program, &graph, settings, rank, replicas);
+        let engine = Engine::cpu(program, Pool::new(1));
+        Ok(Self { engine, graph, running, share, seed: settings.seed, scratch: Vec::new() })
+    }
+
+    fn record(
+        model: &ModelConfig,
+        settings: &TrainConfig,
+        rank: usize,
+        replicas: usize,
+    ) -> Result<(Program, Graph, Tensor)> {
         settings.validate()?;
         let sequences = sequences(settings, rank, replicas);
         let training = Training::Yes;
@@ -103,10 +116,15 @@ impl Replica {
         let (mut program, graph) = recording.record_part(model, sequences.start)?;
         let running = program.tensor("replica.loss", &[1]);
         program.push(Pass::Backward, AccumulateLoss { loss: graph.loss, running });
-        program.check_memory(memory)?;
-        let share = Share::new(&program, &graph, settings, rank, replicas);
-        let engine = Engine::cpu(program, Pool::new(1));
-        Ok(Self { engine, graph, running, share, seed: settings.seed, scratch: Vec::new() })
+        Ok((program, graph, running))
+    }
+
+    /// Bytes that replica `rank` of `replicas` takes.
+    ///
+    /// # Errors
+    /// Settings out of range.
+    pub fn memory_bytes(model: &ModelConfig, settings: &TrainConfig, rank: usize, replicas: usize) -> Result<u64> {
+        Ok(Self::record(model, settings, rank, replicas)?.0.memory_bytes())
     }
 
     /// Words of its messages.

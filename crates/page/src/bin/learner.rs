@@ -1,7 +1,5 @@
 //! The learner's program: trains, on either engine, beside the worker's.
 
-use inkling_page::worker::{Role, start};
-
 fn main() {
-    start(Role::LEARNER);
+    inkling_page::worker::start_learner();
 }

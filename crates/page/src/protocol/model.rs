@@ -49,6 +49,11 @@ pub struct EngineChosen {
     pub instead: bool,
 }
 
+/// What the CPU engine is called that trains with so many threads.
+pub fn cpu_name(threads: usize) -> String {
+    if threads == 1 { "CPU, SIMD, one thread".into() } else { format!("CPU, SIMD, {threads} threads") }
+}
+
 /// The two engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EngineKind {

@@ -55,6 +55,8 @@ pub struct Probe;
 pub struct Probed {
     /// While training.
     pub flops_per_second: f64,
+    /// The same with one thread, where several train; else the same number.
+    pub alone: f64,
     /// Updates that were timed.
     pub steps: usize,
     /// Seconds that they took.

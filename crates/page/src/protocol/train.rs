@@ -74,6 +74,10 @@ pub struct RunPlan {
     pub flops_per_step: f64,
     /// Bytes of weights, gradients, moments and activations, of what writes samples, and of the copies that are kept.
     pub memory_bytes: u64,
+    /// How many threads compute its gradients, each with a replica of the model; 1 where the learner does, and on a GPU.
+    pub replicas: usize,
+    /// Bytes of all replicas, beside the learner's.
+    pub replica_bytes: u64,
 }
 
 /// Opens a run and hears of it until it is closed. Beginnings wait for [`Steer`].

@@ -7,15 +7,13 @@ use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
 
 use super::{Incoming, Workshop};
-use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine};
+use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine, cpu_name};
 use crate::protocol::{Failure, Id, Part};
 
-/// What the CPU engine is called.
-const CPU: &str = "CPU, SIMD, one thread";
-
 /// What computes, and who hears when that changes.
-#[derive(Default)]
 pub struct Engines {
+    /// With how many threads the CPU can train.
+    pub threads: usize,
     gpu: Option<GpuDevice>,
     /// What it is called.
     name: Option<String>,
@@ -53,6 +51,11 @@ impl std::fmt::Debug for Found {
 const PATIENCE: i32 = 10_000;
 
 impl Engines {
+    /// The CPU, until another one is chosen.
+    pub fn new(threads: usize) -> Self {
+        Self { threads, gpu: None, name: None, by_name: false, watcher: None }
+    }
+
     /// A device to load a program on.
     pub fn device(&self) -> Device {
         match &self.gpu {
@@ -68,7 +71,7 @@ impl Engines {
 
     /// What computes.
     pub fn name(&self) -> String {
-        self.name.clone().filter(|_| self.gpu.is_some()).unwrap_or_else(|| CPU.into())
+        self.name.clone().filter(|_| self.gpu.is_some()).unwrap_or_else(|| cpu_name(self.threads))
     }
 
     /// Takes what was found; nothing, if it was not asked for.
@@ -80,7 +83,8 @@ impl Engines {
 
     fn of(&mut self, found: Option<(Found, bool)>) -> EngineChosen {
         self.gpu = None;
-        let cpu = |reason: String, instead| EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead };
+        let name = cpu_name(self.threads);
+        let cpu = |reason: String, instead| EngineChosen { kind: EngineKind::Cpu, name, reason, instead };
         let Some((found, asked)) = found else { return cpu("You chose the CPU.".into(), false) };
         self.by_name = asked;
         match found {
@@ -271,7 +275,8 @@ impl Workshop {
         self.engines.gpu = None;
         self.forget_derived();
         let reason = format!("The CPU took over, because WebGPU failed: {}.", failure.message.trim_end_matches('.'));
-        let chosen = EngineChosen { kind: EngineKind::Cpu, name: CPU.into(), reason, instead: true };
+        let name = cpu_name(self.engines.threads);
+        let chosen = EngineChosen { kind: EngineKind::Cpu, name, reason, instead: true };
         if let Some(watcher) = self.engines.watcher {
             self.part(watcher, Part::UseEngine(chosen));
         }

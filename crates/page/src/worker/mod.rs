@@ -55,6 +55,8 @@ pub enum Incoming {
     Corpus(Result<Vec<u8>, Failure>),
     /// There is a GPU, or none.
     Engine(engines::Asked),
+    /// Somebody who computes for a run has something to say.
+    Replica,
 }
 
 /// Where answers go.
@@ -89,6 +91,8 @@ pub struct Role {
     outcome: for<'a> fn(&'a mut Workshop, Id, Call) -> Pending<'a, Outcome>,
     /// A slice of what goes on. False if nothing does.
     go_on: for<'a> fn(&'a mut Workshop) -> Pending<'a, bool>,
+    /// How many threads train on the CPU.
+    threads: fn() -> usize,
     /// Reads a message.
     #[cfg(target_family = "wasm")]
     read: fn(wasm_bindgen::JsValue) -> Result<Request, serde_wasm_bindgen::Error>,
@@ -102,6 +106,7 @@ impl Role {
     pub const FIGURES: Self = Self {
         outcome: |workshop, id, call| Box::pin(workshop.about_figures(id, call)),
         go_on: |workshop| Box::pin(workshop.go_on()),
+        threads: || 1,
         #[cfg(target_family = "wasm")]
         read: crate::protocol::figures::read,
         #[cfg(target_family = "wasm")]
@@ -111,6 +116,7 @@ impl Role {
     pub const LEARNER: Self = Self {
         outcome: |workshop, id, call| Box::pin(workshop.about_runs(id, call)),
         go_on: |workshop| Box::pin(workshop.go_on_learning()),
+        threads: train::threads,
         #[cfg(target_family = "wasm")]
         read: crate::protocol::learner::read,
         #[cfg(target_family = "wasm")]
@@ -132,7 +138,7 @@ impl Workshop {
     pub fn new(role: Role, send: impl Fn(Event) + 'static, sender: UnboundedSender<Incoming>) -> Self {
         Self {
             role,
-            engines: Engines::default(),
+            engines: Engines::new((role.threads)()),
             model: None,
             tokenizers: tokenize::Tokenizers::default(),
             inspector: attention::Inspector::default(),
@@ -165,6 +171,8 @@ impl Workshop {
             }
             Incoming::Corpus(corpus) => self.corpus_fetched(corpus),
             Incoming::Engine(asked) => self.engine_found(asked),
+            // Who waits for it looks by itself.
+            Incoming::Replica => {}
             Incoming::Fetched { id, files } => {
                 if self.downloads.finished(id) {
                     let opened = match files {
@@ -196,6 +204,9 @@ impl Workshop {
 
     /// A slice of measuring the device, else of the next run.
     async fn go_on_learning(&mut self) -> bool {
+        if matches!(self.jobs.front(), Some((_, Job::Probe(probing))) if probing.is_waiting()) {
+            return self.train().await;
+        }
         let Some((id, Job::Probe(mut probing))) = self.jobs.pop_front() else { return self.train().await };
         let outcome = self.probe(&mut probing).await.map(|probed| probed.map(Answer::Probe));
         self.settle(id, Job::Probe(probing), outcome);
@@ -341,6 +352,15 @@ impl Workshop {
     fn loaded(&self) -> Result<&LoadedModel, Failure> {
         self.model.as_ref().ok_or_else(Failure::no_model)
     }
+}
+
+/// Starts what this worker is of the learner's program: the learner, or a replica of a run's model.
+pub fn start_learner() {
+    #[cfg(target_family = "wasm")]
+    if train::serve() {
+        return;
+    }
+    start(Role::LEARNER);
 }
 
 /// Starts a worker of this role: listens from now on.

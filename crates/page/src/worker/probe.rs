@@ -1,16 +1,17 @@
-//! How fast this device trains: a small real run on random tokens, a step at a time.
+//! How fast this device trains: a small real run on random tokens, a step at a time; with one thread, and then with all that are to train.
 //!
 //! Batches grow until a step takes a good share of a slice, so that a fast device is not measured by what it costs to start a step; then
 //! steps are timed. Each slice is a step, and its result is waited for: the time is that of work that was done.
 
 use inkling_core::ModelConfig;
 use inkling_core::rng::{Site, Stream};
-use inkling_core::train::{Dataset, TrainConfig, Trainer};
+use inkling_core::train::{Dataset, Progress, TrainConfig, Trainer};
 use web_time::Instant;
 
 use super::Workshop;
 use super::model::MEMORY;
 use super::stack::probe_model;
+use super::train::start_crew;
 use crate::protocol::Failure;
 use crate::protocol::stack::Probed;
 
@@ -31,20 +32,35 @@ pub struct Probing {
     trainer: Trainer,
     at: usize,
     warm: bool,
+    /// When the step that is under way began.
+    begun: Option<Instant>,
     steps: usize,
     seconds: f64,
+    /// What one thread does, once that is known.
+    alone: Option<f64>,
 }
 
 impl Workshop {
     pub(super) async fn begin_probe(&mut self) -> Result<Probing, Failure> {
-        Ok(Probing { trainer: self.probe_trainer(0).await?, at: 0, warm: false, steps: 0, seconds: 0.0 })
+        Ok(Probing {
+            trainer: self.probe_trainer(0).await?,
+            at: 0,
+            warm: false,
+            begun: None,
+            steps: 0,
+            seconds: 0.0,
+            alone: None,
+        })
     }
 
     /// A step, or a larger run in place of the one there is; what was measured, at the end.
     pub(super) async fn probe(&self, probing: &mut Probing) -> Result<Option<Probed>, Failure> {
-        let begun = Instant::now();
-        probing.trainer.step().await?;
+        let begun = *probing.begun.get_or_insert_with(Instant::now);
+        if probing.trainer.advance(&mut || false).await? != Progress::Whole {
+            return Ok(None);
+        }
         probing.trainer.reports().await?;
+        probing.begun = None;
         let seconds = begun.elapsed().as_secs_f64();
         if !probing.warm {
             probing.warm = true;
@@ -52,6 +68,7 @@ impl Workshop {
         }
         if let Some(next) = BATCHES.get(probing.at + 1)
             && probing.steps == 0
+            && probing.alone.is_none()
             && seconds * (*next / BATCHES[probing.at]) as f64 <= LONGEST_STEP
         {
             probing.at += 1;
@@ -61,7 +78,20 @@ impl Workshop {
         }
         probing.steps += 1;
         probing.seconds += seconds;
-        Ok((probing.seconds >= ENOUGH && probing.steps >= LEAST_STEPS).then(|| probing.result()))
+        if probing.seconds < ENOUGH || probing.steps < LEAST_STEPS {
+            return Ok(None);
+        }
+        let threads = self.engines.threads.min(BATCHES[probing.at]);
+        if probing.alone.is_none() && threads > 1 && self.engines.gpu().is_none() {
+            let trainer = &mut probing.trainer;
+            if let Some(crew) = start_crew(trainer.model(), trainer.settings(), threads, &self.downloads.sender()) {
+                trainer.employ(crew);
+                probing.alone = Some(probing.flops_per_second());
+                (probing.warm, probing.steps, probing.seconds) = (false, 0, 0.0);
+                return Ok(None);
+            }
+        }
+        Ok(Some(probing.result()))
     }
 
     async fn probe_trainer(&self, at: usize) -> Result<Trainer, Failure> {
@@ -73,12 +103,23 @@ impl Workshop {
 }
 
 impl Probing {
-    fn result(&self) -> Probed {
+    /// Whether there is nothing to do before replicas have answered.
+    pub fn is_waiting(&self) -> bool {
+        self.trainer.is_waiting()
+    }
+
+    fn flops_per_second(&self) -> f64 {
         use inkling_core::program::Pass;
         let program = self.trainer.engine().program();
         let flops: u64 = [Pass::Forward, Pass::Backward, Pass::Update].map(|pass| program.flops(pass)).iter().sum();
+        flops as f64 * self.steps as f64 / self.seconds
+    }
+
+    fn result(&self) -> Probed {
+        let flops_per_second = self.flops_per_second();
         Probed {
-            flops_per_second: flops as f64 * self.steps as f64 / self.seconds,
+            flops_per_second,
+            alone: self.alone.unwrap_or(flops_per_second),
             steps: self.steps,
             seconds: self.seconds,
             parameters: self.trainer.model().num_parameters(),

@@ -86,7 +86,6 @@ impl Downloads {
     }
 
     /// For what else goes on beside the worker's task.
-    #[cfg(target_family = "wasm")]
     pub fn sender(&self) -> UnboundedSender<Incoming> {
         self.sender.clone()
     }

@@ -2,6 +2,7 @@
 //!
 //! A worker of its own does this. What is asked about runs is answered here; [`run`] is what a run does.
 
+mod crew;
 mod files;
 mod keep;
 mod log;
@@ -22,6 +23,9 @@ use std::rc::Rc;
 
 use inkling_core::Error;
 
+#[cfg(target_family = "wasm")]
+pub use self::crew::serve;
+pub use self::crew::{start as start_crew, threads};
 use self::open::Attempt;
 use self::run::Run;
 use self::store::{Place, Store};
@@ -120,7 +124,14 @@ impl Workshop {
     async fn steer(&mut self, Steer { run, to }: Steer) -> Result<Steered, Failure> {
         let outcome = match to {
             Steering::Reset => self.reset_run(run).await,
-            _ => self.runs.find(run)?.steer(to).await,
+            _ => {
+                let wake = self.downloads.sender();
+                let run = self.runs.find(run)?;
+                if matches!(to, Steering::Play | Steering::Step) {
+                    run.employ(&wake);
+                }
+                run.steer(to).await
+            }
         };
         self.tell_of_runs();
         outcome.map(|()| Steered).or_else(|failure| if to == Steering::Close { Ok(Steered) } else { Err(failure) })

@@ -13,7 +13,7 @@ use super::run::{Run, Start};
 use super::store::{Store, Trouble};
 use super::text::{Prepared, SHAKESPEARE, Text};
 use super::writer::Writer;
-use crate::protocol::model::GivenFile;
+use crate::protocol::model::{GivenFile, cpu_name};
 use crate::protocol::train::{OpenRun, RunCard, RunPlan, RunSettings, RunText};
 use crate::protocol::{Failure, Id};
 use crate::worker::model::MEMORY;
@@ -53,7 +53,7 @@ impl Workshop {
     /// What a run of these settings would take.
     pub(super) fn plan(&self, settings: &RunSettings, prepared: &Prepared) -> Result<RunPlan, Failure> {
         let model = ModelConfig { vocab_size: prepared.tokenizer.vocab_size(), ..settings.model.clone() };
-        plan(&model, &settings.train, prepared, self.engines.gpu().is_some(), self.room())
+        plan(&model, &settings.train, prepared, self.engines.gpu().is_some(), self.engines.threads, self.room())
     }
 
     /// Opens a run.
@@ -198,7 +198,10 @@ impl Workshop {
             settings,
             plan,
             step,
-            engine: self.engines.name(),
+            engine: match self.engines.gpu() {
+                Some(_) => self.engines.name(),
+                None => cpu_name(plan.replicas),
+            },
         }
     }
 

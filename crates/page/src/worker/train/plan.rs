@@ -5,6 +5,7 @@ use inkling_core::nn::Generation;
 use inkling_core::program::{Pass, Precision, Program};
 use inkling_core::train::{self, Split, TrainConfig, TrainingPrecision};
 
+use super::crew;
 use super::text::{Prepared, check_length};
 use crate::protocol::Failure;
 use crate::protocol::train::RunPlan;
@@ -49,6 +50,7 @@ pub fn plan(
     settings: &TrainConfig,
     prepared: &Prepared,
     on_gpu: bool,
+    threads: usize,
     room: u64,
 ) -> Result<RunPlan, Failure> {
     model.validate()?;
@@ -70,12 +72,17 @@ pub fn plan(
     let accumulation = settings.gradient_accumulation_steps as f64;
     let flops = |pass| training.flops(pass) as f64;
     let [train, val] = [Split::Train, Split::Val].map(|split| prepared.data.split(split).len());
+    let flops_per_step = accumulation * (flops(Pass::Forward) + flops(Pass::Backward)) + flops(Pass::Update);
+    let replicas = if on_gpu { 1 } else { crew::replicas(threads, settings, flops_per_step) };
+    let replica_bytes = if replicas > 1 { crew::memory_bytes(model, settings, replicas)? } else { 0 };
     Ok(RunPlan {
         vocab_size: model.vocab_size,
         tokens: (train, val),
         parameters,
         tokens_per_step: (settings.batch_size * settings.gradient_accumulation_steps * model.n_positions) as u64,
-        flops_per_step: accumulation * (flops(Pass::Forward) + flops(Pass::Backward)) + flops(Pass::Update),
+        flops_per_step,
         memory_bytes,
+        replicas,
+        replica_bytes,
     })
 }

@@ -13,19 +13,22 @@ mod work;
 
 use std::rc::Rc;
 
+use futures_channel::mpsc::UnboundedSender;
 use inkling_core::Weights;
 use inkling_core::checkpoint::TrainingState;
 use inkling_core::train::{Evaluation, Group, Trainer};
 use web_time::{Duration, Instant};
 
+use super::crew::start as start_crew;
 use super::files::Standing;
 use super::keep::{Keeping, Manifest};
 use super::log::Log;
 use super::snapshots::Snapshots;
 use super::text::Prepared;
 use super::writer::Writer;
-use crate::protocol::train::{RunCard, RunId, RunPart, RunState, Steering, StepPoint};
+use crate::protocol::train::{RunCard, RunId, RunPart, RunSettings, RunState, Steering, StepPoint};
 use crate::protocol::{Failure, Id};
+use crate::worker::Incoming;
 
 /// What a run is at.
 enum Doing {
@@ -88,6 +91,10 @@ pub struct Run {
     unsent: Vec<StepPoint>,
     sent_at: Instant,
     speed: f64,
+    /// Since when replicas compute for it.
+    waiting_since: Option<Instant>,
+    /// Whether replicas were lost: others would be, too.
+    alone: bool,
 }
 
 /// What a run begins with.
@@ -156,6 +163,8 @@ impl Run {
             unsent: Vec::new(),
             sent_at: now,
             speed: 0.0,
+            waiting_since: None,
+            alone: false,
         };
         if let (Some(best), Some((weights, _))) = (run.trainer.state().best, &run.best)
             && best.step < step
@@ -193,14 +202,24 @@ impl Run {
         self.losses
     }
 
-    /// Whether there is something to do.
+    /// Whether there is something to do now.
     pub fn is_busy(&self) -> bool {
+        self.has_work() && !self.trainer.is_waiting()
+    }
+
+    /// Whether replicas compute for it.
+    #[cfg(test)]
+    pub fn is_waiting(&self) -> bool {
+        self.trainer.is_waiting()
+    }
+
+    fn has_work(&self) -> bool {
         !matches!(self.doing, Doing::Updates) || self.is_training() || self.is_pending()
     }
 
     /// Whether all of it is done and it was told to close.
     pub fn is_closed(&self) -> bool {
-        self.closing && !self.is_busy()
+        self.closing && !self.has_work()
     }
 
     fn is_training(&self) -> bool {
@@ -212,6 +231,18 @@ impl Run {
 
     fn is_pending(&self) -> bool {
         !self.saving.is_empty()
+    }
+
+    /// Lets replicas compute its gradients, where they are worth it. They say through `wake` that they have.
+    pub fn employ(&mut self, wake: &UnboundedSender<Incoming>) {
+        let replicas = self.card.plan.replicas;
+        let is_possible = !self.on_gpu && !self.alone && !self.trainer.is_within_an_update();
+        if replicas > 1 && is_possible && self.trainer.replicas() == 0 {
+            let RunSettings { model, train, .. } = &self.card.settings;
+            if let Some(crew) = start_crew(model, train, replicas, wake) {
+                self.trainer.employ(crew);
+            }
+        }
     }
 
     /// Does what it is told to.

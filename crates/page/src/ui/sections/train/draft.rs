@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use super::estimate::flops;
+use super::estimate::seconds;
 use super::presets::{PRESETS, recipe};
 use super::recipe::Recipe;
-use crate::protocol::model::EngineKind;
+use crate::protocol::model::{EngineKind, cpu_name};
 use crate::protocol::train::{PlanRun, RunPlan, RunSettings, RunText, RunTokenizer};
 use crate::ui::learner::Learner;
 use crate::ui::reactive::{effect, effect_from_last, memo};
@@ -179,21 +179,23 @@ impl Draft {
     pub fn seconds_of_preset(self, at: usize) -> Option<f64> {
         let plan = self.plans.with(|plans| plans[at])?;
         let (recipe, _) = recipe(PRESETS[at].name)?;
-        Some(flops(&plan, &recipe.train, plan.tokens.1) / self.learner.speed()?.flops_per_second)
+        Some(seconds(&plan, &recipe.train, &self.learner.speed()?))
     }
 
     /// Seconds that the run takes here.
     pub fn seconds(self) -> Option<f64> {
         let plan = self.plan.get()?.ok()?;
-        Some(
-            self.recipe.with(|recipe| flops(&plan, &recipe.train, plan.tokens.1))
-                / self.learner.speed()?.flops_per_second,
-        )
+        let speed = self.learner.speed()?;
+        Some(self.recipe.with(|recipe| seconds(&plan, &recipe.train, &speed)))
     }
 
-    /// The engine that the learner uses.
+    /// The engine that the learner uses for the run.
     pub fn engine(self) -> Option<String> {
-        self.learner.engine.get().or_else(|| self.store.engine.get()).map(|engine| engine.name)
+        let engine = self.learner.engine.get().or_else(|| self.store.engine.get())?;
+        match self.plan.get() {
+            Some(Ok(plan)) if engine.kind == EngineKind::Cpu => Some(cpu_name(plan.replicas)),
+            _ => Some(engine.name),
+        }
     }
 }
 

@@ -75,6 +75,6 @@ fn plan(lab: Lab) -> String {
         count(plan.tokens.1),
         count(steps),
         count(batch),
-        bytes(plan.memory_bytes as f64),
+        bytes((plan.memory_bytes + plan.replica_bytes) as f64),
     )
 }

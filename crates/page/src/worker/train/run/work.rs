@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use inkling_core::Error;
 use inkling_core::train::history::{EvaluationRecord, StepRecord};
-use inkling_core::train::{Evaluation, Split};
+use inkling_core::train::{Evaluation, Progress, Split};
 use web_time::{Duration, Instant};
 
 use super::{Doing, Mode, Run};
+use crate::protocol::model::cpu_name;
 use crate::protocol::train::{Evaluated, RunPart, StepPoint};
 use crate::worker::train::snapshots::is_milestone;
 use crate::worker::train::store::Place;
@@ -28,7 +29,10 @@ impl Run {
     pub async fn slice(&mut self, place: &Place) -> inkling_core::Result<()> {
         let begun = Instant::now();
         let outcome = self.work(place, &mut || begun.elapsed() >= SLICE).await;
-        self.trainer.add_elapsed(begun.elapsed().as_secs_f64());
+        // Replicas work for it in between.
+        self.trainer.add_elapsed(self.waiting_since.take().unwrap_or(begun).elapsed().as_secs_f64());
+        self.waiting_since =
+            self.trainer.is_within_an_update().then(Instant::now).filter(|_| self.trainer.replicas() > 0);
         match outcome {
             Err(Error::Gpu(problem)) if self.on_gpu => {
                 self.losses += 1;
@@ -41,6 +45,15 @@ impl Run {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Without replicas.
+    fn go_on_alone(&mut self, why: &str) {
+        self.alone = true;
+        let engine = cpu_name(1);
+        self.card.engine.clone_from(&engine);
+        let why = format!("A thread was lost ({why}). The run goes on with one.");
+        self.tell(RunPart::Moved { engine, why });
     }
 
     /// It cannot go on.
@@ -71,7 +84,11 @@ impl Run {
 
     pub(super) async fn update(&mut self, enough: &mut dyn FnMut() -> bool) -> inkling_core::Result<()> {
         while self.is_training() {
-            if !self.trainer.advance(enough).await? {
+            let progress = self.trainer.advance(enough).await?;
+            if let Some(why) = self.trainer.lost_replica() {
+                self.go_on_alone(&why);
+            }
+            if progress != Progress::Whole {
                 return Ok(());
             }
             let step = self.step();

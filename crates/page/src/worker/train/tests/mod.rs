@@ -2,6 +2,7 @@
 
 mod archives;
 mod keeping;
+mod replicas;
 mod training;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use inkling_core::tokenizer::CharTokenizer;
 use inkling_core::train::{Dataset, TrainConfig, Trainer};
 use inkling_core::{Device, ModelConfig};
 
+use super::run::Run;
 use super::store::Place;
 use crate::protocol::train::{
     Evaluated, OpenRun, RunCard, RunPart, RunSettings, RunState, RunText, RunTokenizer, Steer, Steering, StepPoint,
