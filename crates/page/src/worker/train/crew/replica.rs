@@ -8,9 +8,8 @@
 //! replica  a text                  what went wrong, at any time
 //! ```
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
+use futures_channel::mpsc::unbounded;
+use futures_util::StreamExt;
 use inkling_core::train::Replica;
 use js_sys::{Array, ArrayBuffer, Uint32Array};
 use wasm_bindgen::closure::Closure;
@@ -42,15 +41,18 @@ pub fn serve() -> bool {
         console_error_panic_hook::hook(info);
         say(&info.to_string());
     }));
-    let member = Rc::new(RefCell::new(Member::default()));
+    let (sender, mut messages) = unbounded();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
-        let member = member.clone();
-        // On the CPU nothing is waited for: this is over before the next message.
-        spawn_local(async move {
-            if let Err(problem) = member.borrow_mut().hear(&message.data()).await {
+        // The receiver lives as long as the worker.
+        let _ = sender.unbounded_send(message.data());
+    });
+    spawn_local(async move {
+        let mut member = Member::default();
+        while let Some(data) = messages.next().await {
+            if let Err(problem) = member.hear(&data).await {
                 say(&problem);
             }
-        });
+        }
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
