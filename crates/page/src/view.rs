@@ -126,6 +126,8 @@ settings! {
     model: Option<String> = None,
     /// `cpu` or `webgpu`, where the visitor decided.
     engine: Option<String> = None,
+    /// Threads that train on the CPU, where the visitor decided.
+    threads: Option<usize> = None,
     /// Merges of the byte pairs in `#tokenize`.
     merges: usize = 256,
     /// The vocabulary in `#tokenize`: `model`, `char`, `byte` or `bpe`.

@@ -11,7 +11,12 @@ pub const TAB_MEMORY: u64 = 3 << 30;
 /// Asks for an engine; a loaded model moves to it. The answer never comes: a part says which engine computes, and another one whenever that
 /// changes (a GPU that is lost). The newest ask is the one that hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UseEngine(pub EngineChoice);
+pub struct UseEngine {
+    /// Which.
+    pub choice: EngineChoice,
+    /// With how many threads the CPU is to train; as many as suit the device, where that is not said.
+    pub threads: Option<usize>,
+}
 
 /// Which engine the visitor wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

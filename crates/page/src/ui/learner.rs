@@ -48,6 +48,7 @@ impl Learner {
         };
         effect(move || {
             view.engine.track();
+            view.threads.track();
             if let Some(client) = learner.client.get_untracked() {
                 learner.choose_engine(client);
             }
@@ -121,8 +122,9 @@ impl Learner {
     /// Asks for the engine that the visitor chose, and hears which it is.
     fn choose_engine(self, client: Client) {
         let choice = EngineChoice::of(self.view.engine.get_untracked().as_deref());
+        let threads = self.view.threads.get_untracked();
         let watching = task::start_stoppable(async move {
-            let mut conversation = client.ask(UseEngine(choice));
+            let mut conversation = client.ask(UseEngine { choice, threads });
             while let Some(heard) = conversation.next().await {
                 match heard {
                     Heard::Part(chosen) => {

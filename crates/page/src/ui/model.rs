@@ -106,7 +106,7 @@ pub fn follow(store: Store) {
 
 /// Hears which engine computes, until another one is chosen.
 async fn watch(store: Store, choice: EngineChoice) {
-    let mut conversation = store.client.ask(UseEngine(choice));
+    let mut conversation = store.client.ask(UseEngine { choice, threads: None });
     while let Some(heard) = conversation.next().await {
         match heard {
             Heard::Part(chosen) => {

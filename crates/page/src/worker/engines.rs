@@ -10,6 +10,9 @@ use super::{Incoming, Workshop};
 use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine, cpu_name};
 use crate::protocol::{Failure, Id, Part};
 
+/// More than any laptop has processors, and fewer workers than a browser refuses.
+const MOST_THREADS: usize = 32;
+
 /// What computes, and who hears when that changes.
 pub struct Engines {
     /// With how many threads the CPU can train.
@@ -210,8 +213,9 @@ async fn adapter_names() -> Result<String, String> {
 
 impl Workshop {
     /// Begins to move everything to another engine. A GPU is asked for beside the task, which goes on with what it has until there is an answer.
-    pub(super) async fn use_engine(&mut self, id: Id, UseEngine(choice): UseEngine) {
+    pub(super) async fn use_engine(&mut self, id: Id, UseEngine { choice, threads }: UseEngine) {
         self.engines.watcher = Some(id);
+        self.engines.threads = threads.map_or_else(self.role.threads, |threads| threads.clamp(1, MOST_THREADS));
         if choice == EngineChoice::Cpu {
             return self.take_engine(id, None);
         }
@@ -301,7 +305,7 @@ mod tests {
         let heard = said.clone();
         let (sender, _receiver) = futures_channel::mpsc::unbounded();
         let mut workshop = Workshop::new(Role::LEARNER, move |event| heard.borrow_mut().push(event), sender);
-        pollster::block_on(workshop.use_engine(7, UseEngine(EngineChoice::WebGpu)));
+        pollster::block_on(workshop.use_engine(7, UseEngine { choice: EngineChoice::WebGpu, threads: None }));
         let Some(device) = workshop.engines.gpu().cloned() else {
             assert!(std::env::var_os("INKLING_REQUIRE_GPU").is_none(), "there is no adapter: {:?}", said.borrow());
             return;

@@ -5,9 +5,10 @@ use leptos::prelude::*;
 use super::draft::Draft;
 use super::recipe::{FIELDS, MODEL_FIELDS, Slot};
 use crate::ui::reactive::{live, memo};
+use crate::view::View;
 
 /// All fields.
-pub fn view(draft: Draft) -> AnyView {
+pub fn view(draft: Draft, view: View) -> AnyView {
     let group = |name: &'static str, range: std::ops::Range<usize>| {
         let fields = range.map(|at| field(draft, at)).collect_view();
         view! { <fieldset class="train-fields"><legend>{name}</legend>{fields}</fieldset> }
@@ -15,6 +16,26 @@ pub fn view(draft: Draft) -> AnyView {
     view! {
         {group("The model", 0..MODEL_FIELDS)}
         {group("Its training", MODEL_FIELDS..FIELDS.len())}
+        <fieldset class="train-fields"><legend>"This device"</legend>{threads(view)}</fieldset>
+    }
+    .into_any()
+}
+
+/// With how many threads the CPU trains: the one setting that changes no loss but by rounding.
+fn threads(view: View) -> AnyView {
+    let processors = window().navigator().hardware_concurrency() as usize;
+    let options = (1..=processors.min(16)).map(|threads| {
+        view! { <option value=threads prop:selected=move || view.threads.get() == Some(threads)>{threads}</option> }
+    });
+    let set = move |event| view.threads.set(event_target_value(&event).parse::<usize>().ok());
+    view! {
+        <div class="train-field">
+            <label for="train-threads">"Threads, on the CPU " <code>"threads"</code></label>
+            <select id="train-threads" on:change=set>
+                <option value="" prop:selected=move || view.threads.get().is_none()>"as many as suit it"</option>
+                {options.collect_view()}
+            </select>
+        </div>
     }
     .into_any()
 }

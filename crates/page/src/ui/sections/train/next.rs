@@ -48,7 +48,7 @@ pub fn view(lab: Lab) -> AnyView {
             {texts::view(lab)}
             <details on:toggle=move |_| open.set(true)>
                 <summary>"All settings"</summary>
-                {move || open.get().then(|| fields::view(draft))}
+                {move || open.get().then(|| fields::view(draft, lab.store.view))}
             </details>
             <p class="train-plan small soft">{move || plan(lab)}</p>
             <p class="sentence" id="train-trouble" role="status">{move || draft.trouble()}</p>

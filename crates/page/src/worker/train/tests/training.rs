@@ -292,7 +292,7 @@ fn a_run_goes_on_where_its_gpu_left_it() {
     use crate::protocol::model::{EngineChoice, UseEngine};
 
     let mut desk = Desk::new();
-    desk.ask(UseEngine(EngineChoice::WebGpu).call());
+    desk.ask(UseEngine { choice: EngineChoice::WebGpu, threads: None }.call());
     desk.settle();
     let Some(device) = desk.workshop.engines.gpu().cloned() else { return };
     let run = desk.new_run();
