@@ -107,7 +107,7 @@ pub enum RunPart {
         tokens_per_second: f64,
         /// Seconds of the run's own work so far, without pauses and other runs' turns.
         elapsed: f64,
-        /// Bytes of the learner's memory, which grows and never shrinks; 0 where that is not known.
+        /// Bytes of the learner's memory, which grows and never shrinks, and of what its replicas need; 0 where that is not known.
         memory: u64,
     },
     /// An evaluation.

@@ -339,7 +339,12 @@ impl Run {
         if !self.unsent.is_empty() {
             let steps = std::mem::take(&mut self.unsent);
             let elapsed = self.trainer.state().elapsed_s;
-            self.outbox.push(RunPart::Steps { steps, tokens_per_second: self.speed, elapsed, memory: memory() });
+            let replicas = if self.trainer.replicas() > 0 { self.card.plan.replica_bytes } else { 0 };
+            let memory = match memory() {
+                0 => 0,
+                own => own + replicas,
+            };
+            self.outbox.push(RunPart::Steps { steps, tokens_per_second: self.speed, elapsed, memory });
             self.sent_at = Instant::now();
         }
     }

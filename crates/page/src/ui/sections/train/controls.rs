@@ -38,8 +38,13 @@ pub fn view(lab: Lab) -> AnyView {
         Some(step) => format!("Rewind to best (step {})", count(step)),
         None => "Rewind to best".into(),
     };
+    let moved = memo(move || picked.get()?.log.read().moved.clone());
     let shape = Signal::derive(move || match picked.get() {
-        Some(run) => run.card.with_value(|card| format!("{} weights, {}", count(card.plan.parameters), card.engine)),
+        Some(run) => run.card.with_value(|card| {
+            let moved = moved.get();
+            let engine = moved.as_ref().map_or(&card.engine, |(engine, _)| engine);
+            format!("{} weights, {engine}", count(card.plan.parameters))
+        }),
         None => "nothing trains yet".into(),
     });
     let name = move || picked.get().map_or_else(|| "No run yet".to_owned(), Run::name);
@@ -95,6 +100,7 @@ pub fn view(lab: Lab) -> AnyView {
         <progress class="train-progress" aria-label="Steps done" max="1" value=move || picked.get().map_or(0.0, done).to_string()></progress>
         <dl class="train-status" data-memory=move || picked.get().map_or(0, |run| run.log.read().memory).to_string()>{move || status(lab)}</dl>
         <p class="sentence" id="train-problem">{move || lab.problem.get().or_else(why)}</p>
+        <p class="train-note" id="train-moved">{move || moved.get().map(|(_, why)| why)}</p>
         <p class="train-note" id="train-hidden">{move || lab.away.get()}</p>
     }
     .into_any()

@@ -25,8 +25,8 @@ pub struct Log {
     pub memory: u64,
     /// The browser keeps it as of this step, or cannot.
     pub kept: Option<Result<u64, String>>,
-    /// Another engine took over.
-    pub moved: Option<String>,
+    /// Another engine took over: which, and why.
+    pub moved: Option<(String, String)>,
 }
 
 /// The longest memory of the smoothed loss, in steps.
@@ -58,7 +58,7 @@ impl Log {
             RunPart::Sample { step, text } => self.samples.push((step, text)),
             RunPart::Kept { step } => self.kept = Some(Ok(step)),
             RunPart::NotKept { why } => self.kept = Some(Err(why)),
-            RunPart::Moved { why, .. } => self.moved = Some(why),
+            RunPart::Moved { engine, why } => self.moved = Some((engine, why)),
             RunPart::Rewound { step } => self.rewind(step),
             RunPart::Opened(card) => self.step = card.step,
             RunPart::State(_) => {}
