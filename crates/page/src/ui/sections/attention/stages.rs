@@ -68,7 +68,7 @@ pub fn Stages(
         let (Some(window), Some(at)) = (window.get(), at) else { return };
         let (x, width) = (at as f64 * column.get(), width.get());
         // Where all fit there is nowhere to go, and to ask for the place would be to lay out the page at once.
-        if column.get() * count.get() as f64 <= width {
+        if width + 0.5 > column.get() * count.get() as f64 {
             return;
         }
         let left = f64::from(window.scroll_left());
