@@ -52,14 +52,16 @@ pub fn Pixels(
 fn paint(canvas: &web_sys::HtmlCanvasElement, picture: &Picture) {
     use wasm_bindgen::{Clamped, JsCast};
 
-    canvas.set_width(picture.width as u32);
-    canvas.set_height(picture.height as u32);
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    // To set a size is to get another surface, even if it is the same size; and all pixels are put anyway.
+    if (canvas.width(), canvas.height()) != (width, height) {
+        canvas.set_width(width);
+        canvas.set_height(height);
+    }
     let Ok(Some(context)) = canvas.get_context("2d") else { return };
     let context: web_sys::CanvasRenderingContext2d = context.unchecked_into();
     let pixels = Clamped(&picture.pixels[..]);
-    if let Ok(image) =
-        web_sys::ImageData::new_with_u8_clamped_array_and_sh(pixels, picture.width as u32, picture.height as u32)
-    {
+    if let Ok(image) = web_sys::ImageData::new_with_u8_clamped_array_and_sh(pixels, width, height) {
         // Fails only for a detached image.
         let _ = context.put_image_data(&image, 0.0, 0.0);
     }

@@ -67,6 +67,10 @@ pub fn Stages(
         let at = state.key.get().or_else(|| state.row.get().map(|row| row.query));
         let (Some(window), Some(at)) = (window.get(), at) else { return };
         let (x, width) = (at as f64 * column.get(), width.get());
+        // Where all fit there is nowhere to go, and to ask for the place would be to lay out the page at once.
+        if width + 0.5 > column.get() * count.get() as f64 {
+            return;
+        }
         let left = f64::from(window.scroll_left());
         if x < left + 24.0 || x > left + width - 40.0 {
             window.set_scroll_left((x - width * 0.7) as i32);

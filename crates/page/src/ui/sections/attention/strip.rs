@@ -145,6 +145,10 @@ impl Pen {
         let size = (self.column * 1.55).min(14.0);
         let mut font = size.to_string();
         font.push_str("px ui-monospace, 'SF Mono', 'DejaVu Sans Mono', Menlo, Consolas, monospace");
+        let set_font = |bold: bool| context.set_font(&[if bold { "bold " } else { "" }, &font].concat());
+        // Reading a font takes longer than writing a character with it.
+        let mut is_bold = false;
+        set_font(is_bold);
         context.set_text_align("center");
         context.set_text_baseline("middle");
         for (at, glyph) in glyphs.iter().enumerate() {
@@ -165,8 +169,11 @@ impl Pen {
                 (_, _, true) => self.ink.soft,
                 _ => self.ink.text,
             };
-            let bold = if is_query || self.key == Some(at) { "bold " } else { "" };
-            context.set_font(&[bold, &font].concat());
+            let bold = is_query || self.key == Some(at);
+            if bold != is_bold {
+                set_font(bold);
+                is_bold = bold;
+            }
             context.set_fill_style_str(color);
             // Longer tokens show how they begin, as much as there is room for.
             let room = ((self.column / (size * 0.6)) as usize).max(1);

@@ -4,22 +4,26 @@ use leptos::prelude::*;
 
 use crate::protocol::Failure;
 use crate::protocol::tokenize::Token;
+use crate::ui::reactive::memo_from_last;
 use crate::ui::store::Store;
 
-/// Bits per character, and of how many characters; the sentence if there is none.
-pub fn live_bits(store: Store) -> Signal<Option<Result<(f64, usize), Failure>>> {
+/// Bits per character and of how many characters, or the sentence why there are none.
+type LiveBits = Option<Result<(f64, usize), Failure>>;
+
+/// What they are, or were until the model has read the present text.
+pub fn live_bits(store: Store) -> Memo<LiveBits> {
     let inspected = store.reading.plain;
-    Signal::derive(move || {
+    memo_from_last(move |earlier: Option<&LiveBits>| {
         if let Some(failure) = inspected.failure.get() {
             return Some(Err(failure));
         }
         let (tokens, inspected) = (store.tokens.get()?, inspected.get()?);
-        let read = tokens.tokens.get(inspected.skipped..=inspected.skipped + inspected.losses.len())?;
+        let read = tokens.tokens.get(inspected.skipped..=inspected.skipped + inspected.losses.len());
         // The text may be ahead of the model's reading of it.
-        if !read.iter().map(|token| &token.id).eq(&inspected.tokens) {
-            return None;
+        match read.filter(|read| read.iter().map(|token| &token.id).eq(&inspected.tokens)) {
+            Some(read) => store.view.text.with(|text| bits(text, read, &inspected.losses)).map(Ok),
+            None => earlier.cloned().flatten(),
         }
-        store.view.text.with(|text| bits(text, read, &inspected.losses)).map(Ok)
     })
 }
 
