@@ -10,6 +10,10 @@ const CONNECTION: f64 = 20e6;
 const FIRST_SAMPLE: f64 = 2500.0;
 /// A task of the UI's thread beyond this is felt, in milliseconds.
 const LONGEST_TASK: f64 = 50.0;
+/// Until the program that trains answers, in milliseconds.
+const ANSWER: f64 = 100.0;
+/// How often it is asked.
+const ASKS: usize = 11;
 /// How often a key is pressed.
 const PRESSES: usize = 20;
 /// How often a text is written.
@@ -105,6 +109,57 @@ fn typing() -> f64 {
         "from a key to the attention of 128 characters on screen, CPU engine: p50 {middle:.0} ms, p95 {high:.0} ms; longest task {longest:.0} ms"
     );
     longest
+}
+
+#[test]
+fn figures_of_asking_while_training() {
+    for threads in [1, 2] {
+        let slowest = until_good(|answer| answer <= ANSWER, || asking(threads));
+        assert!(slowest <= ANSWER, "half of the answers took more than {slowest:.0} ms");
+    }
+}
+
+/// The middle of what the program that trains takes to answer.
+fn asking(threads: usize) -> f64 {
+    let page = measured();
+    // Everything that is asked of a worker has a number, and its answer has the same.
+    page.before_scripts(
+        "window.answers = [];
+         const asked = new Map(), post = Worker.prototype.postMessage;
+         Worker.prototype.postMessage = function (message, ...rest) {
+             const call = message.Ask?.call;
+             if (call?.PlanRun) {
+                 asked.set(message.Ask.id, performance.now());
+                 this.addEventListener('message', function hear({ data }) {
+                     const { id } = data.Done ?? data.Failed ?? {};
+                     if (id !== message.Ask.id) return;
+                     answers.push(performance.now() - asked.get(id));
+                     this.removeEventListener('message', hear);
+                 });
+             }
+             return post.call(this, message, ...rest);
+         };",
+    );
+    page.open(&format!("#train?engine=cpu&threads={threads}&preset=nano"));
+    page.ready();
+    page.until_text(".train-plan", "on this device");
+    page.click(".train-next details summary");
+    page.click("#train-play");
+    page.until("return parseInt(document.querySelector('.train-status dd').textContent) >= 5");
+    page.js::<()>("answers.length = 0", []);
+    for seed in 0..ASKS {
+        page.fill("#train-seed", &seed.to_string());
+        page.until(&format!("return answers.length > {seed}"));
+    }
+    page.until("return document.querySelector('.train-status').innerText.includes('training')");
+    let mut times: Vec<f64> = page.js("return answers", []);
+    times.sort_by(f64::total_cmp);
+    let middle = times[times.len() / 2];
+    println!(
+        "asked while nano trains with {threads} threads: answered after {middle:.0} ms (p50), {:.0} ms at most",
+        times[times.len() - 1]
+    );
+    middle
 }
 
 #[test]

@@ -22,4 +22,5 @@ mod tokenize;
 mod train;
 mod train_limits;
 mod train_runs;
+mod train_threads;
 mod whole;

@@ -7,7 +7,7 @@ use crate::native::Native;
 use crate::train::{losses, until_far_step, until_state, until_step};
 
 /// Small enough that a GPU in software, or thousands of steps, take seconds.
-fn small(page: &Page, more: &[(&str, &str)]) {
+pub fn small(page: &Page, more: &[(&str, &str)]) {
     page.click(".train-next details summary");
     let fields = [("n_layer", "1"), ("n_head", "2"), ("n_embd", "16"), ("n_positions", "16"), ("batch_size", "4")];
     for (field, value) in fields.iter().chain(more) {
@@ -15,6 +15,15 @@ fn small(page: &Page, more: &[(&str, &str)]) {
         page.until("return document.querySelector('#train-trouble').innerText === ''");
     }
     page.until_text(".train-plan", "of 64 tokens");
+}
+
+/// [`small`], by the native core.
+pub fn small_natively(steps: usize) -> (Native, Vec<f64>) {
+    Native::trained(steps, |model, train| {
+        (model.n_layer, model.n_head, model.n_kv_head) = (1, 2, 2);
+        (model.n_embd, model.n_inner, model.n_positions) = (16, 64, 16);
+        train.batch_size = 4;
+    })
 }
 
 #[test]
@@ -28,11 +37,7 @@ fn webgpu_trains_with_the_native_losses() {
     until_far_step(&page, 50);
     page.click("#train-play");
     until_state(&page, "paused");
-    let (_, expected) = Native::trained(50, |model, train| {
-        (model.n_layer, model.n_head, model.n_kv_head) = (1, 2, 2);
-        (model.n_embd, model.n_inner, model.n_positions) = (16, 64, 16);
-        train.batch_size = 4;
-    });
+    let (_, expected) = small_natively(50);
     for (step, (shown, expected)) in losses(&page, 50).into_iter().zip(expected).enumerate() {
         assert!((shown - expected).abs() <= 1e-3, "step {}: {shown} is not {expected}", step + 1);
     }

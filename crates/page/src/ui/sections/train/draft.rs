@@ -69,7 +69,8 @@ impl Draft {
         effect(move || draft.start_from(preset.get()));
         draft.follow();
         effect(move || {
-            if draft.near.get() {
+            // Other threads, other replicas.
+            if draft.near.get() && draft.learner.engine.with(Option::is_some) {
                 draft.ask_presets();
             }
         });
@@ -143,6 +144,8 @@ impl Draft {
                 older.clear();
             }
             let settings = self.settings();
+            // Other threads, other replicas.
+            self.learner.engine.track();
             if !self.near.get() {
                 return None;
             }
