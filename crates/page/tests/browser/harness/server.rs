@@ -19,6 +19,8 @@ pub enum Fault {
     Held,
     /// This status, without the file.
     Status(u16),
+    /// The file once, not to be kept; from then on status 404.
+    Once,
     /// Half of the file, then the line is cut.
     Cut,
     /// The file with a byte in its middle inverted.
@@ -213,6 +215,10 @@ impl Site {
                 if state.closed {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
+                if matches!(fault, Some(Fault::Once)) {
+                    let fault = state.faults.iter_mut().find(|(end, _)| plain(path).ends_with(*end));
+                    fault.into_iter().for_each(|(_, fault)| *fault = Fault::Status(404));
+                }
                 if !matches!(fault, Some(Fault::Held)) {
                     break fault;
                 }
@@ -237,6 +243,7 @@ impl Site {
         }
         // As hosts do it best: what is named by its content never changes.
         let caching = if plain(path) == path { "no-cache" } else { "public, max-age=31536000, immutable" };
+        let caching = if matches!(fault, Some(Fault::Once)) { "no-store" } else { caching };
         for (rule, advised) in &self.state().advised {
             if rule == "/*" || rule.strip_prefix('/') == path.strip_prefix(&self.base) {
                 headers += advised;
