@@ -1,13 +1,13 @@
 // The page's own way to train: its program `learner`, by its protocol (crates/page/src/protocol). A message is what serde makes of its Rust type.
 import { Stopwatch } from './stopwatch.js';
 
-export async function train({ program, backend, model, batchSize, seconds }) {
+export async function train({ program, backend, threads, model, batchSize, seconds }) {
   const learner = new Learner(program);
   try {
     await learner.ready;
-    const engine = await learner.first({ UseEngine: backend });
+    const engine = await learner.first({ UseEngine: { choice: backend, threads } });
     if (engine.kind !== backend) throw new Error(`wanted ${backend}, but: ${engine.reason}`);
-    return await learner.train(engine, model, batchSize, seconds);
+    return await learner.train(model, batchSize, seconds);
   } finally {
     learner.worker.terminate();
   }
@@ -49,7 +49,7 @@ class Learner {
     return new Promise((resolve, reject) => this.ask(call, resolve, reject));
   }
 
-  train(engine, model, batchSize, seconds) {
+  train(model, batchSize, seconds) {
     const settings = {
       name: 'bench',
       model,
@@ -60,12 +60,12 @@ class Learner {
     };
     const stopwatch = new Stopwatch(seconds);
     return new Promise((resolve, reject) => {
-      let plan;
+      let plan, device;
       this.ask({ OpenRun: { New: settings } }, (part) => {
         const [[kind, content]] = Object.entries(part);
         switch (kind) {
           case 'Opened':
-            plan = content.plan;
+            ({ plan, engine: device } = content);
             this.ask({ Steer: { run: content.run, to: 'Play' } }, () => {}, reject);
             break;
           // The model's text at some steps begins with the one and ends with the other: the peer writes none.
@@ -84,7 +84,7 @@ class Learner {
           case 'Steps': {
             const { step, loss } = content.steps.at(-1);
             const measured = stopwatch.note(Number(step), loss);
-            if (measured) resolve({ ...measured, ...about(plan), device: engine.name });
+            if (measured) resolve({ ...measured, ...about(plan), device });
           }
         }
       }, reject);

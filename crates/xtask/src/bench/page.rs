@@ -169,6 +169,7 @@ impl Bench<'_> {
         let settings = json!({
             "program": program,
             "backend": engine.backend(),
+            "threads": engine.threads(),
             "corpus": self.corpus,
             "model": model.config(),
             "batchSize": self.arguments.batch_size,

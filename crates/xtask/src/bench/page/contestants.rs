@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 /// What trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// Ours in WebAssembly
+    /// Ours in WebAssembly, in one thread
     Cpu,
+    /// Ours in WebAssembly, in as many threads as it takes by itself
+    CpuThreads,
     /// Ours on WebGPU
     Webgpu,
     /// The peer's in JavaScript
@@ -20,12 +22,14 @@ pub enum Engine {
 
 impl Engine {
     /// In the order of the table.
-    pub const ALL: [Self; 5] = [Self::Cpu, Self::Webgpu, Self::NpmCpu, Self::NpmWebgl, Self::NpmWebgpu];
+    pub const ALL: [Self; 6] =
+        [Self::Cpu, Self::CpuThreads, Self::Webgpu, Self::NpmCpu, Self::NpmWebgl, Self::NpmWebgpu];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "Inkling, CPU (1 thread)",
+            Self::CpuThreads => "Inkling, CPU (threads)",
             Self::Webgpu => "Inkling, WebGPU",
             Self::NpmCpu => "nanogpt, CPU",
             Self::NpmWebgl => "nanogpt, WebGL",
@@ -35,13 +39,18 @@ impl Engine {
 
     /// Whose it is.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Cpu | Self::Webgpu)
+        matches!(self, Self::Cpu | Self::CpuThreads | Self::Webgpu)
+    }
+
+    /// Of ours on the CPU; none where it takes as many as it finds right.
+    pub fn threads(self) -> Option<u32> {
+        (self == Self::Cpu).then_some(1)
     }
 
     /// As its side calls it.
     pub fn backend(self) -> &'static str {
         match self {
-            Self::Cpu => "Cpu",
+            Self::Cpu | Self::CpuThreads => "Cpu",
             Self::Webgpu => "WebGpu",
             Self::NpmCpu => "cpu",
             Self::NpmWebgl => "webgl",

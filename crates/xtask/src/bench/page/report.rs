@@ -86,7 +86,7 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let head = ["training", "tokens/s", "GFLOP/s", "of the peak", "to nanogpt's best", "to its WebGPU"];
+        let head = ["training", "tokens/s", "GFLOP/s", "of one thread's peak", "to nanogpt's best", "to its WebGPU"];
         let mut cells = vec![head.map(String::from).to_vec()];
         for row in &self.rows {
             let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.1}"));
