@@ -17,6 +17,7 @@ pub mod reactive;
 pub mod reading;
 pub mod remote;
 pub mod sections;
+pub mod segment;
 pub mod store;
 pub mod task;
 

@@ -6,6 +6,7 @@ use crate::ui::chip::{Chip, Source};
 use crate::ui::number::bytes;
 use crate::ui::reactive::{live, memo};
 use crate::ui::sections::scale::share;
+use crate::ui::segment::segment;
 use crate::ui::store::Store;
 
 /// Sizes, in the order of [`FIELDS`].
@@ -114,12 +115,7 @@ pub fn view(store: Store) -> AnyView {
     type Heads = fn(Shape) -> u32;
     let rows: [(&str, Heads); 3] = [("MHA", |shape| shape[1]), ("GQA", |shape| shape[2]), ("MQA", |_| 1)];
     let format = [(true, "f16"), (false, "f32")].map(|(half, word)| {
-        view! {
-            <label class="segment">
-                <input type="radio" name="cache-format" prop:checked=move || is_half.get() == half on:change=move |_| is_half.set(half) />
-                <span>{word}</span>
-            </label>
-        }
+        segment("cache-format", word, word, move || is_half.get() == half, move || is_half.set(half))
     });
     view! {
         <div class="panel cache">

@@ -17,6 +17,7 @@ use crate::ui::chip::{Chip, Source};
 use crate::ui::clipboard;
 use crate::ui::number::{count, three};
 use crate::ui::reactive::{live, memo};
+use crate::ui::segment::segment;
 use crate::ui::store::Store;
 
 /// The figure of `#scale`.
@@ -109,17 +110,7 @@ fn shown(store: Store, runs: Arc<Vec<Entry>>) -> AnyView {
         }
     };
     let axis = [(false, "weights"), (true, "time of training")].map(|(is_time, word)| {
-        view! {
-            <label class="segment">
-                <input
-                    type="radio"
-                    name="scale-axis"
-                    prop:checked=move || by_time.get() == is_time
-                    on:change=move |_| by_time.set(is_time)
-                />
-                <span>{word}</span>
-            </label>
-        }
+        segment("scale-axis", word, word, move || by_time.get() == is_time, move || by_time.set(is_time))
     });
     let shape = format!("validation loss [{number} runs]");
     view! {

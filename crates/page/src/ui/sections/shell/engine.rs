@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::ui::reactive::live;
+use crate::ui::segment::segment;
 use crate::ui::store::Store;
 
 /// The choices: their value in the address, and their name.
@@ -19,18 +20,10 @@ pub fn EngineBar(
     let reason = move || store.engine.with(|engine| engine.as_ref().map(|engine| engine.reason.clone()));
     let instead = move || store.engine.with(|engine| engine.as_ref().is_some_and(|engine| engine.instead));
     let choices = CHOICES.map(|(value, text)| {
-        view! {
-            <label class="segment">
-                <input
-                    type="radio"
-                    name="engine"
-                    value=value
-                    prop:checked=move || choice().unwrap_or_default() == value
-                    on:change=move |_| store.view.engine.set((!value.is_empty()).then(|| value.to_owned()))
-                />
-                <span>{text}</span>
-            </label>
-        }
+        let chosen = move || choice().unwrap_or_default() == value;
+        segment("engine", value, text, chosen, move || {
+            store.view.engine.set((!value.is_empty()).then(|| value.to_owned()));
+        })
     });
     view! {
         <div class="shell-row">

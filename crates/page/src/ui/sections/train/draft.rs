@@ -14,6 +14,8 @@ use crate::ui::reactive::{effect, effect_from_last, memo};
 use crate::ui::store::Store;
 use crate::ui::task;
 
+/// Among the fields that are unreadable: the size of the vocabulary, which is not one of [`super::recipe::FIELDS`].
+const VOCABULARY: usize = usize::MAX;
 /// Between the last key and the question whether this can be.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -89,7 +91,7 @@ impl Draft {
         self.recipe.set(recipe);
         self.unreadable.set(Vec::new());
         self.name.set(PRESETS[at].label.to_lowercase());
-        self.tokenizer.set(RunTokenizer::Char);
+        self.set_tokenizer(RunTokenizer::Char);
         if text == RunText::FirstPages || self.text.with_untracked(|text| *text == RunText::FirstPages) {
             self.text.set(text);
         }
@@ -128,6 +130,27 @@ impl Draft {
         });
         if outcome.is_ok() {
             self.recipe.set(recipe);
+        }
+    }
+
+    /// Sets how the text becomes tokens.
+    pub fn set_tokenizer(self, tokenizer: RunTokenizer) {
+        self.unreadable.update(|unreadable| unreadable.retain(|(field, _)| *field != VOCABULARY));
+        self.tokenizer.set(tokenizer);
+    }
+
+    /// Byte pairs with as many tokens as was typed.
+    pub fn set_vocabulary(self, typed: &str) {
+        match typed.trim().parse() {
+            Ok(vocab_size) => self.set_tokenizer(RunTokenizer::Bpe { vocab_size }),
+            Err(_) => self.unreadable.update(|unreadable| {
+                unreadable.retain(|(field, _)| *field != VOCABULARY);
+                let typed: String = typed.chars().take(20).collect();
+                unreadable.push((
+                    VOCABULARY,
+                    format!("vocab_size is how many tokens there are to be in all, a whole number such as 512, and not “{typed}”."),
+                ));
+            }),
         }
     }
 

@@ -8,6 +8,7 @@ use super::lab::Lab;
 use crate::protocol::train::{RunText, RunTokenizer};
 use crate::ui::number::count;
 use crate::ui::reactive::{live, memo};
+use crate::ui::segment::segment;
 use crate::ui::task;
 
 /// Tokens of byte pairs, unless the visitor says otherwise.
@@ -76,24 +77,27 @@ pub fn view(lab: Lab) -> AnyView {
         RunTokenizer::Bpe { .. } => 2,
     });
     let tokens = move |at: usize| {
-        draft.tokenizer.set([RunTokenizer::Char, RunTokenizer::Byte, RunTokenizer::Bpe { vocab_size: PAIRS }][at]);
+        draft.set_tokenizer([RunTokenizer::Char, RunTokenizer::Byte, RunTokenizer::Bpe { vocab_size: PAIRS }][at]);
     };
     let vocabulary = move || match draft.tokenizer.get() {
         RunTokenizer::Bpe { vocab_size } => vocab_size.to_string(),
         _ => String::new(),
     };
-    let set_vocabulary = move |event| {
-        if let Ok(vocab_size) = event_target_value(&event).trim().parse() {
-            draft.tokenizer.set(RunTokenizer::Bpe { vocab_size });
-        }
-    };
+    let set_vocabulary = move |event| draft.set_vocabulary(&event_target_value(&event));
     view! {
         <div class="train-texts">
             {segments("train-text", "It learns from", &["Tiny Shakespeare", "its first pages", "a text of yours"], source, choose)}
             {segments("train-tokens", "in tokens that are", &["characters", "bytes", "byte pairs"], kind, tokens)}
             <div class="train-field" hidden=move || kind.get() != 2>
                 <label for="train-vocab">"Vocabulary " <code>"vocab_size"</code></label>
-                <input id="train-vocab" inputmode="numeric" autocomplete="off" prop:value=live(vocabulary) on:input=set_vocabulary />
+                <input
+                    id="train-vocab"
+                    inputmode="numeric"
+                    autocomplete="off"
+                    aria-describedby="train-trouble"
+                    prop:value=live(vocabulary)
+                    on:input=set_vocabulary
+                />
             </div>
             <div class="train-field">
                 <label for="train-name">"Name of the run"</label>
@@ -136,14 +140,10 @@ fn segments(
     chosen: Memo<usize>,
     choose: impl Fn(usize) + Copy + Send + Sync + 'static,
 ) -> AnyView {
-    let options = words.iter().enumerate().map(|(at, word)| {
-        view! {
-            <label class="segment">
-                <input type="radio" name=name value=at prop:checked=move || chosen.get() == at on:change=move |_| choose(at) />
-                <span>{*word}</span>
-            </label>
-        }
-    });
+    let options = words
+        .iter()
+        .enumerate()
+        .map(|(at, word)| segment(name, at.to_string(), word, move || chosen.get() == at, move || choose(at)));
     view! {
         <fieldset class="train-choice">
             <legend>{legend}</legend>
