@@ -9,7 +9,6 @@ mod attention;
 mod embed;
 mod engines;
 mod fetch;
-mod inflate;
 mod model;
 mod probe;
 mod sample;

@@ -11,8 +11,6 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::inflate::inflate;
-
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
@@ -139,6 +137,12 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<(String, Range<usize>)>, &'static st
     entries.into_iter().map(whole).collect::<Option<_>>().ok_or(DAMAGED)
 }
 
+/// Unpacks DEFLATE (RFC 1951) of exactly so many bytes.
+fn inflate(packed: &[u8], size: usize) -> Option<Vec<u8>> {
+    let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(packed, size).ok()?;
+    (bytes.len() == size).then_some(bytes)
+}
+
 /// The files of an archive, which may be compressed as most programs do it (DEFLATE), up to `most` bytes in all.
 ///
 /// # Errors
@@ -225,6 +229,19 @@ mod tests {
     fn what_is_packed_is_unpacked() {
         assert_eq!(unpacked(&pack(files()).unwrap()).unwrap(), files());
         assert_eq!(unpacked(&pack(vec![]).unwrap()).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_compressed_has_the_size_that_was_said_or_is_not_believed() {
+        for bytes in [&include_bytes!("../../../../README.md")[..], &[7; 100_000], b"x", b""] {
+            let packed = miniz_oxide::deflate::compress_to_vec(bytes, 6);
+            assert_eq!(inflate(&packed, bytes.len()).as_deref(), Some(bytes));
+            assert_eq!(inflate(&packed, bytes.len() + 1), None);
+            assert_eq!(inflate(&packed, bytes.len().wrapping_sub(1)), None);
+            for cut in (0..packed.len()).step_by(packed.len() / 50 + 1) {
+                assert_eq!(inflate(&packed[..cut], bytes.len()), None);
+            }
+        }
     }
 
     #[test]
