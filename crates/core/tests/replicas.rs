@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use inkling_core::checkpoint::TrainingState;
 use inkling_core::config::{Architecture, PositionEmbedding};
 use inkling_core::cpu::Pool;
-use inkling_core::train::config::Order;
-use inkling_core::train::{Crew, Dataset, Progress, Replica, TrainConfig, Trainer};
-use inkling_core::{Device, ModelConfig};
+use inkling_core::train::config::{Order, Protocol};
+use inkling_core::train::{Crew, Dataset, Progress, Replica, Split, TrainConfig, Trainer};
+use inkling_core::{Device, ModelConfig, Weights};
 
 const PLENTY: u64 = 1 << 30;
 const VOCABULARY: usize = 11;
@@ -199,6 +200,45 @@ fn a_lost_replica_costs_nothing_but_time() {
         assert_eq!((trainer.replicas(), trainer.lost_replica()), (0, None));
         assert_close(&trained, &alone, "lost");
     }
+}
+
+#[test]
+fn evaluations_in_replicas_are_the_same_to_the_bit() {
+    let sampled = TrainConfig { eval_protocol: Protocol::Sampled, eval_batches: 3, ..settings() };
+    for settings in [settings(), sampled, TrainConfig { ema_decay: 0.9, gradient_accumulation_steps: 2, ..settings() }]
+    {
+        let mut alone = trainer(&model(), &settings);
+        train(&mut alone, 4);
+        let (weights, state) = (wait(alone.trained()).unwrap(), wait(alone.training_state()).unwrap());
+        let want = wait(alone.evaluate(Split::Val)).unwrap();
+        for replicas in [1, 2, 3, 5] {
+            let mut together = trainer(&model(), &settings);
+            wait(together.rewind(&weights, &state)).unwrap();
+            together.employ(Box::new(Local { looks: 2, ..Local::new(&model(), &settings, replicas) }));
+            assert_eq!(wait(together.evaluate(Split::Val)).unwrap(), want, "{replicas} replicas, {settings:?}");
+            // And nothing of it is left in the gradient.
+            assert_close(&train(&mut together, 2), &train(&mut resumed(&settings, &weights, &state), 2), "after it");
+        }
+        // One that is lost, and a run that goes back in the middle.
+        let mut together = trainer(&model(), &settings);
+        wait(together.rewind(&weights, &state)).unwrap();
+        let crew = Local { looks: 2, ..Local::new(&model(), &settings, 2) };
+        crew.updates_left.set(1);
+        let abandoned = crew.abandoned.clone();
+        together.employ(Box::new(crew));
+        assert_eq!(wait(together.evaluate_some(Split::Val, &mut || false)).unwrap(), None);
+        assert!(together.is_waiting() && !together.is_within_an_update());
+        wait(together.rewind(&weights, &state)).unwrap();
+        assert!(abandoned.get() == 1 && !together.is_waiting());
+        assert_eq!(wait(together.evaluate(Split::Val)).unwrap(), want);
+        assert_eq!(together.lost_replica().as_deref(), Some("it went out"));
+    }
+}
+
+fn resumed(settings: &TrainConfig, weights: &Weights, state: &TrainingState) -> Trainer {
+    let mut trainer = trainer(&model(), settings);
+    wait(trainer.rewind(weights, state)).unwrap();
+    trainer
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::batches::{Batch, Batches};
 use super::config::Protocol;
 use super::dataset::{Dataset, Part, Split};
+use super::replica::Replicas;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Pending;
@@ -51,7 +52,29 @@ pub struct Evaluating {
     /// Ops done of the next one, and how many of its predictions count.
     op: usize,
     count: usize,
+    /// Whether replicas were asked for the losses of the next batch; what became of them, if they are no more.
+    asked: bool,
+    pub(super) lost: Option<String>,
     sum: Sum,
+}
+
+impl Evaluating {
+    /// The means, after the last batch.
+    fn result(&self, data: &Dataset) -> Evaluation {
+        let loss = self.sum.nats / self.sum.tokens as f64;
+        Evaluation {
+            loss,
+            perplexity: loss.exp(),
+            bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(self.split),
+            tokens: self.sum.tokens,
+            protocol: self.protocol,
+        }
+    }
+
+    /// Whether it waits for replicas.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
+    }
 }
 
 impl Evaluator {
@@ -73,7 +96,7 @@ impl Evaluator {
         // A split that cannot fill a random window is evaluated whole, and the result says so.
         let is_short = data.split(split).len() <= self.graph.context as u64;
         let protocol = if is_short { Protocol::Full } else { self.protocol };
-        Evaluating { split, protocol, batch: 0, op: 0, count: 0, sum: Sum::default() }
+        Evaluating { split, protocol, batch: 0, op: 0, count: 0, asked: false, lost: None, sum: Sum::default() }
     }
 
     /// Goes on until `enough` says so: the result when it is there.
@@ -111,16 +134,39 @@ impl Evaluator {
                 return Ok(None);
             }
         }
-        let sum = &mut evaluating.sum;
-        sum.finish(engine).await?;
-        let loss = sum.nats / sum.tokens as f64;
-        Ok(Some(Evaluation {
-            loss,
-            perplexity: loss.exp(),
-            bits_per_char: loss / std::f64::consts::LN_2 / data.characters_per_token(split),
-            tokens: sum.tokens,
-            protocol,
-        }))
+        evaluating.sum.finish(engine).await?;
+        Ok(Some(evaluating.result(data)))
+    }
+
+    /// [`Self::advance`] in replicas: `None` while they compute, and when one is lost.
+    pub(super) async fn advance_in(
+        &self,
+        replicas: &mut Replicas,
+        engine: &Engine,
+        data: &Dataset,
+        evaluating: &mut Evaluating,
+    ) -> Result<Option<Evaluation>> {
+        loop {
+            if evaluating.asked {
+                if !replicas.is_done() {
+                    return Ok(None);
+                }
+                evaluating.asked = false;
+                match replicas.collect_losses() {
+                    Ok(losses) => evaluating.sum.add(&losses[..evaluating.count]),
+                    Err(problem) => {
+                        evaluating.lost = Some(problem);
+                        return Ok(None);
+                    }
+                }
+                evaluating.batch += 1;
+            }
+            let tokens = data.split(evaluating.split);
+            let Some((batch, count)) = self.batch(tokens, evaluating.protocol, evaluating.batch)? else { break };
+            (evaluating.count, evaluating.asked) = (count, true);
+            replicas.send_evaluation(engine, &batch).await?;
+        }
+        Ok(Some(evaluating.result(data)))
     }
 
     /// Batch `i` of an evaluation, and how many of its predictions count; `None` after the last.
@@ -170,11 +216,15 @@ struct Sum {
 
 impl Sum {
     async fn finish(&mut self, engine: &Engine) -> Result<()> {
-        for (pending, count) in self.pending.drain(..) {
+        for (pending, count) in std::mem::take(&mut self.pending) {
             let losses = engine.finish_read(pending).await?;
-            self.nats += losses[..count].iter().map(|&l| f64::from(l)).sum::<f64>();
-            self.tokens += count as u64;
+            self.add(&losses[..count]);
         }
         Ok(())
+    }
+
+    fn add(&mut self, losses: &[f32]) {
+        self.nats += losses.iter().map(|&l| f64::from(l)).sum::<f64>();
+        self.tokens += losses.len() as u64;
     }
 }

@@ -1,4 +1,4 @@
-//! Data parallelism: replicas of a model, each of which computes the gradient of its share of every batch.
+//! Data parallelism: replicas of a model, each of which computes the gradient of its share of every batch, and its losses in evaluations.
 //!
 //! For who has several processors but no memory that they share, such as the workers of a page. The trainer sends each replica the weights and its
 //! sequences, adds up the gradients that come back, always in the same order, and does the update:
@@ -8,13 +8,16 @@
 //! ```
 //!
 //! A [`Share`] says which sequences are a replica's; masks of dropout are those of the whole batch. So only the order of sums differs from what
-//! one engine computes: losses agree to rounding, and are the same to the bit for the same number of replicas.
+//! one engine computes: losses agree to rounding, and are the same to the bit for the same number of replicas. Evaluations of the same weights are the
+//! same to the bit whoever does them.
 //!
 //! One slice of words goes to and fro, so that a buffer can be handed over and used again:
 //!
 //! ```text
-//! there   weights [P]     counter [1]   per micro-batch: tokens [B_r · T], targets [B_r · T]
-//! back    gradient [P]    loss [1]      (as they were)
+//! update      there   weights [P]     counter [1]   0 [1]   per micro-batch: tokens [B_r · T], targets [B_r · T]
+//!             back    gradient [P]    loss [1]      0       as they were
+//! evaluation  there   weights [P]     -             1       tokens, targets
+//!             back    weights         -             1       losses [B_r · T], targets
 //! ```
 //!
 //! `P` counts both arenas with their padding; numbers are float32 as bits.
@@ -34,6 +37,10 @@ use crate::step::{Mode, Step};
 
 /// Both arenas, in the order of a message.
 const ARENAS: [Arena; 2] = [Arena::Matrices, Arena::Vectors];
+
+/// What a message asks for.
+const UPDATE: u32 = 0;
+const EVALUATION: u32 = 1;
 
 /// A replica's part of every batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +66,7 @@ impl Share {
 
     /// Words of its messages.
     pub fn words(&self) -> usize {
-        self.parameters + 1 + self.accumulation * 2 * self.tokens()
+        self.parameters + 2 + self.accumulation * 2 * self.tokens()
     }
 
     /// Tokens of a micro-batch, `B_r · T`.
@@ -132,7 +139,7 @@ impl Replica {
         self.share.words()
     }
 
-    /// Puts the gradient and the loss in the place of what it was sent.
+    /// Puts the gradient and the loss, or losses, in the place of what it was sent.
     ///
     /// # Errors
     /// None, on the CPU.
@@ -143,11 +150,20 @@ impl Replica {
         let Self { engine, graph, running, share, seed, scratch } = self;
         assert_eq!(message.len(), share.words(), "a message of another share");
         let (parameters, rest) = message.split_at_mut(share.parameters);
-        let (counter, ids) = rest.split_first_mut().expect("a message has a counter");
+        let ([counter, kind], ids) = rest.split_first_chunk_mut().expect("a message says what it asks for");
         for (tensor, place) in arenas(engine.program(), Field::Value) {
             engine.write(tensor, bytemuck::cast_slice(&parameters[place]));
         }
         engine.replay(Pass::Load, &Step::DEFAULT);
+        if *kind == EVALUATION {
+            let (tokens, targets) = ids[..2 * share.tokens()].split_at_mut(share.tokens());
+            engine.write_ids(graph.tokens, tokens);
+            engine.write_ids(graph.targets, targets);
+            engine.replay(Pass::Forward, &Step::DEFAULT);
+            engine.read_into(graph.losses, scratch).await?;
+            tokens.copy_from_slice(bytemuck::cast_slice(scratch));
+            return Ok(());
+        }
         let part = share.sequences.len() as f32 / share.batch as f32;
         for (micro, ids) in ids.chunks_exact(2 * share.tokens()).enumerate() {
             let (tokens, targets) = ids.split_at(share.tokens());
@@ -233,15 +249,24 @@ impl Replicas {
         self.crew.abandon();
     }
 
-    /// Sends the weights and micro-batches, the first of which has this counter.
-    pub async fn send(&mut self, engine: &Engine, counter: u32, micro_batches: &[Batch]) -> Result<()> {
+    /// Asks for the gradient of micro-batches, the first of which has this counter.
+    pub async fn send_update(&mut self, engine: &Engine, counter: u32, micro_batches: &[Batch]) -> Result<()> {
+        self.send(engine, [counter, UPDATE], micro_batches).await
+    }
+
+    /// Asks for a batch's losses.
+    pub async fn send_evaluation(&mut self, engine: &Engine, batch: &Batch) -> Result<()> {
+        self.send(engine, [0, EVALUATION], std::slice::from_ref(batch)).await
+    }
+
+    async fn send(&mut self, engine: &Engine, asked: [u32; 2], micro_batches: &[Batch]) -> Result<()> {
         let Self { crew, shares, message, scratch, .. } = self;
         message.clear();
         for (tensor, _) in arenas(engine.program(), Field::Value) {
             engine.read_into(tensor, scratch).await?;
             message.extend_from_slice(bytemuck::cast_slice(scratch));
         }
-        message.push(counter);
+        message.extend(asked);
         let shared = message.len();
         for (rank, share) in shares.iter().enumerate() {
             message.truncate(shared);
@@ -250,16 +275,17 @@ impl Replicas {
                 message.extend_from_slice(&batch.tokens[ids.clone()]);
                 message.extend_from_slice(&batch.targets[ids.clone()]);
             }
+            message.resize(share.words(), 0);
             crew.send(rank, message);
         }
         Ok(())
     }
 
-    /// Brings the sum of all gradients to the engine, and the loss to `running`.
+    /// Brings the sum of all gradients to the engine, and that of their losses to `running`.
     ///
     /// # Errors
     /// What became of a replica; the engine is as it was.
-    pub fn collect(&mut self, engine: &mut Engine, running: Tensor) -> std::result::Result<(), String> {
+    pub fn collect_update(&mut self, engine: &mut Engine, running: Tensor) -> std::result::Result<(), String> {
         let Self { crew, shares, message, sum, .. } = self;
         sum.clear();
         for (rank, share) in shares.iter().enumerate() {
@@ -277,5 +303,21 @@ impl Replicas {
         }
         engine.write(running, &sum[sum.len() - 1..]);
         Ok(())
+    }
+
+    /// A batch's losses, `[B · T]`.
+    ///
+    /// # Errors
+    /// What became of a replica.
+    pub fn collect_losses(&mut self) -> std::result::Result<Vec<f32>, String> {
+        let Self { crew, shares, message, .. } = self;
+        let mut losses = Vec::new();
+        for (rank, share) in shares.iter().enumerate() {
+            message.resize(share.words(), 0);
+            crew.receive(rank, message)?;
+            let begin = share.parameters + 2;
+            losses.extend_from_slice(bytemuck::cast_slice(&message[begin..begin + share.tokens()]));
+        }
+        Ok(losses)
     }
 }

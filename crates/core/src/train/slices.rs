@@ -5,7 +5,7 @@
 
 use super::batches::Batch;
 use super::config::Protocol;
-use super::evaluation::{Evaluation, Evaluator};
+use super::evaluation::{Evaluating, Evaluation, Evaluator};
 use super::{Split, Trainer};
 use crate::error::Result;
 use crate::nn::history::History;
@@ -105,10 +105,15 @@ impl Trainer {
         self.update.is_some()
     }
 
-    /// Whether an update waits for replicas that have not answered.
+    /// Whether an update or an evaluation waits for replicas that have not answered.
     pub fn is_waiting(&self) -> bool {
+        self.has_asked() && self.replicas.as_ref().is_some_and(|replicas| !replicas.is_done())
+    }
+
+    /// Whether replicas have been asked for something that is not there yet.
+    fn has_asked(&self) -> bool {
         self.update.as_ref().is_some_and(|update| update.pass.is_none())
-            && self.replicas.as_ref().is_some_and(|replicas| !replicas.is_done())
+            || self.evaluating.as_ref().is_some_and(Evaluating::is_asked)
     }
 
     /// Sends replicas the next update's batches.
@@ -120,7 +125,7 @@ impl Trainer {
             self.batches.fill(self.data.split(Split::Train), counter, batch)?;
         }
         match &mut self.replicas {
-            Some(replicas) => replicas.send(&self.engine, counter, &batches).await,
+            Some(replicas) => replicas.send_update(&self.engine, counter, &batches).await,
             None => Ok(()),
         }
     }
@@ -128,12 +133,10 @@ impl Trainer {
     /// Takes the gradient that replicas have computed: whether it, or the first batch in its place, is there. Without a replica the update begins
     /// again here.
     fn collect(&mut self, update: &mut Update) -> Result<bool> {
-        let running = self.reports.running();
-        match self.replicas.as_mut().filter(|replicas| replicas.is_done()).map(|r| r.collect(&mut self.engine, running))
-        {
-            None => return Ok(false),
-            Some(Ok(())) => update.pass = Some(Pass::Update),
-            Some(Err(problem)) => {
+        let Some(replicas) = self.replicas.as_mut().filter(|replicas| replicas.is_done()) else { return Ok(false) };
+        match replicas.collect_update(&mut self.engine, self.reports.running()) {
+            Ok(()) => update.pass = Some(Pass::Update),
+            Err(problem) => {
                 (self.replicas, self.lost) = (None, Some(problem));
                 self.fill(update)?;
                 update.pass = Some(Pass::Forward);
@@ -181,7 +184,8 @@ impl Trainer {
         }
     }
 
-    /// [`Self::evaluate`], until `enough` says so: the result when it is there. No update is to be done between two slices of an evaluation.
+    /// [`Self::evaluate`], until `enough` says so or there is nothing to do before replicas have answered ([`Self::is_waiting`]): the result when it is
+    /// there. No update is to be done between two slices of an evaluation.
     ///
     /// # Errors
     /// As [`Self::evaluate`].
@@ -208,7 +212,14 @@ impl Trainer {
                 evaluator.begin(&self.data, split)
             }
         };
-        let result = evaluator.advance(&mut self.engine, &self.data, &mut evaluating, enough).await;
+        let result = match &mut self.replicas {
+            Some(replicas) => evaluator.advance_in(replicas, &self.engine, &self.data, &mut evaluating).await,
+            None => evaluator.advance(&mut self.engine, &self.data, &mut evaluating, enough).await,
+        };
+        // The rest of it is done here.
+        if let Some(problem) = evaluating.lost.take() {
+            (self.replicas, self.lost) = (None, Some(problem));
+        }
         match result {
             Ok(None) => self.evaluating = Some(evaluating),
             _ => self.swap_average(),
@@ -227,10 +238,11 @@ impl Trainer {
 
     /// Forgets what was begun.
     pub(super) fn give_up(&mut self) {
-        let update = self.update.take();
-        if let (Some(Update { pass: None, .. }), Some(replicas)) = (update, &mut self.replicas) {
+        let has_asked = self.has_asked();
+        if let Some(replicas) = self.replicas.as_mut().filter(|_| has_asked) {
             replicas.abandon();
         }
+        self.update = None;
         if self.evaluating.take().is_some() {
             self.swap_average();
         }

@@ -5,15 +5,13 @@ use inkling_core::train::config::{Protocol, TrainConfig};
 use crate::protocol::stack::Probed;
 use crate::protocol::train::RunPlan;
 
-/// Seconds that a run takes on a device of that speed: its updates, and its evaluations, which one thread does.
+/// Seconds that a run takes on a device of that speed.
 pub fn seconds(plan: &RunPlan, train: &TrainConfig, speed: &Probed) -> f64 {
-    let [updates, evaluations] = flops(plan, train);
-    let together = if plan.replicas > 1 { speed.flops_per_second } else { speed.alone };
-    updates / together + evaluations / speed.alone
+    flops(plan, train) / if plan.replicas > 1 { speed.flops_per_second } else { speed.alone }
 }
 
 /// What a run computes, in floating-point operations: its updates, and its evaluations.
-fn flops(plan: &RunPlan, train: &TrainConfig) -> [f64; 2] {
+fn flops(plan: &RunPlan, train: &TrainConfig) -> f64 {
     let tokens_per_step = plan.tokens_per_step.max(1) as f64;
     let read = match train.eval_protocol {
         Protocol::Full => plan.tokens.1 as f64,
@@ -25,7 +23,7 @@ fn flops(plan: &RunPlan, train: &TrainConfig) -> [f64; 2] {
     let evaluations = (train.max_steps / train.eval_steps.max(1)) as f64 + 1.0;
     // The backward pass takes twice what the forward pass does.
     let forward = plan.flops_per_step / tokens_per_step / 3.0;
-    [train.max_steps as f64 * plan.flops_per_step, evaluations * read * forward]
+    train.max_steps as f64 * plan.flops_per_step + evaluations * read * forward
 }
 
 /// A duration as a clock shows it: `4:05`, `1:02:03`.
@@ -52,12 +50,12 @@ mod tests {
             replica_bytes: 0,
         };
         let train = TrainConfig { max_steps: 100, eval_steps: 50, ..TrainConfig::default() };
-        assert_eq!(flops(&plan, &train), [100.0 * 60.0, 3.0 * 1000.0]);
+        assert_eq!(flops(&plan, &train), 100.0 * 60.0 + 3.0 * 1000.0);
         let sampled = TrainConfig { eval_protocol: Protocol::Sampled, eval_batches: 5, ..train };
-        assert_eq!(flops(&plan, &sampled), [100.0 * 60.0, 3.0 * 100.0]);
+        assert_eq!(flops(&plan, &sampled), 100.0 * 60.0 + 3.0 * 100.0);
         let speed = Probed { flops_per_second: 200.0, alone: 100.0, steps: 1, seconds: 1.0, parameters: 1, tokens: 1 };
         assert_eq!(seconds(&plan, &sampled, &speed), 63.0);
-        assert_eq!(seconds(&RunPlan { replicas: 2, ..plan }, &sampled, &speed), 33.0);
+        assert_eq!(seconds(&RunPlan { replicas: 2, ..plan }, &sampled, &speed), 31.5);
     }
 
     #[test]

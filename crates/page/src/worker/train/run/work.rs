@@ -29,10 +29,12 @@ impl Run {
     pub async fn slice(&mut self, place: &Place) -> inkling_core::Result<()> {
         let begun = Instant::now();
         let outcome = self.work(place, &mut || begun.elapsed() >= SLICE).await;
+        if let Some(why) = self.trainer.lost_replica() {
+            self.go_on_alone(&why);
+        }
         // Replicas work for it in between.
         self.trainer.add_elapsed(self.waiting_since.take().unwrap_or(begun).elapsed().as_secs_f64());
-        self.waiting_since =
-            self.trainer.is_within_an_update().then(Instant::now).filter(|_| self.trainer.replicas() > 0);
+        self.waiting_since = self.trainer.is_waiting().then(Instant::now);
         match outcome {
             Err(Error::Gpu(problem)) if self.on_gpu => {
                 self.losses += 1;
@@ -84,11 +86,7 @@ impl Run {
 
     pub(super) async fn update(&mut self, enough: &mut dyn FnMut() -> bool) -> inkling_core::Result<()> {
         while self.is_training() {
-            let progress = self.trainer.advance(enough).await?;
-            if let Some(why) = self.trainer.lost_replica() {
-                self.go_on_alone(&why);
-            }
-            if progress != Progress::Whole {
+            if self.trainer.advance(enough).await? != Progress::Whole {
                 return Ok(());
             }
             let step = self.step();
