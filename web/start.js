@@ -58,16 +58,43 @@ function split() {
   return [section, settings.join('?')];
 }
 
-// A new visit begins at the section that the address names, until the visitor goes elsewhere: what is above it grows while it is filled. After
-// a reload the browser knows where it was.
+// Where the visitor was, as a section and where its top was on screen: places in pixels lead astray while figures have not their heights.
+function remember() {
+  const sections = [...document.querySelectorAll('main > section[id]')];
+  const reached = sections.map((section) => ({ id: section.id, top: section.getBoundingClientRect().top }));
+  const last = reached.findLast(({ top }) => top < innerHeight / 2);
+  try {
+    sessionStorage.setItem('place', last ? JSON.stringify(last) : '');
+    history.scrollRestoration = last ? 'manual' : 'auto';
+  } catch { /* No storage: the browser does what it can. */ }
+}
+
+function remembered() {
+  try {
+    return JSON.parse(sessionStorage.getItem('place') || 'null');
+  } catch {
+    return null;
+  }
+}
+
+// A visit begins at the section that the address names, and a reload where the page was, until the visitor goes elsewhere: what is above it grows
+// while it is filled.
 function visit() {
-  const place = document.getElementById(split()[0]);
-  if (!place || performance.getEntriesByType('navigation')[0]?.type !== 'navigate') return;
+  const isNew = performance.getEntriesByType('navigation')[0]?.type === 'navigate';
+  const { id, top } = (isNew ? { id: split()[0] } : remembered()) ?? {};
+  history.scrollRestoration = 'auto';
+  addEventListener('pagehide', remember);
+  const place = id && document.getElementById(id);
+  if (!place) return;
   let gone = false;
   for (const name of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'hashchange']) {
     addEventListener(name, () => { gone = true; }, { once: true, passive: true });
   }
-  const go = () => { if (!gone) place.scrollIntoView({ behavior: 'instant' }); };
+  const go = () => {
+    if (gone) return;
+    if (isNew) place.scrollIntoView({ behavior: 'instant' });
+    else scrollBy({ top: place.getBoundingClientRect().top - top, behavior: 'instant' });
+  };
   go();
   // Figures have their heights some time after the model: who has not moved until then is reading.
   const growing = new ResizeObserver(go);

@@ -170,6 +170,8 @@ pub enum Origin {
     Address,
     /// The visitor's files.
     Files,
+    /// A step of a run in `#train`.
+    Run,
 }
 
 /// A parameter's name and shape.

@@ -82,7 +82,7 @@ impl Workshop {
             Load::Url { folder } => self.downloads.begin(id, folder),
             Load::Files { files } => self.downloads.read(id, files),
             Load::Snapshot { name, files } => {
-                let mut folder = Folder::new(name, Origin::Files);
+                let mut folder = Folder::new(name, Origin::Run);
                 folder.files.extend(files.0.into_iter().map(|file| (file.name, file.bytes.0)));
                 let opened = self.open(folder);
                 self.done(id, opened.map(Answer::Load));

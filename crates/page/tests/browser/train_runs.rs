@@ -189,3 +189,60 @@ fn a_learner_that_breaks_down_breaks_nothing_else() {
     page.click("#train-kept button");
     page.until_text("#train-runs", "overfit fast");
 }
+
+#[test]
+fn a_text_too_long_to_show_is_not_lost_by_typing_nor_by_a_look_at_another() {
+    let page = opened("");
+    page.click("input[name='train-text'][value='2']");
+    page.js::<()>(
+        "const field = document.querySelector('textarea#train-own');
+         field.value = 'The quick brown fox. '.repeat(1200);
+         field.dispatchEvent(new Event('input', { bubbles: true }))",
+        [],
+    );
+    page.until_text(".train-own", "25\u{202f}200 characters");
+    page.until("return document.querySelector('textarea#train-own').readOnly");
+    page.click("input[name='train-text'][value='1']");
+    page.until_text(".train-plan", "learn from 4\u{202f}");
+    page.click("input[name='train-text'][value='2']");
+    page.until_text(".train-plan", "learn from 22\u{202f}680 tokens");
+    page.click("#train-empty");
+    page.until("return !document.querySelector('textarea#train-own').readOnly");
+    page.until_text("#train-trouble", "empty");
+}
+
+#[test]
+fn a_button_that_was_pressed_keeps_the_focus() {
+    let page = opened("");
+    page.focus("#train-step");
+    for step in 1..=3 {
+        page.press(" ");
+        until_step(&page, step);
+        until_state(&page, "paused");
+    }
+    assert_eq!(page.js::<String>("return document.activeElement.id", []), "train-step");
+}
+
+#[test]
+fn a_vocabulary_that_is_no_number_is_explained() {
+    let page = opened("");
+    page.click("input[name='train-tokens'][value='2']");
+    page.until_text(".train-plan", "in the vocabulary");
+    page.fill("#train-vocab", "many");
+    page.until_text("#train-trouble", "vocab_size");
+    page.until("return document.querySelector('#train-play').disabled");
+    page.fill("#train-vocab", "300");
+    page.until("return !document.querySelector('#train-play').disabled");
+}
+
+#[test]
+fn a_reload_stays_where_the_page_was() {
+    let page = opened("");
+    page.js::<()>("scrollBy(0, 137)", []);
+    let top = "return Math.round(document.querySelector('#train').getBoundingClientRect().top)";
+    let before: i32 = page.js(top, []);
+    page.reload();
+    page.ready();
+    page.until_text(".train-plan", "weights learn from");
+    page.until(&format!("return Math.abs((() => {{ {top} }})() - {before}) <= 2"));
+}

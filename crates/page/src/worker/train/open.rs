@@ -14,7 +14,7 @@ use super::store::{Store, Trouble};
 use super::text::{Prepared, SHAKESPEARE, Text};
 use super::writer::Writer;
 use crate::protocol::model::{GivenFile, cpu_name};
-use crate::protocol::train::{OpenRun, RunCard, RunPlan, RunSettings, RunText};
+use crate::protocol::train::{OpenRun, RunCard, RunPart, RunPlan, RunSettings, RunText};
 use crate::protocol::{Failure, Id};
 use crate::worker::model::MEMORY;
 use crate::worker::{Workshop, fetch, zip};
@@ -163,9 +163,12 @@ impl Workshop {
         trainer.set_data(prepared.text.name.clone(), prepared.text.sha256.clone());
         let model_weights = trainer.weights().await?;
         let writer = Writer::new(trainer.model(), &model_weights, &prepared.tokenizer, self.engines.device()).await?;
-        let (log, past) = Log::read(&read.metrics, read.state.step, read.state.elapsed_s, writer.prompt())?;
+        let (log, mut past) = Log::read(&read.metrics, read.state.step, read.state.elapsed_s, writer.prompt())?;
         let (folder, manifest) = match kept {
-            Some((folder, manifest)) => (folder, Some(manifest)),
+            Some((folder, manifest)) => {
+                past.push(RunPart::Kept { step: read.state.step });
+                (folder, Some(manifest))
+            }
             None => (self.new_folder().await, None),
         };
         let card = self.card(settings, plan, &prepared, read.state.step, folder.clone());

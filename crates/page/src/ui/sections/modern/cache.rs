@@ -15,7 +15,7 @@ type Shape = [u32; 5];
 const FIELDS: [(&str, &str); 5] = [
     ("cache-layers", "Layers"),
     ("cache-heads", "Heads"),
-    ("cache-kv", "KV heads"),
+    ("cache-kv", "KV heads of GQA"),
     ("cache-size", "Head size"),
     ("cache-context", "Context"),
 ];

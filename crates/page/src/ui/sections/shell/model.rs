@@ -76,5 +76,6 @@ fn origin(model: &ModelCard) -> String {
         Origin::Checked { cached: true } => format!("{size}, kept from an earlier visit, checked by SHA-256"),
         Origin::Address => format!("{size} from the address you gave"),
         Origin::Files => format!("{size} from your files"),
+        Origin::Run => format!("{size} from the run in Training"),
     }
 }

@@ -19,21 +19,37 @@ pub fn view(lab: Lab) -> AnyView {
     let ready = move || lab.draft.trouble().is_none() && !lab.opening.get();
     let toggle = move |_| match picked.get_untracked() {
         Some(run) => lab.steer(run, if plays.get_untracked() { Steering::Pause } else { Steering::Play }),
-        None => lab.begin(true),
+        None if ready() => lab.begin(true),
+        None => {}
     };
+    let play = NodeRef::<leptos::html::Button>::new();
+    // Buttons that cannot be pressed again at once keep the focus: they are not disabled, only said to be.
+    let can_step = memo(move || !over.get() && !plays.get() && (picked.get().is_some() || ready()));
+    let can_reset = memo(move || picked.get().is_some_and(|run| run.log.read().step > 0));
     let step = move |_| match picked.get_untracked() {
+        _ if !can_step.get_untracked() => {}
         Some(run) => lab.steer(run, Steering::Step),
         None => lab.begin(false),
     };
     let is_new = memo(move || {
         picked.get().is_some_and(|run| {
-            run.settings.with_value(|settings| !settings.as_ref().is_some_and(|settings| lab.draft.is_of(settings)))
+            // The same settings again are no news, but for their name and for threads.
+            let is_same =
+                run.settings.with_value(|settings| settings.as_ref().is_some_and(|settings| lab.draft.is_of(settings)));
+            let threads = lab.draft.plan.with(|plan| plan.as_ref().and_then(|plan| Some(plan.as_ref().ok()?.replicas)));
+            !is_same || threads.is_some_and(|threads| run.card.with_value(|card| card.plan.replicas != threads))
         })
     });
     let best = memo(move || {
         let log = picked.get()?.log.read();
         log.best().map(|best| best.step).filter(|&step| step < log.step)
     });
+    let can_rewind = memo(move || best.get().is_some() && !plays.get());
+    let steer = move |can: Memo<bool>, to| {
+        if let Some(run) = picked.get_untracked().filter(|_| can.get_untracked()) {
+            lab.steer(run, to);
+        }
+    };
     let rewind = move || match best.get() {
         Some(step) => format!("Rewind to best (step {})", count(step)),
         None => "Rewind to best".into(),
@@ -61,28 +77,30 @@ pub fn view(lab: Lab) -> AnyView {
                 type="button"
                 id="train-play"
                 class="primary"
-                disabled=move || over.get() || (picked.get().is_none() && !ready())
+                node_ref=play
+                disabled=move || over.get() || (picked.get().is_none() && lab.draft.trouble().is_some())
                 on:click=toggle
             >
                 {move || if plays.get() { "Pause" } else { "Play" }}
             </button>
-            <button type="button" id="train-step" disabled=move || over.get() || plays.get() || (picked.get().is_none() && !ready()) on:click=step>
+            <button type="button" id="train-step" aria-disabled=move || (!can_step.get()).to_string() on:click=step>
                 "Step"
             </button>
             <button
                 type="button"
                 id="train-reset"
-                title="The same settings again, from random weights"
-                disabled=move || picked.get().is_none_or(|run| run.log.read().step == 0)
-                on:click=move |_| picked.get_untracked().into_iter().for_each(|run| lab.steer(run, Steering::Reset))
+                title="The same settings again, from random weights; the steps so far are forgotten"
+                aria-disabled=move || (!can_reset.get()).to_string()
+                on:click=move |_| steer(can_reset, Steering::Reset)
             >
                 "Reset"
             </button>
             <button
                 type="button"
                 id="train-rewind"
-                disabled=move || best.get().is_none() || plays.get()
-                on:click=move |_| picked.get_untracked().into_iter().for_each(|run| lab.steer(run, Steering::RewindToBest))
+                title="The steps after it are forgotten"
+                aria-disabled=move || (!can_rewind.get()).to_string()
+                on:click=move |_| steer(can_rewind, Steering::RewindToBest)
             >
                 {live(rewind)}
             </button>
@@ -92,7 +110,11 @@ pub fn view(lab: Lab) -> AnyView {
                 class="primary"
                 class:train-away=move || !is_new.get()
                 disabled=move || !ready() || !is_new.get()
-                on:click=move |_| lab.begin(true)
+                on:click=move |_| {
+                    lab.begin(true);
+                    // This button goes.
+                    play.get_untracked().into_iter().for_each(|play| drop(play.focus()));
+                }
             >
                 "New run with the settings above"
             </button>

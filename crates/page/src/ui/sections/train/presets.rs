@@ -37,7 +37,7 @@ pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "small",
         label: "small",
-        says: "The model that this page begins with: tiny with twice the context.",
+        says: "The shape of the model that this page begins with: tiny with twice the context.",
     },
     Preset {
         name: "modern",

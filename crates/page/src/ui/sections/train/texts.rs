@@ -7,7 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::lab::Lab;
 use crate::protocol::train::{RunText, RunTokenizer};
 use crate::ui::number::count;
-use crate::ui::reactive::{live, memo};
+use crate::ui::reactive::{effect, live, memo};
 use crate::ui::segment::segment;
 use crate::ui::task;
 
@@ -15,7 +15,7 @@ use crate::ui::task;
 const PAIRS: usize = 512;
 /// What a visitor's text is called that was typed.
 const TYPED: &str = "my text";
-/// Most characters that are put into the field for typing: more would make it slow.
+/// Most bytes of a text that are put into the field for typing: more would make it slow.
 const MOST_SHOWN: usize = 20_000;
 
 /// The choices.
@@ -29,25 +29,45 @@ pub fn view(lab: Lab) -> AnyView {
             RunText::Own { .. } => 2,
         })
     });
-    let choose = move |at: usize| match at {
-        0 => draft.text.set(RunText::Shakespeare),
-        1 => draft.text.set(RunText::FirstPages),
-        _ => draft.text.set(RunText::Own { name: TYPED.into(), text: String::new() }),
+    // The visitor's comes back after a look at another.
+    let own = StoredValue::new(RunText::Own { name: TYPED.into(), text: String::new() });
+    effect(move || {
+        draft.text.with(|text| {
+            if let RunText::Own { .. } = text {
+                own.set_value(text.clone());
+            }
+        });
+    });
+    let choose = move |at: usize| {
+        draft.text.set(match at {
+            0 => RunText::Shakespeare,
+            1 => RunText::FirstPages,
+            _ => own.get_value(),
+        });
     };
     let typed = move || {
         draft.text.with(|text| match text {
-            RunText::Own { text, .. } if text.len() <= MOST_SHOWN => text.clone(),
+            RunText::Own { text, .. } => beginning(text).to_owned(),
             _ => String::new(),
         })
     };
+    let is_long = memo(move || {
+        draft.text.with(|text| matches!(text, RunText::Own { text, .. } if beginning(text).len() < text.len()))
+    });
     let size = move || {
         draft.text.with(|text| match text {
             RunText::Own { name, text } => {
-                format!("{name}: {} characters. It stays in this browser.", count(text.chars().count() as u64))
+                let part = if beginning(text).len() < text.len() {
+                    "Only its beginning is shown, and not to be changed. "
+                } else {
+                    ""
+                };
+                format!("{name}: {} characters. {part}It stays in this browser.", count(text.chars().count() as u64))
             }
             RunText::Shakespeare | RunText::FirstPages => String::new(),
         })
     };
+    let empty = move |_| draft.text.set(RunText::Own { name: TYPED.into(), text: String::new() });
     let opened = move |event: web_sys::Event| {
         let Some(input) = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok()) else {
             return;
@@ -76,8 +96,15 @@ pub fn view(lab: Lab) -> AnyView {
         RunTokenizer::Byte => 1,
         RunTokenizer::Bpe { .. } => 2,
     });
+    let pairs = StoredValue::new(PAIRS);
+    effect(move || {
+        if let RunTokenizer::Bpe { vocab_size } = draft.tokenizer.get() {
+            pairs.set_value(vocab_size);
+        }
+    });
     let tokens = move |at: usize| {
-        draft.set_tokenizer([RunTokenizer::Char, RunTokenizer::Byte, RunTokenizer::Bpe { vocab_size: PAIRS }][at]);
+        let pairs = RunTokenizer::Bpe { vocab_size: pairs.get_value() };
+        draft.set_tokenizer([RunTokenizer::Char, RunTokenizer::Byte, pairs][at]);
     };
     let vocabulary = move || match draft.tokenizer.get() {
         RunTokenizer::Bpe { vocab_size } => vocab_size.to_string(),
@@ -117,6 +144,7 @@ pub fn view(lab: Lab) -> AnyView {
                 id="train-own"
                 rows="4"
                 spellcheck="false"
+                readonly=move || is_long.get()
                 prop:value=live(typed)
                 on:input=move |event| draft.text.set(RunText::Own { name: TYPED.into(), text: event_target_value(&event) })
             ></textarea>
@@ -125,6 +153,7 @@ pub fn view(lab: Lab) -> AnyView {
                     <input type="file" id="train-file" class="unseen" accept=".txt,.md,text/plain" on:change=opened />
                     <label class="button" for="train-file">"Open a text"</label>
                 </span>
+                <button type="button" id="train-empty" hidden=move || !is_long.get() on:click=empty>"Empty the field"</button>
                 <span class="small soft">{live(size)}</span>
             </div>
         </div>
@@ -151,6 +180,12 @@ fn segments(
         </fieldset>
     }
     .into_any()
+}
+
+/// As much of a text as is put into the field for typing.
+fn beginning(text: &str) -> &str {
+    let most = (0..=MOST_SHOWN.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    &text[..most.unwrap_or(0)]
 }
 
 /// Takes a file as the text to train on.

@@ -84,7 +84,7 @@ fn bottom(width: f64) -> f64 {
 
 /// The scale of steps.
 pub fn steps(width: f64, log: bool, last: u64) -> Scale {
-    let right = width - if width < NARROW { 66.0 } else { 104.0 };
+    let right = width - if width < NARROW { 82.0 } else { 104.0 };
     Scale::steps(log, last, LEFT, right.max(LEFT + 1.0))
 }
 
