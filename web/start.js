@@ -82,10 +82,14 @@ function remembered() {
 function visit() {
   const isNew = performance.getEntriesByType('navigation')[0]?.type === 'navigate';
   const { id, top } = (isNew ? { id: split()[0] } : remembered()) ?? {};
-  history.scrollRestoration = 'auto';
   addEventListener('pagehide', remember);
+  // A page that was only put aside has all its heights.
+  addEventListener('pageshow', ({ persisted }) => { if (persisted) history.scrollRestoration = 'auto'; });
   const place = id && document.getElementById(id);
-  if (!place) return;
+  if (!place) {
+    history.scrollRestoration = 'auto';
+    return;
+  }
   let gone = false;
   for (const name of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'hashchange']) {
     addEventListener(name, () => { gone = true; }, { once: true, passive: true });
@@ -99,7 +103,10 @@ function visit() {
   // Figures have their heights some time after the model: who has not moved until then is reading.
   const growing = new ResizeObserver(go);
   growing.observe(document.body);
-  addEventListener('inkling-settled', () => setTimeout(() => growing.disconnect(), 5000), { once: true });
+  addEventListener('inkling-settled', () => setTimeout(() => {
+    growing.disconnect();
+    history.scrollRestoration = 'auto';
+  }, 5000), { once: true });
 }
 
 // An empty `href` would leave out what stands behind the `#`.

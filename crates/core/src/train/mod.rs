@@ -259,11 +259,21 @@ impl Trainer {
     /// with its rank. If one is lost, this engine goes on alone: see [`Self::lost_replica`].
     ///
     /// # Panics
-    /// On a GPU, with adapters, within an update, with more replicas than a batch has sequences.
+    /// On a GPU, with adapters, within an update or an evaluation, with more replicas than a batch has sequences.
     pub fn employ(&mut self, crew: Box<dyn Crew>) {
-        assert!(matches!(self.engine, Engine::Cpu(_)) && self.lora.is_none() && self.update.is_none());
+        assert!(matches!(self.engine, Engine::Cpu(_)) && self.lora.is_none());
+        assert!(self.update.is_none() && self.evaluating.is_none());
         assert!((1..=self.settings.batch_size).contains(&crew.replicas()), "{} replicas", crew.replicas());
         self.replicas = Some(Replicas::new(crew, self.engine.program(), &self.graph, &self.settings));
+    }
+
+    /// Lets this engine compute alone from the next update on.
+    ///
+    /// # Panics
+    /// Within an update or an evaluation.
+    pub fn dismiss(&mut self) {
+        assert!(self.update.is_none() && self.evaluating.is_none());
+        self.replicas = None;
     }
 
     /// How many others compute gradients; 0 if this engine does.

@@ -131,7 +131,10 @@ impl Replica {
     /// # Errors
     /// Settings out of range.
     pub fn memory_bytes(model: &ModelConfig, settings: &TrainConfig, rank: usize, replicas: usize) -> Result<u64> {
-        Ok(Self::record(model, settings, rank, replicas)?.0.memory_bytes())
+        let (program, graph, _) = Self::record(model, settings, rank, replicas)?;
+        // The message here, the buffer that travels, and what is read.
+        let message = 3 * 4 * Share::new(&program, &graph, settings, rank, replicas).words() as u64;
+        Ok(program.memory_bytes() + message)
     }
 
     /// Words of its messages.

@@ -54,6 +54,9 @@ pub struct EngineChosen {
     pub instead: bool,
 }
 
+/// Threads that can be asked for: as many as large machines have processors, and fewer workers than a browser refuses.
+pub const MOST_THREADS: usize = 32;
+
 /// What the CPU engine is called that trains with so many threads.
 pub fn cpu_name(threads: usize) -> String {
     if threads == 1 { "CPU, SIMD, one thread".into() } else { format!("CPU, SIMD, {threads} threads") }

@@ -105,7 +105,7 @@ pub enum RunPart {
         steps: Vec<StepPoint>,
         /// Of late, on the clock (runs in turns share it); 0 for those of an earlier session.
         tokens_per_second: f64,
-        /// Seconds of the run's own work so far, without pauses and other runs' turns.
+        /// Seconds of the run's own work so far, without pauses; other runs' turns are in it only while its replicas compute.
         elapsed: f64,
         /// Bytes of the learner's memory, which grows and never shrinks, and of what its replicas need; 0 where that is not known.
         memory: u64,

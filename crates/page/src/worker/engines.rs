@@ -7,11 +7,8 @@ use inkling_core::error::GpuError;
 use inkling_core::gpu::GpuDevice;
 
 use super::{Incoming, Workshop};
-use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, UseEngine, cpu_name};
+use crate::protocol::model::{EngineChoice, EngineChosen, EngineKind, MOST_THREADS, UseEngine, cpu_name};
 use crate::protocol::{Failure, Id, Part};
-
-/// More than any laptop has processors, and fewer workers than a browser refuses.
-const MOST_THREADS: usize = 32;
 
 /// What computes, and who hears when that changes.
 pub struct Engines {

@@ -31,19 +31,21 @@ fn any_number_of_threads_has_the_native_losses() {
 
 #[test]
 fn a_thread_that_cannot_be_started_is_told_of_and_not_needed() {
-    let page = Setup::default().expect_message("404").expect_message("learner-start").start();
-    // The learner itself begins with this file, and then its replicas do. Without a service worker nobody else asks for it.
-    page.before_scripts("delete Navigator.prototype.serviceWorker");
-    page.server.fail("learner-start.js", Fault::Once);
-    page.open("#train?engine=cpu&threads=2&preset=overfit");
-    page.ready();
-    page.scroll_to("#train-figure");
-    page.until_text(".train-plan", "2 threads");
-    page.until("return /learn from 4.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
-    play_to(&page, 20);
-    page.until_text("#train-moved", "A thread was lost");
-    page.until_text(".train-head", "one thread");
-    assert_native(&page, 20);
+    for file in ["learner-start.js", "learner_bg.wasm"] {
+        let page = Setup::default().expect_message("404").expect_message("learner").start();
+        // The learner itself begins with this file, and then its replicas do. Without a service worker nobody else asks for it.
+        page.before_scripts("delete Navigator.prototype.serviceWorker");
+        page.server.fail(file, Fault::Once);
+        page.open("#train?engine=cpu&threads=2&preset=overfit");
+        page.ready();
+        page.scroll_to("#train-figure");
+        page.until_text(".train-plan", "2 threads");
+        page.until("return /learn from 4.\\d\\d\\d tokens/.test(document.querySelector('.train-plan').innerText)");
+        play_to(&page, 20);
+        page.until_text("#train-moved", "A thread was lost");
+        page.until_text(".train-head", "one thread");
+        assert_native(&page, 20);
+    }
 }
 
 #[test]

@@ -181,6 +181,14 @@ impl Workshop {
         Ok(Attempt::Done(Run::new(ask, start).await?))
     }
 
+    /// What a run of this plan is trained by.
+    pub(super) fn engine_of(&self, plan: &RunPlan) -> String {
+        match self.engines.gpu() {
+            Some(_) => self.engines.name(),
+            None => cpu_name(plan.replicas),
+        }
+    }
+
     fn card(
         &mut self,
         mut settings: RunSettings,
@@ -201,10 +209,7 @@ impl Workshop {
             settings,
             plan,
             step,
-            engine: match self.engines.gpu() {
-                Some(_) => self.engines.name(),
-                None => cpu_name(plan.replicas),
-            },
+            engine: self.engine_of(&plan),
         }
     }
 

@@ -73,13 +73,14 @@ pub fn plan(
     let flops = |pass| training.flops(pass) as f64;
     let [train, val] = [Split::Train, Split::Val].map(|split| prepared.data.split(split).len());
     let flops_per_step = accumulation * (flops(Pass::Forward) + flops(Pass::Backward)) + flops(Pass::Update);
-    let replicas = if on_gpu { 1 } else { crew::replicas(threads, settings, flops_per_step) };
+    let tokens_per_step = (settings.batch_size * settings.gradient_accumulation_steps * model.n_positions) as u64;
+    let replicas = if on_gpu { 1 } else { crew::replicas(threads, settings, tokens_per_step, flops_per_step) };
     let replica_bytes = if replicas > 1 { crew::memory_bytes(model, settings, replicas)? } else { 0 };
     Ok(RunPlan {
         vocab_size: model.vocab_size,
         tokens: (train, val),
         parameters,
-        tokens_per_step: (settings.batch_size * settings.gradient_accumulation_steps * model.n_positions) as u64,
+        tokens_per_step,
         flops_per_step,
         memory_bytes,
         replicas,

@@ -41,12 +41,16 @@ impl Workshop {
         };
         let weights = trainer.weights().await?;
         let writer = Writer::new(trainer.model(), &weights, &run.prepared.tokenizer, self.engines.device()).await?;
-        let engine = self.engines.name();
+        // On the CPU threads may be worth it.
+        let plan = self.plan(&run.card.settings, &run.prepared)?;
+        (run.card.plan.replicas, run.card.plan.replica_bytes) = (plan.replicas, plan.replica_bytes);
+        let engine = self.engine_of(&plan);
         let why = format!(
             "The graphics card failed ({problem}). The run goes on on {engine}, from step {}.",
             trainer.state().step
         );
         run.moved(trainer, writer, engine, why);
+        run.employ(&self.downloads.sender());
         Ok(())
     }
 }

@@ -236,7 +236,8 @@ impl Run {
     /// Lets replicas compute its gradients, where they are worth it. They say through `wake` that they have.
     pub fn employ(&mut self, wake: &UnboundedSender<Incoming>) {
         let replicas = self.card.plan.replicas;
-        let is_possible = !self.on_gpu && !self.alone && !self.trainer.is_within_an_update();
+        let is_between = !self.trainer.is_within_an_update() && !matches!(self.doing, Doing::Evaluation);
+        let is_possible = !self.on_gpu && !self.alone && is_between;
         if replicas > 1 && is_possible && self.trainer.replicas() == 0 {
             let RunSettings { model, train, .. } = &self.card.settings;
             if let Some(crew) = start_crew(model, train, replicas, wake) {

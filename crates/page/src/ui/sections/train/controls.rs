@@ -18,6 +18,7 @@ pub fn view(lab: Lab) -> AnyView {
     });
     let ready = move || lab.draft.trouble().is_none() && !lab.opening.get();
     let toggle = move |_| match picked.get_untracked() {
+        _ if over.get_untracked() => {}
         Some(run) => lab.steer(run, if plays.get_untracked() { Steering::Pause } else { Steering::Play }),
         None if ready() => lab.begin(true),
         None => {}
@@ -78,7 +79,8 @@ pub fn view(lab: Lab) -> AnyView {
                 id="train-play"
                 class="primary"
                 node_ref=play
-                disabled=move || over.get() || (picked.get().is_none() && lab.draft.trouble().is_some())
+                disabled=move || picked.get().is_none() && lab.draft.trouble().is_some()
+                aria-disabled=move || over.get().to_string()
                 on:click=toggle
             >
                 {move || if plays.get() { "Pause" } else { "Play" }}

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::draft::Draft;
 use super::recipe::{FIELDS, MODEL_FIELDS, Slot};
+use crate::protocol::model::MOST_THREADS;
 use crate::ui::reactive::{live, memo};
 use crate::view::View;
 
@@ -24,7 +25,8 @@ pub fn view(draft: Draft, view: View) -> AnyView {
 /// With how many threads the CPU trains: the one setting that changes no loss but by rounding.
 fn threads(view: View) -> AnyView {
     let processors = window().navigator().hardware_concurrency() as usize;
-    let options = (1..=processors.min(16)).map(|threads| {
+    let named = view.threads.get_untracked().unwrap_or(1);
+    let options = (1..=processors.max(named).min(MOST_THREADS)).map(|threads| {
         view! { <option value=threads prop:selected=move || view.threads.get() == Some(threads)>{threads}</option> }
     });
     let set = move |event| view.threads.set(event_target_value(&event).parse::<usize>().ok());

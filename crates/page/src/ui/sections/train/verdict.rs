@@ -20,6 +20,11 @@ pub enum Verdict {
         /// By so many nats.
         by: f64,
     },
+    /// Both losses rise.
+    Unsteady {
+        /// Its best evaluation.
+        best: u64,
+    },
     /// Losses are no numbers any more, or as bad as in the beginning.
     Diverged,
 }
@@ -46,8 +51,12 @@ impl Verdict {
         let by = last.val_loss - best.val_loss;
         // Both losses rise where the strides are too long: that is not learning by heart.
         let learns_on = last.train_loss.zip(best.train_loss).is_none_or(|(now, then)| now < then);
-        if by > MATTERS && learns_on {
-            return Some(Self::Overfit { best: best.step, by });
+        if by > MATTERS {
+            return Some(if learns_on {
+                Self::Overfit { best: best.step, by }
+            } else {
+                Self::Unsteady { best: best.step }
+            });
         }
         let before = &evaluations[evaluations.len() - 1 - (evaluations.len() / 5).max(1)];
         let falls = before.val_loss - last.val_loss;
@@ -72,6 +81,10 @@ impl Verdict {
                     three(by)
                 ),
                 "Rewind to the best, then try more text, some dropout, a smaller model or fewer steps.",
+            ),
+            Self::Unsteady { best } => (
+                format!("Unsteady: after step {} both losses rose again.", count(best)),
+                "Try a lower learning rate, a larger batch, or a limit on the gradient norm.",
             ),
             Self::Diverged => (
                 "It diverged: the model is no better than one that knows nothing.".into(),
@@ -121,7 +134,7 @@ mod tests {
         // Strides that are too long: both losses rise.
         let mut wobbling: Vec<_> = evaluations(&[3.0, 2.5, 2.4, 2.6], Some(2.0));
         wobbling[3].train_loss = Some(2.5);
-        assert_eq!(Verdict::of(&wobbling, 4.17), Some(Verdict::Settled { best: 300 }));
+        assert_eq!(Verdict::of(&wobbling, 4.17), Some(Verdict::Unsteady { best: 300 }));
         assert_eq!(judged(&[3.0, 2.0, 1.7, f64::NAN]), Some(Verdict::Diverged));
     }
 
@@ -131,6 +144,7 @@ mod tests {
             Verdict::Underfit,
             Verdict::Settled { best: 1 },
             Verdict::Overfit { best: 1200, by: 0.5 },
+            Verdict::Unsteady { best: 1 },
             Verdict::Diverged,
         ] {
             let (sentence, next) = verdict.words();

@@ -19,8 +19,12 @@ use serde::{Deserialize, Serialize};
 pub use self::replica::serve;
 use crate::worker::Incoming;
 
-/// Floating-point operations of an update that are worth a replica: some milliseconds, beside which sending weights and gradients is little.
+/// Floating-point operations of an update that are worth a replica: some milliseconds, beside which a message is little.
 const WORTH_IT: f64 = 1e8;
+
+/// Tokens of an update that are worth a replica. A weight takes 6 operations per token, and some 40 bytes of copies per update: with fewer tokens than
+/// this, copying is what takes the time.
+const TOKENS: u64 = 64;
 
 /// What a replica is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,8 +43,9 @@ impl Duty {
 }
 
 /// How many replicas compute a run's gradients with so many threads; 1 where the learner does so alone.
-pub fn replicas(threads: usize, train: &TrainConfig, flops_per_step: f64) -> usize {
-    threads.min(train.batch_size).min((flops_per_step / WORTH_IT) as usize).max(1)
+pub fn replicas(threads: usize, train: &TrainConfig, tokens_per_step: u64, flops_per_step: f64) -> usize {
+    let worth = ((flops_per_step / WORTH_IT) as usize).min((tokens_per_step / TOKENS) as usize);
+    threads.min(train.batch_size).min(worth).max(1)
 }
 
 /// Bytes of so many replicas, at most.
@@ -53,7 +58,7 @@ pub fn memory_bytes(model: &ModelConfig, train: &TrainConfig, replicas: usize) -
 }
 
 /// Threads that a device is to train with: half of its logical processors, which is about as many as it has of real ones, or of fast ones; but two
-/// where there are two.
+/// where there are two, and not more than a batch is usually worth.
 pub fn threads() -> usize {
     #[cfg(target_family = "wasm")]
     let processors = web::processors();
@@ -64,7 +69,7 @@ pub fn threads() -> usize {
 }
 
 fn share_of(processors: usize) -> usize {
-    (processors / 2).max(2).min(processors).max(1)
+    (processors / 2).max(2).min(processors).clamp(1, 16)
 }
 
 /// Starts replicas, which say through `wake` that they have answered; none where there are no workers.
@@ -92,16 +97,17 @@ mod tests {
 
     #[test]
     fn half_of_the_processors_train() {
-        assert_eq!([0, 1, 2, 3, 4, 8, 16].map(share_of), [1, 1, 2, 2, 2, 4, 8]);
+        assert_eq!([0, 1, 2, 3, 4, 8, 16, 128].map(share_of), [1, 1, 2, 2, 2, 4, 8, 16]);
     }
 
     #[test]
     fn no_replica_is_without_a_sequence_or_for_a_trifle() {
         let train = |batch_size| TrainConfig { batch_size, ..TrainConfig::default() };
-        assert_eq!(replicas(4, &train(12), 1e9), 4);
-        assert_eq!(replicas(4, &train(3), 1e9), 3);
-        assert_eq!(replicas(4, &train(12), 2.5e8), 2);
-        assert_eq!(replicas(4, &train(12), 1e7), 1);
-        assert_eq!(replicas(1, &train(12), 1e12), 1);
+        assert_eq!(replicas(4, &train(12), 768, 1e9), 4);
+        assert_eq!(replicas(4, &train(3), 768, 1e9), 3);
+        assert_eq!(replicas(4, &train(12), 768, 2.5e8), 2);
+        assert_eq!(replicas(4, &train(12), 768, 1e7), 1);
+        assert_eq!(replicas(1, &train(12), 768, 1e12), 1);
+        assert_eq!(replicas(4, &train(12), 130, 1e12), 2);
     }
 }

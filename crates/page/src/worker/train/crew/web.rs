@@ -51,15 +51,21 @@ impl State {
     }
 }
 
+/// Milliseconds after which a worker that has not started never will: a host that does not answer, say.
+const PATIENCE: i32 = 30_000;
+
 /// A worker and what listens to it.
 struct Member {
     worker: Worker,
+    timer: i32,
+    _on_timeout: Closure<dyn FnMut()>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(Event)>,
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
+        scope().clear_timeout_with_handle(self.timer);
         self.worker.set_onmessage(None);
         self.worker.set_onerror(None);
         self.worker.terminate();
@@ -99,6 +105,9 @@ fn member(duty: &Duty, state: &Rc<RefCell<State>>) -> Option<Member> {
         let Some(state) = heard.upgrade() else { return };
         let mut state = state.borrow_mut();
         let data = message.data();
+        if matches!(state.at[rank], At::Lost(_)) {
+            return;
+        }
         if let Some(why) = data.as_string() {
             state.set(rank, At::Lost(why));
         } else if let Ok(buffer) = data.dyn_into::<ArrayBuffer>() {
@@ -110,11 +119,12 @@ fn member(duty: &Duty, state: &Rc<RefCell<State>>) -> Option<Member> {
                 At::Starting(queued) => queued.take(),
                 _ => None,
             };
-            state.at[rank] = match (sent, queued) {
+            let at = match (sent, queued) {
                 (Err(_), _) => At::Lost("it could not be told what to do".into()),
                 (Ok(()), Some(message)) => post(&line, &message),
                 (Ok(()), None) => At::Rest(None),
             };
+            state.set(rank, at);
         }
     });
     let heard = Rc::downgrade(state);
@@ -125,9 +135,19 @@ fn member(duty: &Duty, state: &Rc<RefCell<State>>) -> Option<Member> {
             state.borrow_mut().set(rank, At::Lost(why));
         }
     });
+    let heard = Rc::downgrade(state);
+    let on_timeout = Closure::<dyn FnMut()>::new(move || {
+        let Some(state) = heard.upgrade() else { return };
+        let mut state = state.borrow_mut();
+        if matches!(state.at[rank], At::Starting(_)) {
+            state.set(rank, At::Lost(format!("it has not started within {} seconds", PATIENCE / 1000)));
+        }
+    });
+    let on_late = on_timeout.as_ref().unchecked_ref();
+    let timer = scope().set_timeout_with_callback_and_timeout_and_arguments_0(on_late, PATIENCE).unwrap_or_default();
     worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-    Some(Member { worker, _on_message: on_message, _on_error: on_error })
+    Some(Member { worker, timer, _on_timeout: on_timeout, _on_message: on_message, _on_error: on_error })
 }
 
 /// Sends a message and gives its buffer away.

@@ -33,6 +33,7 @@ impl Run {
         self.flush();
         (self.on_gpu, self.trainer) = (is_on_gpu(&trainer), trainer);
         (self.last, self.best_changed) = (None, true);
+        self.waiting_since = None;
         self.went_back();
         self.set_mode(Mode::Paused);
         self.snapshot(0, weights.clone());
@@ -61,6 +62,7 @@ impl Run {
     pub(super) async fn go_to(&mut self, standing: &Standing) -> inkling_core::Result<()> {
         self.flush();
         self.doing = Doing::Updates;
+        self.waiting_since = None;
         self.trainer.rewind(&standing.weights, &standing.training).await?;
         self.went_back();
         Ok(())
@@ -83,6 +85,7 @@ impl Run {
         self.flush();
         let from = self.step();
         self.doing = Doing::Updates;
+        self.waiting_since = None;
         (self.on_gpu, self.trainer, self.writer) = (is_on_gpu(&trainer), trainer, writer);
         self.card.engine.clone_from(&engine);
         self.tell(RunPart::Moved { engine, why });

@@ -135,6 +135,8 @@ impl Run {
         }
         if self.trainer.is_finished() && matches!(self.mode, Mode::Playing | Mode::Paused) {
             self.set_mode(Mode::Finished);
+            // Idle workers hold memory.
+            self.trainer.dismiss();
         }
         let step = self.step();
         let stands = self.mode != Mode::Playing;
