@@ -9,7 +9,7 @@ use inkling_core::program::Precision;
 use inkling_core::sample::{Generator, SamplerConfig};
 use serde_json::{Value, json};
 
-use crate::harness::{Page, root};
+use crate::harness::{Page, Setup, root};
 
 const TEXT: &str = "#sample .sample-page";
 const COLUMNS: &str = "#sample .stages";
@@ -204,7 +204,10 @@ fn a_length_that_is_no_length_is_no_harm() {
 
 #[test]
 fn writing_at_full_speed_never_blocks_the_page() {
-    let page = open("#sample");
+    let page = Setup::default().alone().start();
+    page.open("#sample");
+    page.ready();
+    finished(&page, 400);
     page.js::<Value>(
         "window.long = [];
          new PerformanceObserver(list => list.getEntries().forEach(entry => window.long.push(entry.duration)))

@@ -15,6 +15,8 @@ fn entries() -> Vec<Value> {
 
 fn opened(end: &str) -> Page {
     let page = Page::opened(end);
+    // The text above has its height: what is clicked does not move any more.
+    page.until("return Number(document.querySelector('#sample .sample-page')?.dataset.written) >= 400");
     page.scroll_to("#scale-figure");
     page.until_shown("#scale-sample");
     page
@@ -60,6 +62,7 @@ fn a_run_is_picked_by_its_dot_and_its_row() {
         "return document.querySelector(\".scale-dot[for='scale-run-1']\").getBoundingClientRect().left !== {}",
         before[0]
     ));
+    page.until_setting("run", entries[1]["name"].as_str());
     page.reload();
     page.scroll_to("#scale-figure");
     page.until_shown("#scale-sample");
