@@ -73,7 +73,9 @@ pub fn losses(page: &Page, steps: u64) -> Vec<f64> {
     page.press("Home");
     (1..=steps)
         .map(|step| {
-            page.until(&format!("return document.querySelector('#train-plot').ariaValueNow === '{step}'"));
+            page.until(&format!(
+                "return document.querySelector('#train-plot').ariaValueNow === '{step}' && document.querySelector('#train-numbers').dataset.loss"
+            ));
             let loss = page.attribute("#train-numbers", "data-loss").unwrap();
             page.press("ArrowRight");
             loss.parse().unwrap()

@@ -13,7 +13,10 @@ fn loss_at(page: &Page, step: u64) -> String {
     for _ in 1..step {
         page.press("ArrowRight");
     }
-    page.until(&format!("return document.querySelector('#train-plot').ariaValueNow === '{step}'"));
+    // The slider may be there before the numbers are.
+    page.until(&format!(
+        "return document.querySelector('#train-plot').ariaValueNow === '{step}' && document.querySelector('#train-numbers').dataset.loss"
+    ));
     page.attribute("#train-numbers", "data-loss").unwrap()
 }
 
@@ -41,6 +44,8 @@ fn a_kept_run_goes_on_after_a_reload_as_if_nothing_had_been() {
     other.until_text("#train-kept", "overfit fast");
     other.click("#train-kept button");
     other.until_text("#train-runs", &format!("step {step} of 600"));
+    // Its past comes after its name.
+    other.until(&format!("return document.querySelector('#train-plot').ariaValueMax === '{step}'"));
     assert_eq!(loss_at(&other, 1), first);
     for _ in step..next {
         let before = status(&other, "step");
