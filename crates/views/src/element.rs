@@ -194,6 +194,7 @@ impl AddAnyAttr for Element {
     }
 }
 
+/// Leptos asks every view how it is written and taken over where a server renders; this page has none, so these are never called.
 const IN_THE_BROWSER: &str = "elements are drawn in the browser, by nobody else";
 
 impl RenderHtml for Element {
@@ -209,11 +210,11 @@ impl RenderHtml for Element {
     }
 
     fn to_html_with_buf(self, _: &mut String, _: &mut Position, _: bool, _: bool, _: Vec<AnyAttribute>) {
-        unimplemented!("{IN_THE_BROWSER}");
+        unreachable!("{IN_THE_BROWSER}");
     }
 
     fn hydrate<const FROM_SERVER: bool>(self, _: &Cursor, _: &PositionState) -> ElementState {
-        unimplemented!("{IN_THE_BROWSER}");
+        unreachable!("{IN_THE_BROWSER}");
     }
 
     fn into_owned(self) -> Self {
